@@ -1,0 +1,1 @@
+//! Fault tests for clusters: recorder, checker, faults and simulation.

@@ -1,0 +1,1 @@
+//! Asterisk for the federation: the ARI client, the bridge, rendering, the call router and a simulated Asterisk.

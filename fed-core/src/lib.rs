@@ -1,0 +1,1 @@
+//! The federation's map, pure: types, commands, the state machine, routing and stored encoding.

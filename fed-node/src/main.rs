@@ -1,0 +1,2 @@
+//! The node binary of Federated Asterisk.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The federation's protocols: the .proto files and their Rust code.
