@@ -1,0 +1,48 @@
+# Two commands do everything on a fresh Debian machine: `make demo` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+ENV := . scripts/env.sh
+
+.PHONY: help prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench-calls clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+prerequisites:
+	@scripts/prerequisites build
+
+# Without root or Debian the lab cannot run: the tests say so themselves, loudly, and fail where CI=true.
+lab-prerequisites: prerequisites
+	@scripts/prerequisites lab || echo "the lab of real Asterisks will be skipped" >&2
+
+build: prerequisites ## build fed-node and everything beside it
+	$(ENV); cargo build --workspace --all-targets --locked
+
+test: test-fast test-lab ## every test: unit, property, whole-process, and the lab of real Asterisks
+
+test-fast: prerequisites ## everything that needs no root and no Asterisk
+	$(ENV); cargo build --workspace --all-targets --locked
+	$(ENV); cargo test --workspace --locked --no-fail-fast --exclude fed-tests
+
+test-lab: lab-prerequisites ## real Asterisk 16 and 22 in network namespaces
+	$(ENV); cargo build --locked -p fed-node
+	$(ENV); cargo test --locked --no-fail-fast -p fed-tests -- --test-threads=1 --nocapture
+
+lint: prerequisites ## rustfmt, clippy and rustdoc, each without a warning
+	$(ENV); cargo fmt --all --check
+	$(ENV); cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(ENV); RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+doc: prerequisites ## the crates' documentation
+	$(ENV); cargo doc --workspace --no-deps --locked
+
+demo: lab-prerequisites ## three real Asterisks, phones, calls, a move, a dead host (WAIT=0 ends it at once)
+	$(ENV); cargo build --locked -p fed-node -p fed-tests --bins
+	$(ENV); WAIT=$${WAIT:-1} cargo run --quiet --locked -p fed-tests --bin demo
+
+bench-calls: lab-prerequisites ## call set-up time and REGISTER rate beside plain Asterisk, as a table
+	$(ENV); cargo build --locked -p fed-node -p fed-tests --bins
+	$(ENV); cargo run --quiet --locked -p fed-tests --bin bench_calls
+
+clean: ## remove build products (RocksDB takes half an hour to come back)
+	$(ENV); cargo clean
