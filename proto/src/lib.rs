@@ -1,1 +1,15 @@
 //! The federation's protocols: the .proto files and their Rust code.
+//!
+//! Each module is one file of `proto/`, compiled by `build.rs`; what the messages mean is said there.
+
+/// What the nodes of one cluster say to each other (`proto/peer.proto`); spoken by fed-raft only.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::unwrap_used,
+    clippy::pedantic
+)]
+pub mod peer {
+    tonic::include_proto!("federated.peer.v1");
+}
