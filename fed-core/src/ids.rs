@@ -1,0 +1,215 @@
+//! The names of things, validated once, at the edge.
+//!
+//! A text id that exists is safe to write into a dialplan, a SIP URI or an Asterisk configuration: the
+//! constructors refuse everything else, and so does deserialising. Rules may be loosened later, never
+//! tightened, or an old log could not be read any more.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! number_id {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+        )]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = std::num::ParseIntError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+    };
+}
+
+number_id! {
+    /// A node of the federation. Given by the cluster, never used a second time.
+    NodeId(u64)
+}
+number_id! {
+    /// One span of a node's life: the revision that opened it.
+    SessionId(u64)
+}
+number_id! {
+    /// How many changing commands the map has seen. Fencing token, watch position and compare-and-set
+    /// operand in one; 0 is the empty map.
+    Revision(u64)
+}
+number_id! {
+    /// Who sends requests: drawn at random once in the life of a process, so that its retries are known.
+    ClientId(u128)
+}
+
+impl Revision {
+    /// The revision after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The revision before this one; that of the empty map is itself.
+    #[must_use]
+    pub fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+/// A text that may not be used as an id: what it was meant to be, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{value}` is no {what}: {rule}")]
+pub struct InvalidId {
+    /// What the text was meant to be, in words (`user id`).
+    pub what: &'static str,
+    /// The text, escaped, and cut where it is long.
+    pub value: String,
+    /// The rule it breaks, as advice.
+    pub rule: &'static str,
+}
+
+impl InvalidId {
+    fn new(what: &'static str, value: &str, rule: &'static str) -> Self {
+        let mut shown: String = value
+            .chars()
+            .take(60)
+            .flat_map(char::escape_default)
+            .collect();
+        if value.chars().nth(60).is_some() {
+            shown.push_str("...");
+        }
+        Self {
+            what,
+            value: shown,
+            rule,
+        }
+    }
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes the text if it follows the rule of this type.
+            ///
+            /// # Errors
+            /// [`InvalidId`] with the rule in words.
+            pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
+                let text = text.into();
+                let valid: fn(&str) -> bool = $valid;
+                if valid(&text) { Ok(Self(text)) } else { Err(InvalidId::new($what, &text, $rule)) }
+            }
+
+            /// The text of this id.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// An id that was valid when it was stored: what is stored must stay readable.
+            #[allow(dead_code, reason = "not every id is stored on its own")]
+            pub(crate) fn stored(text: String) -> Self {
+                Self(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+    };
+}
+
+text_id! {
+    /// A user: a person or a role that can be called.
+    UserId,
+    "user id",
+    "use 1 to 40 of A-Z a-z 0-9 . _ - beginning with a letter or a digit",
+    is_object_name
+}
+text_id! {
+    /// A device: SIP authentication user and the name of its PJSIP endpoint, auth and aor.
+    ///
+    /// Names beginning with `fed-` or ending in `-fed` belong to objects that fed-node makes in Asterisk.
+    DeviceId,
+    "device id",
+    "use 1 to 40 of A-Z a-z 0-9 . _ - beginning with a letter or a digit, not `fed-...` and not `...-fed`",
+    |text| {
+        let lower = text.to_ascii_lowercase();
+        is_object_name(text) && !lower.starts_with("fed-") && !lower.ends_with("-fed")
+    }
+}
+text_id! {
+    /// A telephone number or alias that leads to a user.
+    Number,
+    "number",
+    "use 1 to 40 of 0-9 A-Z a-z + * # . _ -",
+    |text| is_made_of(text, 40, |c| c.is_ascii_alphanumeric() || b"+*#._-".contains(&c))
+}
+text_id! {
+    /// Where a device said it can be reached: the URI of a SIP `Contact`, or its like.
+    ContactUri,
+    "contact",
+    "use a sip:, sips: or iax2: URI of up to 255 printable characters without blanks, quotes, commas, backslashes or angle brackets",
+    |text| {
+        let lower = text.as_bytes().to_ascii_lowercase();
+        let schemes: [&[u8]; 3] = [b"sip:", b"sips:", b"iax2:"];
+        schemes.iter().any(|scheme| lower.starts_with(scheme) && lower.len() > scheme.len())
+            && is_made_of(text, 255, |c| c.is_ascii_graphic() && !b"\"'`,\\<>".contains(&c))
+    }
+}
+
+fn is_object_name(text: &str) -> bool {
+    text.as_bytes()
+        .first()
+        .is_some_and(u8::is_ascii_alphanumeric)
+        && is_made_of(text, 40, |c| {
+            c.is_ascii_alphanumeric() || b"._-".contains(&c)
+        })
+}
+
+fn is_made_of(text: &str, longest: usize, allowed: fn(u8) -> bool) -> bool {
+    (1..=longest).contains(&text.len()) && text.bytes().all(allowed)
+}
