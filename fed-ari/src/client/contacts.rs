@@ -1,0 +1,122 @@
+//! Registrations: the contacts of an aor, their details, and how to remove a stale one.
+//!
+//! ARI lists no contacts. What it has: an aor read back names the URIs of its contacts, live ones
+//! included, and a contact's id can be computed from its aor and URI.
+
+use data_encoding::HEXLOWER;
+use futures::{StreamExt, TryStreamExt, stream};
+use md5::{Digest, Md5};
+
+use super::{AriClient, AriError, Fields, ObjectType};
+
+/// Calls in flight while contacts are listed; Asterisk's HTTP server takes 100 sessions in all.
+const LISTING_CONCURRENCY: usize = 8;
+
+/// One registration as Asterisk's registrar stores it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// The aor it belongs to.
+    pub aor: String,
+    /// The URI that the phone registered.
+    pub uri: String,
+    /// When it expires, in Unix seconds by Asterisk's clock; `None` for a static contact.
+    pub expires_unix_s: Option<u64>,
+    /// Address the REGISTER came from.
+    pub via_address: Option<String>,
+    /// Port the REGISTER came from.
+    pub via_port: Option<u16>,
+    /// Path headers, if any.
+    pub path: Option<String>,
+    /// What the phone calls itself.
+    pub user_agent: Option<String>,
+    /// Call-ID of the registration.
+    pub call_id: Option<String>,
+}
+
+/// The id of a contact object: `{aor};@{md5 of the URI}`.
+pub fn contact_id(aor: &str, uri: &str) -> String {
+    format!("{aor};@{}", HEXLOWER.encode(&Md5::digest(uri.as_bytes())))
+}
+
+impl Contact {
+    /// Reads a contact object's fields.
+    fn from_fields(aor: &str, uri: &str, fields: &Fields) -> Self {
+        let text = |name: &str| fields.get(name).filter(|v| !v.is_empty()).map(str::to_owned);
+        Self {
+            aor: aor.to_owned(),
+            uri: text("uri").unwrap_or_else(|| uri.to_owned()),
+            expires_unix_s: text("expiration_time")
+                .and_then(|v| v.parse().ok())
+                .filter(|s| *s > 0),
+            via_address: text("via_addr"),
+            via_port: text("via_port").and_then(|v| v.parse().ok()).filter(|p| *p > 0),
+            path: text("path"),
+            user_agent: text("user_agent"),
+            call_id: text("call_id"),
+        }
+    }
+}
+
+impl AriClient {
+    /// Details of one registration, or `None` where it is not there (any more).
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn get_contact(&self, aor: &str, uri: &str) -> Result<Option<Contact>, AriError> {
+        let fields = self
+            .get_object(ObjectType::Contact, &contact_id(aor, uri))
+            .await?;
+        Ok(fields.map(|f| Contact::from_fields(aor, uri, &f)))
+    }
+
+    /// Removes one registration; `false` where there was none. The phone is not told.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn delete_contact(&self, aor: &str, uri: &str) -> Result<bool, AriError> {
+        self.delete_object(ObjectType::Contact, &contact_id(aor, uri))
+            .await
+    }
+
+    /// URIs of all contacts of an aor, static and live; `None` where there is no such aor.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn contact_uris(&self, aor: &str) -> Result<Option<Vec<String>>, AriError> {
+        let fields = self.get_object(ObjectType::Aor, aor).await?;
+        Ok(fields.map(|f| {
+            f.all("contact")
+                .flat_map(|list| list.split(','))
+                .filter(|uri| !uri.is_empty())
+                .map(str::to_owned)
+                .collect()
+        }))
+    }
+
+    /// Every live registration of these aors with its details, a few calls at a time. An aor that does not exist has none; a static
+    /// contact is no registration.
+    ///
+    /// # Errors
+    /// The first that any of the calls met: half a list would make the caller unbind phones that are there.
+    pub async fn live_contacts(
+        &self,
+        aors: impl IntoIterator<Item = String>,
+    ) -> Result<Vec<Contact>, AriError> {
+        stream::iter(aors)
+            .map(|aor| async move { self.live_contacts_of(&aor).await })
+            .buffer_unordered(LISTING_CONCURRENCY)
+            .try_fold(Vec::new(), |mut all, some| async move {
+                all.extend(some);
+                Ok(all)
+            })
+            .await
+    }
+
+    async fn live_contacts_of(&self, aor: &str) -> Result<Vec<Contact>, AriError> {
+        let mut live = Vec::new();
+        for uri in self.contact_uris(aor).await?.unwrap_or_default() {
+            live.extend(self.get_contact(aor, &uri).await?);
+        }
+        Ok(live)
+    }
+}

@@ -1,0 +1,77 @@
+//! The endpoints Asterisk knows, with the state it sees them in.
+
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::{
+    AriClient, AriError,
+    http::{Call, encode},
+};
+
+/// An endpoint as ARI shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Endpoint {
+    /// `PJSIP`, `IAX2`, `SIP`.
+    pub technology: String,
+    /// Its id.
+    pub resource: String,
+    /// What Asterisk sees; an endpoint with a static contact always counts as online.
+    #[serde(default)]
+    pub state: EndpointState,
+    /// Channels it has now.
+    #[serde(default)]
+    pub channel_ids: Vec<String>,
+}
+
+/// Reachability of an endpoint in Asterisk's eyes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointState {
+    /// Not known, or a word this code does not know.
+    #[default]
+    #[serde(other)]
+    Unknown,
+    /// No contact.
+    Offline,
+    /// At least one contact.
+    Online,
+}
+
+impl AriClient {
+    /// Every endpoint of a technology.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn endpoints(&self, technology: &str) -> Result<Vec<Endpoint>, AriError> {
+        let call = Call::new(
+            Method::GET,
+            format!("endpoints/{}", encode(technology)),
+            format!("the list of {technology} endpoints"),
+        );
+        match self.fetch(call).await {
+            // 404: the technology is not loaded, or has no endpoint.
+            Err(e) if e.is_not_found() => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
+    /// One endpoint, or `None` where there is none of this name.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn endpoint(
+        &self,
+        technology: &str,
+        resource: &str,
+    ) -> Result<Option<Endpoint>, AriError> {
+        let call = Call::new(
+            Method::GET,
+            format!("endpoints/{}/{}", encode(technology), encode(resource)),
+            format!("endpoint {technology}/{resource}"),
+        );
+        match self.fetch(call).await {
+            Err(e) if e.is_not_found() => Ok(None),
+            other => other.map(Some),
+        }
+    }
+}
