@@ -1,0 +1,207 @@
+//! What can go wrong, for whom, and what to do about it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fed_core::ids::{NodeId, Revision, SessionId};
+use fed_core::kv::StoreError;
+
+/// A field of [`Config`](crate::Config) with a value that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the setting {field} is not usable: {rule}")]
+pub struct ConfigError {
+    /// The field.
+    pub field: &'static str,
+    /// What it must be.
+    pub rule: &'static str,
+}
+
+/// Why a data folder could not be made, read or opened, or a node not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is nothing in the folder.
+    #[error("{} holds no node yet: make a cluster with `init`, or join one with `join`", .0.display())]
+    Empty(PathBuf),
+    /// The folder holds a node already.
+    #[error("{} already belongs to node {node}: start it, or choose an empty folder", .path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        node: NodeId,
+    },
+    /// The folder belongs to somebody else.
+    #[error("{} belongs to node {found}, this is node {expected}: name the right folder", .path.display())]
+    OtherNode {
+        /// The folder.
+        path: PathBuf,
+        /// Who should own it.
+        expected: NodeId,
+        /// Who owns it.
+        found: NodeId,
+    },
+    /// Parts of the folder come from different nodes, clusters or incarnations.
+    #[error("{} is put together from different nodes ({part} is of another one): restore the whole folder, or make an empty one and join again", .path.display())]
+    Mixed {
+        /// The folder.
+        path: PathBuf,
+        /// Which part does not belong.
+        part: &'static str,
+    },
+    /// The identity is there, the data is not: a wiped node must not come back under its old id.
+    #[error("{} names node {node} but its {part} is gone: a node without its data may not use its old id (acknowledged changes could be lost). Remove node {node} from the cluster, then join with an empty folder", .path.display())]
+    Wiped {
+        /// The folder.
+        path: PathBuf,
+        /// The id in it.
+        node: NodeId,
+        /// What is missing.
+        part: &'static str,
+    },
+    /// Another process has the folder open.
+    #[error("{} is in use by another process: stop it first", .0.display())]
+    InUse(PathBuf),
+    /// Written by a newer program.
+    #[error("{} is in format {found}; this program reads up to {known}: use version {needs} or later", .path.display())]
+    NewerFormat {
+        /// The folder.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The newest format known here.
+        known: u32,
+        /// The program version that can read it.
+        needs: String,
+    },
+    /// A file is damaged where no crash can have damaged it.
+    #[error("{}: {what}. Either restore this node's folder from a backup, or remove the node from the cluster and join again with an empty folder", .path.display())]
+    Damaged {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The address to serve peers on cannot be had.
+    #[error(
+        "cannot serve peers on {address}: {source}; choose another address or stop what uses it"
+    )]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file or folder could not be used.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The cluster did not take this node in.
+    #[error("joining over {seed} failed: {why}")]
+    Join {
+        /// The address asked.
+        seed: String,
+        /// Why.
+        why: String,
+    },
+    /// The consensus core did not start.
+    #[error("the node could not start: {0}")]
+    Core(String),
+}
+
+/// What became of a proposal that was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// It may have been applied, or may be later. Ask again with the same request to know.
+    #[error("the outcome is unknown: {why}; it may have been applied, look before asking again")]
+    OutcomeUnknown {
+        /// What happened last.
+        why: String,
+    },
+    /// Certainly not applied: no leader was found in time.
+    #[error(
+        "no leader was found in time, nothing was changed; is a majority of the nodes up and reachable?"
+    )]
+    NoLeader,
+    /// Certainly not applied: too much is waiting already.
+    #[error("too many requests are waiting, nothing was changed; try again after {} ms", .retry_after.as_millis())]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Certainly not applied: larger than a log entry may be.
+    #[error("the command takes {bytes} bytes, at most {limit} are allowed; nothing was changed")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Certainly not applied: it could not be encoded, or the leader could not read it.
+    #[error("the command was refused, nothing was changed: {0}")]
+    Refused(String),
+    /// Certainly not applied: this node is stopping or has stopped.
+    #[error("this node has stopped: {0}")]
+    Stopped(String),
+}
+
+/// Why a read could not be answered with what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// No leader confirmed the read in time. [`Consistency::Local`](crate::Consistency::Local) still answers.
+    #[error(
+        "no majority confirmed the read in time; a local read still answers, perhaps from the past"
+    )]
+    NoQuorum,
+    /// The revision was not reached here in time.
+    #[error("revision {wanted} was not reached here in time, this node is at {reached}")]
+    Behind {
+        /// The revision asked for.
+        wanted: Revision,
+        /// Where this node is.
+        reached: Revision,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// This node is stopping or has stopped.
+    #[error("this node has stopped: {0}")]
+    Stopped(String),
+}
+
+/// Why a session could not be kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeepAliveError {
+    /// It has ended; open a new one.
+    #[error("session {0} has ended; open a new one")]
+    Ended(SessionId),
+    /// No leader answered. The session may still be open: try again.
+    #[error("no leader answered the keep-alive: {0}")]
+    NoLeader(String),
+    /// This node is stopping or has stopped.
+    #[error("this node has stopped: {0}")]
+    Stopped(String),
+}
+
+/// Why the members were not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MembersError {
+    /// The change was refused; the text says why and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// No leader was found in time.
+    #[error("no leader was found in time; is a majority of the nodes up and reachable?")]
+    NoLeader,
+    /// It may have happened, or may be later: look at the members.
+    #[error("the outcome is unknown: {0}; look at the members before trying again")]
+    OutcomeUnknown(String),
+    /// This node is stopping or has stopped.
+    #[error("this node has stopped: {0}")]
+    Stopped(String),
+}

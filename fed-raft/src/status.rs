@@ -1,0 +1,64 @@
+//! How a node sees itself and its cluster.
+
+use std::time::Duration;
+
+use fed_core::ids::{NodeId, Revision};
+
+/// What a member does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A voter, and the leader.
+    Leader,
+    /// A voter.
+    Voter,
+    /// Has everything, votes on nothing.
+    Learner,
+}
+
+/// One member of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: NodeId,
+    /// `host:port` under which it serves its peers.
+    pub address: String,
+    /// Which life of its data folder was admitted.
+    pub incarnation: u64,
+    /// What it does.
+    pub role: Role,
+    /// Log entries it lacks. Known to the leader only.
+    pub lag: Option<u64>,
+    /// How long ago it last answered the leader. Known to the leader only.
+    pub silent: Option<Duration>,
+}
+
+/// A node's own view at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// This node.
+    pub node: NodeId,
+    /// The cluster.
+    pub cluster: crate::ClusterId,
+    /// The leader, if this node knows of one.
+    pub leader: Option<NodeId>,
+    /// Whether a majority was heard from (as leader) or a leader was (as another) within an election timeout.
+    pub quorum: bool,
+    /// The term.
+    pub term: u64,
+    /// The last log entry here.
+    pub last_index: u64,
+    /// The last one known to be committed and applied here.
+    pub applied_index: u64,
+    /// The last one in a snapshot here.
+    pub snapshot_index: u64,
+    /// The last one no longer in the log here.
+    pub purged_index: u64,
+    /// The revision of the state here.
+    pub revision: Revision,
+    /// The hash of the state at that revision: equal revisions have equal hashes on all nodes.
+    pub state_hash: u128,
+    /// Everybody, as far as this node knows, by id.
+    pub members: Vec<Member>,
+    /// Why this node stopped, if it did.
+    pub stopped: Option<String>,
+}
