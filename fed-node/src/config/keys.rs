@@ -1,0 +1,306 @@
+//! The one table of keys. The file, the environment, the flags, the example file and the help all come from it.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use super::types::host_name;
+use super::{Config, Secret};
+use crate::address::Address;
+
+/// One key of the configuration.
+#[derive(Debug)]
+pub struct Key {
+    /// Dotted name, as in the file: `peer.listen`.
+    pub name: &'static str,
+    /// Placeholder for the value in help.
+    pub value: &'static str,
+    /// Default as it would be written; empty = not set.
+    pub default: &'static str,
+    /// What it is for, its unit and range.
+    pub help: &'static str,
+    /// Parses a value into its place.
+    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+impl Key {
+    /// The environment variable: `FED_PEER_LISTEN`.
+    #[must_use]
+    pub fn env(&self) -> String {
+        format!("FED_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// The flag without its dashes: `peer-listen`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.name.replace(['.', '_'], "-")
+    }
+}
+
+/// Every key there is.
+pub static KEYS: &[Key] = &[
+    Key {
+        name: "data_dir",
+        value: "DIR",
+        default: "/var/lib/fed-node",
+        help: "Folder of this node's identity, log and map. One folder belongs to one node, for good.",
+        set: |c, v| set(&mut c.data_dir, v),
+    },
+    Key {
+        name: "node.name",
+        value: "NAME",
+        default: "",
+        help: "What this node is called; unique in the federation. Default: this host's name.",
+        set: |c, v| {
+            c.node.name = if v.is_empty() { host_name() } else { v.to_owned() };
+            let known = |x: char| x.is_ascii_alphanumeric() || "-._".contains(x);
+            let fine = c.node.name.len() <= 40 && c.node.name.chars().all(known);
+            fine.then_some(()).ok_or_else(|| "must be 1 to 40 letters, digits, '-', '.' or '_'".to_owned())
+        },
+    },
+    Key {
+        name: "node.weight",
+        value: "1..1000",
+        default: "100",
+        help: "Share of work this node should get against the others.",
+        set: |c, v| {
+            c.node.weight = number(v, 1..=1000)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "node.zone",
+        value: "ZONE",
+        default: "",
+        help: "Site or failure domain this node is in.",
+        set: |c, v| set_option(&mut c.node.zone, v),
+    },
+    Key {
+        name: "peer.listen",
+        value: "ADDRESS",
+        default: "0.0.0.0:7401",
+        help: "Where to listen for the other nodes. [::]:7401 for IPv6 and IPv4.",
+        set: |c, v| set(&mut c.peer.listen, v),
+    },
+    Key {
+        name: "peer.advertise",
+        value: "ADDRESS",
+        default: "",
+        help: "What the other nodes are told. Default: peer.listen, with this host's name in place of 0.0.0.0 or ::.",
+        set: |c, v| set_advertised(&mut c.peer.advertise, v),
+    },
+    Key {
+        name: "client.listen",
+        value: "ADDRESS",
+        default: "127.0.0.1:7400",
+        help: "Where to listen for the command line and other clients. It asks nobody for a password: keep it on loopback.",
+        set: |c, v| set(&mut c.client.listen, v),
+    },
+    Key {
+        name: "client.advertise",
+        value: "ADDRESS",
+        default: "",
+        help: "What the map says about the client API of this node. Default: client.listen.",
+        set: |c, v| set_advertised(&mut c.client.advertise, v),
+    },
+    Key {
+        name: "sip.advertise",
+        value: "ADDRESS",
+        default: "",
+        help: "Where the other Asterisks send calls for this one. Default: the host of peer.advertise, port 5060.",
+        set: |c, v| set_advertised(&mut c.sip.advertise, v),
+    },
+    Key {
+        name: "redirect.listen",
+        value: "ADDRESS",
+        default: "127.0.0.1:5070",
+        help: "The SIP redirect server, UDP and TCP. Its port is written into every endpoint: choose it before the first user.",
+        set: |c, v| set(&mut c.redirect.listen, v),
+    },
+    Key {
+        name: "redirect.budget_ms",
+        value: "1..5000",
+        default: "100",
+        help: "Longest wait, in milliseconds, for an answer that is certainly fresh before a call is located from the local map.",
+        set: |c, v| {
+            c.redirect.budget_ms = number(v, 1..=5000)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "agi.listen",
+        value: "ADDRESS",
+        default: "127.0.0.1:4573",
+        help: "The FastAGI server that the generated dialplan asks.",
+        set: |c, v| set(&mut c.agi.listen, v),
+    },
+    Key {
+        name: "asterisk.enabled",
+        value: "true|false",
+        default: "true",
+        help: "false: a node without an Asterisk of its own; it votes and answers questions.",
+        set: |c, v| {
+            c.asterisk.enabled = v.parse().map_err(|_| "must be true or false".to_owned())?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "asterisk.url",
+        value: "URL",
+        default: "http://127.0.0.1:8088",
+        help: "Base of this Asterisk's ARI, without /ari. Keep it on loopback.",
+        set: |c, v| {
+            c.asterisk.url = v.trim_end_matches('/').to_owned();
+            let fine = ["http://", "https://"].iter().any(|scheme| v.strip_prefix(scheme).is_some_and(|r| !r.is_empty()));
+            fine.then_some(()).ok_or_else(|| "must start with http:// or https://".to_owned())
+        },
+    },
+    Key {
+        name: "asterisk.username",
+        value: "NAME",
+        default: "fed",
+        help: "ARI user of this node.",
+        set: |c, v| set_filled(&mut c.asterisk.username, v),
+    },
+    Key {
+        name: "asterisk.password",
+        value: "PASSWORD",
+        default: "",
+        help: "ARI password. Better in asterisk.password_file.",
+        set: |c, v| {
+            c.asterisk.password = Secret::new(v);
+            Ok(())
+        },
+    },
+    Key {
+        name: "asterisk.password_file",
+        value: "FILE",
+        default: "",
+        help: "File whose first line is the ARI password; nobody but its owner and group may read it.",
+        set: |c, v| set_option(&mut c.asterisk.password_file, v),
+    },
+    Key {
+        name: "asterisk.app",
+        value: "NAME",
+        default: "fed",
+        help: "Name of the Stasis application; only one fed-node may use it at one Asterisk.",
+        set: |c, v| set_filled(&mut c.asterisk.app, v),
+    },
+    Key {
+        name: "asterisk.timeout_ms",
+        value: "100..60000",
+        default: "5000",
+        help: "Longest wait, in milliseconds, for one ARI request.",
+        set: |c, v| {
+            c.asterisk.timeout_ms = number(v, 100..=60_000)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "asterisk.config_dir",
+        value: "DIR",
+        default: "/etc/asterisk",
+        help: "Where `asterisk-config --write` installs its stanzas.",
+        set: |c, v| set(&mut c.asterisk.config_dir, v),
+    },
+    Key {
+        name: "raft.heartbeat_ms",
+        value: "10..10000",
+        default: "150",
+        help: "Milliseconds between the leader's heartbeats. The same at every node.",
+        set: |c, v| {
+            c.raft.heartbeat_ms = number(v, 10..=10_000)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "raft.election_min_ms",
+        value: "50..60000",
+        default: "750",
+        help: "Shortest silence of the leader, in milliseconds, before an election.",
+        set: |c, v| {
+            c.raft.election_min_ms = number(v, 50..=60_000)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "raft.election_max_ms",
+        value: "50..60000",
+        default: "1500",
+        help: "Longest silence of the leader, in milliseconds, before an election.",
+        set: |c, v| {
+            c.raft.election_max_ms = number(v, 50..=60_000)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "raft.session_ttl_ms",
+        value: "200..60000",
+        default: "1500",
+        help: "Silence of a node, in milliseconds, after which its registrations stop counting. The same at every node.",
+        set: |c, v| {
+            c.raft.session_ttl_ms = number(v, 200..=60_000)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "raft.write_timeout_ms",
+        value: "100..60000",
+        default: "5000",
+        help: "Longest wait, in milliseconds, for a write to be acknowledged; after it the outcome is reported as unknown.",
+        set: |c, v| {
+            c.raft.write_timeout_ms = number(v, 100..=60_000)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "log.level",
+        value: "FILTER",
+        default: "info",
+        help: "error, warn, info, debug, trace, or a filter such as info,fed_ari=debug.",
+        set: |c, v| {
+            let parsed = v.parse::<tracing_subscriber::filter::Targets>();
+            parsed.map_err(|why| format!("is no log filter ({why}); write for example info or info,fed_ari=debug"))?;
+            set_filled(&mut c.log.level, v)
+        },
+    },
+    Key {
+        name: "log.format",
+        value: "text|json",
+        default: "text",
+        help: "How log lines look on stderr.",
+        set: |c, v| set(&mut c.log.format, v),
+    },
+];
+
+fn set<T: FromStr<Err: Display>>(place: &mut T, value: &str) -> Result<(), String> {
+    if value.is_empty() {
+        return Err("must not be empty".to_owned());
+    }
+    *place = value.parse().map_err(|why: T::Err| why.to_string())?;
+    Ok(())
+}
+
+fn set_filled(place: &mut String, value: &str) -> Result<(), String> {
+    set(place, value)
+}
+
+fn set_option<T: FromStr<Err: Display>>(place: &mut Option<T>, value: &str) -> Result<(), String> {
+    *place = if value.is_empty() { None } else { Some(value.parse().map_err(|why: T::Err| why.to_string())?) };
+    Ok(())
+}
+
+fn set_advertised(place: &mut Option<Address>, value: &str) -> Result<(), String> {
+    set_option(place, value)?;
+    match place {
+        Some(address) if address.is_wildcard() => {
+            Err(format!("{address} is no address others could use; write this host's name or one IP address"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn number<T: FromStr + PartialOrd + Display>(value: &str, range: RangeInclusive<T>) -> Result<T, String> {
+    let known = value.parse().ok().filter(|number| range.contains(number));
+    known.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+}

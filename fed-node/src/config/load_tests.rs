@@ -1,0 +1,95 @@
+use super::*;
+
+fn from_text(text: &str) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fed-node.toml");
+    std::fs::write(&path, text).unwrap();
+    let prefix = format!("{}:", path.display());
+    load_with(Some(&path), [], &ConfigFlags::default()).map_err(|errors| errors.to_string().replace(&prefix, "FILE:"))
+}
+
+#[test]
+fn an_empty_file_is_the_documented_defaults() {
+    let config = from_text("").unwrap();
+    assert_eq!(config.client.listen.to_string(), "127.0.0.1:7400");
+    assert_eq!(config.redirect.listen.to_string(), "127.0.0.1:5070");
+    assert_eq!(config.sip_advertised().port(), 5060);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
+    assert_eq!(
+        from_text("data_dir = \"/x\"\n\n[peer]\nlisten = \"[::]:1\"\nadvertize = \"a:1\"\n").unwrap_err(),
+        "FILE:5: there is no key \"peer.advertize\"; did you mean \"peer.advertise\"?"
+    );
+    assert_eq!(
+        from_text("[asterix]\nurl = \"http://a\"\n").unwrap_err(),
+        "FILE:1: there is no key \"asterix\"; did you mean \"asterisk\"?"
+    );
+    assert_eq!(
+        from_text("[client]\nbudget_ms = 3\n").unwrap_err(),
+        "FILE:2: there is no key \"client.budget_ms\"; did you mean \"redirect.budget_ms\"?"
+    );
+}
+
+#[test]
+fn every_bad_value_is_reported_at_once_with_its_line() {
+    let errors = from_text("[peer]\nlisten = \"nowhere\"\n[log]\nformat = \"xml\"\n[raft]\nheartbeat_ms = -1\n").unwrap_err();
+    let lines: Vec<&str> = errors.lines().collect();
+    assert_eq!(lines.len(), 3, "{errors}");
+    assert!(errors.contains("FILE:2: peer.listen \"nowhere\" is no address: the port is missing"), "{errors}");
+    assert!(errors.contains("FILE:4: log.format must be \"text\" or \"json\""), "{errors}");
+    assert!(errors.contains("FILE:6: raft.heartbeat_ms must be a whole number from 10 to 10000"), "{errors}");
+}
+
+#[test]
+fn broken_toml_names_the_line() {
+    let error = from_text("[peer]\nlisten = \"a:1\n").unwrap_err();
+    assert!(error.starts_with("FILE:2: "), "{error}");
+}
+
+#[test]
+fn a_table_where_a_value_belongs_is_refused() {
+    let error = from_text("[node]\nname = [1]\n").unwrap_err();
+    assert_eq!(error, "FILE:2: node.name must be a text, a number, true or false");
+}
+
+#[test]
+fn flag_beats_environment_beats_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    std::fs::write(&path, "[node]\nname = \"file\"\nzone = \"file\"\nweight = 1\n").unwrap();
+    let env = [("FED_NODE_NAME", "env"), ("FED_NODE_ZONE", "env")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let flags = ConfigFlags::from_pairs([("node.name", "flag")]);
+    let config = load_with(Some(&path), env, &flags).unwrap();
+    assert_eq!((config.node.name.as_str(), config.node.zone.as_deref(), config.node.weight), ("flag", Some("env"), 1));
+}
+
+#[test]
+fn a_misspelt_variable_is_an_error_and_a_foreign_one_is_not() {
+    let load = |name: &str| load_with(None, [(name.to_owned(), "x".to_owned())], &ConfigFlags::default());
+    let error = load("FED_PEER_LISTN").unwrap_err().to_string();
+    assert!(error.contains("did you mean \"FED_PEER_LISTEN\""), "{error}");
+    load("FED_LAB_CACHE").unwrap();
+    load("FED_SERVER").unwrap();
+}
+
+#[test]
+fn contradictions_between_keys_are_named() {
+    let error = from_text("[raft]\nelection_min_ms = 2000\n[agi]\nlisten = \"127.0.0.1:7400\"\n").unwrap_err();
+    assert!(error.contains("raft.election_min_ms (2000) must be less"), "{error}");
+    assert!(error.contains("client.listen (127.0.0.1:7400) and agi.listen (127.0.0.1:7400) are the same port"), "{error}");
+}
+
+#[test]
+fn a_wildcard_is_not_advertised() {
+    let error = from_text("[peer]\nadvertise = \"0.0.0.0:7401\"\n").unwrap_err();
+    assert!(error.contains("no address others could use"), "{error}");
+}
+
+#[test]
+fn a_password_is_not_printed_with_the_configuration() {
+    let config = from_text("[asterisk]\npassword = \"canary\"\n").unwrap();
+    assert_eq!(config.asterisk.password.reveal(), "canary");
+    assert!(!format!("{config:?}").contains("canary"));
+}

@@ -1,0 +1,22 @@
+//! The configuration of a node: one table of keys ([`keys::KEYS`]) that serves the TOML file, the environment and the
+//! command line alike. A flag wins over the environment, the environment over the file, the file over the default.
+
+mod error;
+mod example;
+mod file;
+mod flags;
+mod keys;
+mod load;
+mod secret;
+mod types;
+
+pub use error::{ConfigError, ConfigErrors, Origin};
+pub use example::example;
+pub use flags::ConfigFlags;
+pub use keys::{KEYS, Key};
+pub use load::{DEFAULT_FILE, load, load_with};
+pub use secret::{Secret, read_secret_file};
+pub use types::{
+    AgiConfig, AsteriskConfig, ClientConfig, Config, LogConfig, LogFormat, NodeConfig, PeerConfig, RaftConfig,
+    RedirectConfig, SipConfig,
+};

@@ -1,0 +1,188 @@
+//! What the keys add up to.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::Secret;
+use crate::address::Address;
+
+/// Everything a node needs to know before it has read the map.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Folder of the identity, the log and the map.
+    pub data_dir: PathBuf,
+    /// What this node is called.
+    pub node: NodeConfig,
+    /// Where the other nodes reach this one.
+    pub peer: PeerConfig,
+    /// The client API.
+    pub client: ClientConfig,
+    /// Where the other Asterisks reach this one.
+    pub sip: SipConfig,
+    /// The SIP redirect server.
+    pub redirect: RedirectConfig,
+    /// The FastAGI server.
+    pub agi: AgiConfig,
+    /// The Asterisk beside this node.
+    pub asterisk: AsteriskConfig,
+    /// Consensus timing.
+    pub raft: RaftConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// `[node]`
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Unique in the federation.
+    pub name: String,
+    /// 1..=1000.
+    pub weight: u16,
+    /// Site or failure domain.
+    pub zone: Option<String>,
+}
+
+/// `[peer]`
+#[derive(Debug, Clone)]
+pub struct PeerConfig {
+    /// Where to listen for the other nodes.
+    pub listen: Address,
+    /// What the other nodes are told; see [`Config::peer_advertised`].
+    pub advertise: Option<Address>,
+}
+
+/// `[client]`
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// Where to listen for clients.
+    pub listen: Address,
+    /// What the map says about it.
+    pub advertise: Option<Address>,
+}
+
+/// `[sip]`
+#[derive(Debug, Clone)]
+pub struct SipConfig {
+    /// Where the other Asterisks send calls for this one.
+    pub advertise: Option<Address>,
+}
+
+/// `[redirect]`
+#[derive(Debug, Clone)]
+pub struct RedirectConfig {
+    /// UDP and TCP.
+    pub listen: Address,
+    /// Longest wait for a linearizable read before the local map answers.
+    pub budget_ms: u64,
+}
+
+/// `[agi]`
+#[derive(Debug, Clone)]
+pub struct AgiConfig {
+    /// Where Asterisk's dialplan asks.
+    pub listen: Address,
+}
+
+/// `[asterisk]`
+#[derive(Debug, Clone)]
+pub struct AsteriskConfig {
+    /// False: a node without an Asterisk; it votes and answers questions.
+    pub enabled: bool,
+    /// Base of ARI.
+    pub url: String,
+    /// ARI user.
+    pub username: String,
+    /// ARI password, already read from its file when one was given.
+    pub password: Secret,
+    /// File it was read from.
+    pub password_file: Option<PathBuf>,
+    /// Name of the Stasis application.
+    pub app: String,
+    /// For one ARI request.
+    pub timeout_ms: u64,
+    /// Where `asterisk-config --write` installs.
+    pub config_dir: PathBuf,
+}
+
+/// `[raft]`
+#[derive(Debug, Clone)]
+pub struct RaftConfig {
+    /// Leader to followers.
+    pub heartbeat_ms: u64,
+    /// Shortest silence before an election.
+    pub election_min_ms: u64,
+    /// Longest silence before an election.
+    pub election_max_ms: u64,
+    /// Silence of a node after which its bindings stop counting.
+    pub session_ttl_ms: u64,
+    /// Longest wait for a write.
+    pub write_timeout_ms: u64,
+}
+
+/// `[log]`
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// A tracing filter.
+    pub level: String,
+    /// Text for people, JSON for collectors.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line of text.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("must be \"text\" or \"json\"".to_owned()),
+        }
+    }
+}
+
+impl Config {
+    /// What the other nodes are told: `peer.advertise`, or `peer.listen` when that is no wildcard, or this host's name
+    /// with the port listened on.
+    #[must_use]
+    pub fn peer_advertised(&self) -> Address {
+        self.peer.advertise.clone().unwrap_or_else(|| concrete(&self.peer.listen))
+    }
+
+    /// What the map says about the client API of this node.
+    #[must_use]
+    pub fn client_advertised(&self) -> Address {
+        self.client.advertise.clone().unwrap_or_else(|| concrete(&self.client.listen))
+    }
+
+    /// Where the other Asterisks send calls for this one: `sip.advertise`, or the host of the peer address, port 5060.
+    #[must_use]
+    pub fn sip_advertised(&self) -> Address {
+        self.sip.advertise.clone().unwrap_or_else(|| self.peer_advertised().with_port(5060))
+    }
+}
+
+/// A wildcard replaced by this host's name.
+fn concrete(listen: &Address) -> Address {
+    if !listen.is_wildcard() {
+        return listen.clone();
+    }
+    Address::new(&host_name(), listen.port()).unwrap_or_else(|_| listen.clone())
+}
+
+/// The name of this host, as the kernel knows it.
+pub(super) fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
