@@ -13,3 +13,15 @@
 pub mod peer {
     tonic::include_proto!("federated.peer.v1");
 }
+
+/// What clients ask any node (`proto/federation.proto`); the command line is one of them.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::unwrap_used,
+    clippy::pedantic
+)]
+pub mod client {
+    tonic::include_proto!("federated.client.v1");
+}
