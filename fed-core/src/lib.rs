@@ -15,6 +15,7 @@ pub mod event;
 pub mod ids;
 pub mod kv;
 pub mod machine;
-
+pub mod map;
 pub mod records;
 pub mod route;
+mod stored;

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ContactUri, DeviceId, NodeId, Number, Revision, SessionId, UserId};
 
+mod check;
+
+pub(crate) use check::{check_setting, check_setting_key};
+
 /// Something in the map, with the revisions that made and last changed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record<T> {

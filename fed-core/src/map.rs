@@ -1,0 +1,58 @@
+//! The map as a machine and as something to read.
+//!
+//! [`FederationMap`] applies commands; [`MapView`] reads. Both work on any [`crate::kv`] store. Keys are
+//! written by hand, big-endian, in `map::keys`; values go through `stored`.
+
+use crate::command::{Command, Refusal, Reply};
+use crate::event::Change;
+use crate::ids::{Revision, SessionId};
+use crate::kv::{ReadStore, StoreError, WriteStore};
+use crate::machine::Machine;
+
+mod apply;
+mod keys;
+mod rows;
+mod view;
+
+pub use view::{Counts, MapView};
+
+/// The federation's map as a replicated machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FederationMap;
+
+impl Machine for FederationMap {
+    type Command = Command;
+    type Reply = Reply;
+    type Event = Change;
+
+    fn apply(
+        &self,
+        revision: Revision,
+        command: Command,
+        store: &mut dyn WriteStore,
+        events: &mut Vec<Change>,
+    ) -> Result<Reply, StoreError> {
+        apply::Applier {
+            revision,
+            store,
+            events,
+        }
+        .apply(command)
+    }
+
+    fn forgotten(&self) -> Reply {
+        Reply::Refused(Refusal::Forgotten)
+    }
+
+    fn open_sessions(&self, store: &dyn ReadStore) -> Result<Vec<SessionId>, StoreError> {
+        Ok(MapView::new(store)
+            .sessions()?
+            .into_iter()
+            .map(|session| session.id)
+            .collect())
+    }
+
+    fn end_session(&self, session: SessionId) -> Command {
+        Command::EndSession { session }
+    }
+}
