@@ -1,0 +1,82 @@
+//! The runner of lab tests: named cases that share one lab, one after another, each with a line of its own.
+//!
+//! The standard harness cannot take a shared lab down when the last case is over, nor tell a skip from a pass. Arguments are those of
+//! the standard one as far as they make sense: words filter the cases by name, `--list` lists them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Error, Result, anyhow};
+
+use super::{Lab, Version, available};
+
+/// One test: its name says the behaviour.
+pub struct Case {
+    /// As printed and filtered by.
+    pub name: &'static str,
+    /// What it does.
+    pub body: fn(&mut Lab) -> Result<()>,
+}
+
+/// Runs the cases that the command line asks for on one lab, after `prepare`.
+///
+/// Without root or Debian it says loudly that nothing was tested; with `CI=true` in the environment that is a failure.
+pub fn main(versions: &[Version], prepare: fn(&mut Lab) -> Result<()>, cases: &[Case]) -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let wanted: Vec<&Case> = cases.iter().filter(|c| words.is_empty() || words.iter().any(|w| c.name.contains(w.as_str()))).collect();
+    if std::env::args().any(|a| a == "--list") {
+        wanted.iter().for_each(|c| println!("{}: test", c.name));
+        return ExitCode::SUCCESS;
+    }
+    if wanted.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    if let Err(why) = available() {
+        return skipped(&why, wanted.len());
+    }
+    let started = Instant::now();
+    let mut lab = match Lab::start(versions).and_then(|mut lab| prepare(&mut lab).map(|()| lab)) {
+        Ok(lab) => lab,
+        Err(why) => {
+            println!("the lab could not be started: {why:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("lab of {versions:?} up in {:.1} s", started.elapsed().as_secs_f64());
+    let mut failed = Vec::new();
+    for case in &wanted {
+        let began = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| (case.body)(&mut lab))).unwrap_or_else(|panic| Err(panicked(&panic)));
+        let took = began.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => println!("test {} ... ok ({took:.1} s)", case.name),
+            Err(why) => {
+                println!("test {} ... FAILED ({took:.1} s)\n    {why:#}", case.name);
+                failed.push(case.name);
+            }
+        }
+    }
+    println!("lab: {} of {} cases passed in {:.1} s", wanted.len() - failed.len(), wanted.len(), started.elapsed().as_secs_f64());
+    if failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    println!("failed: {}", failed.join(", "));
+    lab.keep_logs();
+    ExitCode::FAILURE
+}
+
+fn skipped(why: &Error, cases: usize) -> ExitCode {
+    let bar = "!".repeat(100);
+    println!("{bar}\n!! SKIPPED: {cases} tests on real Asterisk were NOT run: {why:#}\n{bar}");
+    if std::env::var("CI").is_ok_and(|v| v == "true") {
+        println!("CI=true: a skipped lab is a failure");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn panicked(panic: &Box<dyn std::any::Any + Send>) -> Error {
+    let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+    anyhow!("panicked: {}", text.unwrap_or_default())
+}

@@ -1,0 +1,159 @@
+//! The lab: hosts as network namespaces on a bridge, each with a real Asterisk and a fed-node, and a network of phones.
+//!
+//! Everything is named after the process that made it, is removed with the [`Lab`], and what a dead run left behind is removed by the
+//! next one. Logs stay when a test failed, and the failure says where.
+
+mod asterisk;
+pub mod cases;
+mod command;
+mod customer;
+mod daemon;
+mod http;
+mod namespace;
+mod network;
+mod roots;
+mod run_id;
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+
+pub use asterisk::Asterisk;
+pub use command::{capture, finish, run};
+pub use customer::{CONTEXT, STATIC_PASSWORD};
+pub use daemon::Daemon;
+pub use http::request as http_request;
+pub use namespace::Namespace;
+pub use network::Network;
+pub use roots::{Version, available, checkout};
+
+use crate::phone::{Phone, Transport};
+use asterisk::Place;
+use run_id::RunId;
+
+/// A file whose presence keeps the folder of a failed run.
+const KEPT: &str = "kept-for-its-logs";
+/// How long an Asterisk may take to boot; three at once on two busy cores need a while.
+const BOOT: Duration = Duration::from_secs(60);
+
+/// One host: a namespace with an Asterisk in it.
+#[derive(Debug)]
+pub struct Host {
+    /// `h1`, `h2`, ..: its host name and its port on the bridge.
+    pub name: String,
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its network.
+    pub namespace: Namespace,
+    /// Its Asterisk.
+    pub asterisk: Asterisk,
+    /// Where its logs and data lie.
+    pub folder: PathBuf,
+}
+
+impl Host {
+    /// Where its Asterisk listens for SIP.
+    pub fn sip(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, 5060)
+    }
+}
+
+/// Hosts, wires and phones of one run.
+#[derive(Debug)]
+pub struct Lab {
+    /// The hosts, in the order asked for.
+    pub hosts: Vec<Host>,
+    /// The wires between them.
+    pub network: Network,
+    phones: Namespace,
+    phones_ip: IpAddr,
+    folder: PathBuf,
+    keep: bool,
+}
+
+impl Lab {
+    /// Makes the hosts and boots their Asterisks.
+    ///
+    /// # Errors
+    /// When anything cannot be made or an Asterisk does not boot; what was made until then is removed again.
+    pub fn start(versions: &[Version]) -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        run_id::sweep()?;
+        let run = RunId::new(NEXT.fetch_add(1, Ordering::Relaxed))?;
+        let folder = run.folder();
+        fs::create_dir_all(&folder)?;
+        let network = Network::make(&run)?;
+        let (phones, phones_ip) = network.attach("phones", 200)?;
+        let mut lab = Self { hosts: Vec::new(), network, phones, phones_ip, folder, keep: true };
+        let hosts = u8::try_from(versions.len())?;
+        for (number, version) in (1..=hosts).zip(versions) {
+            let host = lab.make_host(number, hosts, *version)?;
+            lab.hosts.push(host);
+        }
+        for host in &mut lab.hosts {
+            host.asterisk.start()?;
+        }
+        for host in &mut lab.hosts {
+            host.asterisk.wait_ready(BOOT)?;
+        }
+        lab.keep = false;
+        Ok(lab)
+    }
+
+    fn make_host(&self, number: u8, hosts: u8, version: Version) -> Result<Host> {
+        let name = format!("h{number}");
+        let (namespace, ip) = self.network.attach(&name, 10 + number)?;
+        namespace.ip(&["addr", "add", &format!("{}/24", customer::static_ip(number)), "dev", "eth0"])?;
+        let folder = self.folder.join(&name);
+        fs::create_dir_all(&folder)?;
+        let place = Place { name: &name, number, hosts, namespace: &namespace, ip, folder: &folder };
+        let asterisk = Asterisk::prepare(version, &place)?;
+        Ok(Host { name, ip, namespace, asterisk, folder })
+    }
+
+    /// A phone for that device.
+    ///
+    /// # Errors
+    /// When its sockets cannot be opened.
+    pub fn phone(&self, id: &str, password: &str, transport: Transport) -> Result<Phone> {
+        Phone::new(&self.phones, self.phones_ip, id, password, transport)
+    }
+
+    /// Where the phones are.
+    pub fn phones(&self) -> &Namespace {
+        &self.phones
+    }
+
+    /// The phones' address.
+    pub fn phones_ip(&self) -> IpAddr {
+        self.phones_ip
+    }
+
+    /// Where everything of this run lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Keeps the folder when the lab goes: something failed, and the logs tell what.
+    pub fn keep_logs(&mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for host in &mut self.hosts {
+            let _ = host.asterisk.kill();
+        }
+        if self.keep {
+            let _ = fs::write(self.folder.join(KEPT), "");
+            eprintln!("lab: the logs are in {}", self.folder.display());
+        } else {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
