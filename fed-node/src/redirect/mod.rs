@@ -1,0 +1,32 @@
+//! The SIP redirect server (RFC 3261 section 8.3): whoever asks for a device is told where it is.
+//!
+//! It answers an INVITE with `302 Moved Temporarily` and the address of the node where the device is registered, read from the
+//! map at that moment, or with the right refusal. It holds no call and no transaction, carries no media and stands in nobody's
+//! path: losing it loses no call.
+//!
+//! Data flows one way: [`message`] reads a request, [`decision`] says what to answer (pure), [`response`] writes it (pure),
+//! [`server`] owns the sockets. What the map knows comes in through [`Locator`]; clock and nonces through [`Stamper`].
+//!
+//! Guarantees: no input makes it panic or answer with more than the request's own headers and 512 bytes; an answer goes only to
+//! the address the request came from; memory, connections and lookups in flight are bounded; an answer that may be old says so
+//! (`X-Fed-Stale: yes`).
+
+mod config;
+mod decision;
+mod limiter;
+mod locator;
+mod message;
+mod response;
+mod server;
+mod stats;
+mod stream;
+mod tcp;
+mod udp;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Asker, InvalidAsker, RedirectConfig, TargetTransport};
+pub use locator::{Located, Locator, Place, Stamp, Stamper, SystemStamper, Target};
+pub use server::{RedirectServer, StartError};
+pub use stats::{Counts, Stats};
