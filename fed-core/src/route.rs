@@ -4,6 +4,14 @@ use std::fmt;
 
 use crate::ids::{DeviceId, NodeId};
 
+mod decide;
+mod locate;
+mod resolve;
+
+pub use decide::{MOST_FORWARDS, route};
+pub use locate::{locate, places};
+pub use resolve::{Dialled, resolve};
+
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Caller {
@@ -151,6 +159,28 @@ impl fmt::Display for Cause {
             Self::TooManyHops => "too many hops",
             Self::Unavailable => "unavailable",
         })
+    }
+}
+
+impl Place {
+    /// The node, where `here` is the one that asked.
+    #[must_use]
+    pub fn node(&self, here: NodeId) -> NodeId {
+        match self {
+            Self::Here => here,
+            Self::There { node, .. } => *node,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Here => write!(f, "{} here", self.device),
+            Place::There { node, sip_address } => {
+                write!(f, "{} at node {node} ({sip_address})", self.device)
+            }
+        }
     }
 }
 
