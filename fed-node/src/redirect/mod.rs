@@ -5,7 +5,8 @@
 //! path: losing it loses no call.
 //!
 //! Data flows one way: [`message`] reads a request, [`decision`] says what to answer (pure), [`response`] writes it (pure),
-//! [`server`] owns the sockets. What the map knows comes in through [`Locator`]; clock and nonces through [`Stamper`].
+//! [`server`] owns the sockets. What the map knows comes in through [`Locator`] ([`MapLocator`] over the
+//! node's map); clock and nonces through [`Stamper`].
 //!
 //! Guarantees: no input makes it panic or answer with more than the request's own headers and 512 bytes; an answer goes only to
 //! the address the request came from; memory, connections and lookups in flight are bounded; an answer that may be old says so
@@ -15,6 +16,7 @@ mod config;
 mod decision;
 mod limiter;
 mod locator;
+mod lookup;
 mod message;
 mod response;
 mod server;
@@ -28,5 +30,6 @@ mod tests;
 
 pub use config::{Asker, InvalidAsker, RedirectConfig, TargetTransport};
 pub use locator::{Located, Locator, Place, Stamp, Stamper, SystemStamper, Target};
+pub use lookup::MapLocator;
 pub use server::{RedirectServer, StartError};
 pub use stats::{Counts, Stats};

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod hostile;
+mod lookups;
 mod messages;
 mod sockets;
 
