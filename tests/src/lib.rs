@@ -1,5 +1,6 @@
 //! Whole-system tests: the lab of real Asterisks, the phones in it, and what demo, tests and benches share.
 
+pub mod figures;
 pub mod lab;
 pub mod phone;
 

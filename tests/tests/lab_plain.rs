@@ -13,8 +13,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     cases::main(
-        &[Version::V22, Version::V16],
-        |_| Ok(()),
+        || Lab::start(&[Version::V22, Version::V16]),
         &[
             Case { name: "a_static_trunk_carries_calls_both_ways_between_22_and_16", body: static_trunk },
             Case { name: "a_wrong_password_is_refused", body: wrong_password },

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Error, Result, anyhow};
 
-use super::{Lab, Version, available};
+use super::{Lab, available};
 
 /// One test: its name says the behaviour.
 pub struct Case {
@@ -19,10 +19,10 @@ pub struct Case {
     pub body: fn(&mut Lab) -> Result<()>,
 }
 
-/// Runs the cases that the command line asks for on one lab, after `prepare`.
+/// Runs the cases that the command line asks for on the lab that `start` makes.
 ///
 /// Without root or Debian it says loudly that nothing was tested; with `CI=true` in the environment that is a failure.
-pub fn main(versions: &[Version], prepare: fn(&mut Lab) -> Result<()>, cases: &[Case]) -> ExitCode {
+pub fn main(start: fn() -> Result<Lab>, cases: &[Case]) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let wanted: Vec<&Case> = cases.iter().filter(|c| words.is_empty() || words.iter().any(|w| c.name.contains(w.as_str()))).collect();
     if std::env::args().any(|a| a == "--list") {
@@ -36,14 +36,14 @@ pub fn main(versions: &[Version], prepare: fn(&mut Lab) -> Result<()>, cases: &[
         return skipped(&why, wanted.len());
     }
     let started = Instant::now();
-    let mut lab = match Lab::start(versions).and_then(|mut lab| prepare(&mut lab).map(|()| lab)) {
+    let mut lab = match start() {
         Ok(lab) => lab,
         Err(why) => {
             println!("the lab could not be started: {why:#}");
             return ExitCode::FAILURE;
         }
     };
-    println!("lab of {versions:?} up in {:.1} s", started.elapsed().as_secs_f64());
+    println!("lab of {} hosts up in {:.1} s", lab.hosts.len(), started.elapsed().as_secs_f64());
     let mut failed = Vec::new();
     for case in &wanted {
         let began = Instant::now();

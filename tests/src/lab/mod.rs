@@ -8,9 +8,12 @@ pub mod cases;
 mod command;
 mod customer;
 mod daemon;
+mod federation;
 mod http;
+mod locate;
 mod namespace;
 mod network;
+mod node;
 mod roots;
 mod run_id;
 
@@ -26,9 +29,12 @@ pub use asterisk::Asterisk;
 pub use command::{capture, finish, run};
 pub use customer::{CONTEXT, STATIC_PASSWORD};
 pub use daemon::Daemon;
+pub use federation::{all_objects, password_of};
 pub use http::request as http_request;
+pub use locate::{Asker, Located};
 pub use namespace::Namespace;
 pub use network::Network;
+pub use node::FedNode;
 pub use roots::{Version, available, checkout};
 
 use crate::phone::{Phone, Transport};
@@ -51,6 +57,7 @@ pub struct Host {
     pub namespace: Namespace,
     /// Its Asterisk.
     pub asterisk: Asterisk,
+    node: Option<FedNode>,
     /// Where its logs and data lie.
     pub folder: PathBuf,
 }
@@ -81,6 +88,20 @@ impl Lab {
     /// # Errors
     /// When anything cannot be made or an Asterisk does not boot; what was made until then is removed again.
     pub fn start(versions: &[Version]) -> Result<Self> {
+        Self::make(versions, |_| Ok(()))
+    }
+
+    /// As [`Lab::start`], with a fed-node beside each Asterisk, all one federation, everything up.
+    ///
+    /// # Errors
+    /// As [`Lab::start`], or when the federation cannot be founded.
+    pub fn start_federated(versions: &[Version]) -> Result<Self> {
+        let lab = Self::make(versions, Self::federate)?;
+        lab.wait_healthy(Duration::from_secs(30))?;
+        Ok(lab)
+    }
+
+    fn make(versions: &[Version], before_boot: impl FnOnce(&mut Self) -> Result<()>) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         run_id::sweep()?;
         let run = RunId::new(NEXT.fetch_add(1, Ordering::Relaxed))?;
@@ -94,6 +115,7 @@ impl Lab {
             let host = lab.make_host(number, hosts, *version)?;
             lab.hosts.push(host);
         }
+        before_boot(&mut lab)?;
         for host in &mut lab.hosts {
             host.asterisk.start()?;
         }
@@ -112,7 +134,7 @@ impl Lab {
         fs::create_dir_all(&folder)?;
         let place = Place { name: &name, number, hosts, namespace: &namespace, ip, folder: &folder };
         let asterisk = Asterisk::prepare(version, &place)?;
-        Ok(Host { name, ip, namespace, asterisk, folder })
+        Ok(Host { name, ip, namespace, asterisk, node: None, folder })
     }
 
     /// A phone for that device.
@@ -121,6 +143,14 @@ impl Lab {
     /// When its sockets cannot be opened.
     pub fn phone(&self, id: &str, password: &str, transport: Transport) -> Result<Phone> {
         Phone::new(&self.phones, self.phones_ip, id, password, transport)
+    }
+
+    /// One more place on the network, for SIP software that is neither a host nor a phone. It is removed with the value given.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn extra_place(&self, name: &str, last: u8) -> Result<(Namespace, IpAddr)> {
+        self.network.attach(name, last)
     }
 
     /// Where the phones are.
@@ -147,6 +177,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         for host in &mut self.hosts {
+            let _ = host.node.as_mut().map(FedNode::kill);
             let _ = host.asterisk.kill();
         }
         if self.keep {

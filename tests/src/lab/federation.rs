@@ -1,0 +1,178 @@
+//! The lab's hosts as one federation: founded, joined, installed and populated as the README tells an administrator to.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::node::REDIRECT_PORT;
+use super::{CONTEXT, FedNode, Host, Lab};
+use crate::eventually;
+use crate::phone::{Phone, Registered, Transport};
+
+/// How long a fed-node may take to answer after its start.
+const READY: Duration = Duration::from_secs(20);
+
+impl Host {
+    /// Its fed-node.
+    ///
+    /// # Errors
+    /// When the lab is not federated.
+    pub fn node(&self) -> Result<&FedNode> {
+        self.node.as_ref().with_context(|| format!("{} has no fed-node", self.name))
+    }
+
+    /// As [`Host::node`], to start and stop it.
+    ///
+    /// # Errors
+    /// When the lab is not federated.
+    pub fn node_mut(&mut self) -> Result<&mut FedNode> {
+        self.node.as_mut().with_context(|| format!("{} has no fed-node", self.name))
+    }
+
+    /// Where its redirect server listens for other SIP software.
+    pub fn redirect(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, REDIRECT_PORT)
+    }
+
+    /// Starts fed-node again after a kill and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn restart_node(&mut self) -> Result<()> {
+        let node = self.node_mut()?;
+        node.start()?;
+        node.wait_ready(READY)
+    }
+
+    /// Starts Asterisk again after a kill and waits until it has booted.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn restart_asterisk(&mut self) -> Result<()> {
+        self.asterisk.start()?;
+        self.asterisk.wait_ready(super::BOOT)
+    }
+}
+
+impl Lab {
+    /// Founds the federation at the first host, joins the others, and installs the stanzas into each Asterisk's configuration.
+    /// Asterisks are not running yet when this is called by [`Lab::start_federated`].
+    pub(super) fn federate(&mut self) -> Result<()> {
+        for host in &mut self.hosts {
+            host.node = Some(FedNode::prepare(&host.name, host.ip, &host.namespace, &host.folder, &host.asterisk.etc())?);
+        }
+        let seed = format!("{}:7401", self.hosts[0].ip);
+        for (number, host) in self.hosts.iter_mut().enumerate() {
+            let node = host.node_mut()?;
+            node.run(&["asterisk-config", "--write"]).context("installing the stanzas")?;
+            match number {
+                0 => node.run(&["init"]).context("init")?,
+                _ => node.run(&["join", &seed]).context("join")?,
+            };
+            node.start()?;
+            node.wait_ready(READY)?;
+        }
+        // The customer's context includes the federation's, so his own extensions work for federated phones too.
+        self.hosts[0].node()?.run(&["setting", "set", "dialplan_context", CONTEXT])?;
+        Ok(())
+    }
+
+    /// Waits until every node sees every node up with its Asterisk.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn wait_healthy(&self, patience: Duration) -> Result<()> {
+        for host in &self.hosts {
+            eventually(patience, || {
+                let nodes = host.node()?.json(&["node", "list"])?;
+                let up = all_objects(&nodes).into_iter().filter(|n| n["state"].as_str().is_some_and(|s| s.eq_ignore_ascii_case("up"))).count();
+                ensure!(up == self.hosts.len(), "{} of {} nodes are up at {}: {nodes}", up, self.hosts.len(), host.name);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds a user with a device of the same name and the password [`password_of`] it, at that host.
+    ///
+    /// # Errors
+    /// When the command refuses.
+    pub fn add_user(&self, host: usize, id: &str, more: &[&str]) -> Result<()> {
+        let mut args = vec!["user", "add", id, "--password-stdin"];
+        args.extend(more);
+        self.hosts[host].node()?.run_with_input(&args, &password_of(id)).map(drop)
+    }
+
+    /// Adds one more device to a user.
+    ///
+    /// # Errors
+    /// When the command refuses.
+    pub fn add_device(&self, host: usize, id: &str, user: &str) -> Result<()> {
+        let args = ["device", "add", id, "--user", user, "--password-stdin"];
+        self.hosts[host].node()?.run_with_input(&args, &password_of(id)).map(drop)
+    }
+
+    /// A phone for a device added with [`Lab::add_user`] or [`Lab::add_device`].
+    ///
+    /// # Errors
+    /// When its sockets cannot be opened.
+    pub fn phone_of(&self, device: &str, transport: Transport) -> Result<Phone> {
+        self.phone(device, &password_of(device), transport)
+    }
+
+    /// A phone that is registered at a host, and known everywhere to be.
+    ///
+    /// # Errors
+    /// When it is refused for more than two seconds (its objects may still be on their way), or not routable then.
+    pub fn registered(&self, device: &str, transport: Transport, host: usize) -> Result<Phone> {
+        let phone = self.phone_of(device, transport)?;
+        self.register(&phone, host)?;
+        Ok(phone)
+    }
+
+    /// Registers a phone at a host and waits until every node whose fed-node runs sends calls there.
+    ///
+    /// # Errors
+    /// As [`Lab::registered`].
+    pub fn register(&self, phone: &Phone, host: usize) -> Result<Registered> {
+        let at = &self.hosts[host];
+        let when = eventually(Duration::from_secs(2), || phone.register(at.sip()))?;
+        for asker in &self.hosts {
+            eventually(Duration::from_secs(2), || asker.expect_located(phone.id(), at))?;
+        }
+        Ok(when)
+    }
+
+    /// Runs `fed-node drift` on every node that runs and fails with what it found.
+    ///
+    /// # Errors
+    /// When map and Asterisks differ.
+    pub fn expect_no_drift(&mut self) -> Result<()> {
+        for host in &mut self.hosts {
+            if !host.node_mut()?.is_running() {
+                continue;
+            }
+            let output = host.node()?.try_run(&["drift", "--here"])?;
+            if !output.status.success() {
+                let text = [output.stdout, output.stderr].concat();
+                bail!("drift at {}: {}", host.name, String::from_utf8_lossy(&text).trim());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The password the lab gives a device.
+pub fn password_of(device: &str) -> String {
+    format!("pw-of-{device}")
+}
+
+/// The objects of a JSON list, whether it stands alone or as the only list of an object.
+pub fn all_objects(json: &serde_json::Value) -> Vec<&serde_json::Value> {
+    match json {
+        serde_json::Value::Array(list) => list.iter().collect(),
+        serde_json::Value::Object(fields) => fields.values().find_map(|v| v.as_array()).map(|l| l.iter().collect()).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,179 @@
+//! One federation of real Asterisks 22, 22 and 16: provision once, register anywhere, call anyone.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use fed_tests::lab::cases::{self, Case};
+use fed_tests::lab::{Lab, Version};
+use fed_tests::phone::{Behaviour, Transport};
+use fed_tests::{both_hear, eventually};
+
+const SOON: Duration = Duration::from_secs(5);
+/// A refusal that needs nobody's finger is quick.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    cases::main(
+        || Lab::start_federated(&[Version::V22, Version::V22, Version::V16]),
+        &[
+            Case { name: "a_user_added_at_any_node_registers_at_each_node_at_once", body: add_anywhere },
+            Case { name: "calls_connect_between_all_pairs_of_nodes_over_udp", body: |lab| all_pairs(lab, Transport::Udp, "u") },
+            Case { name: "calls_connect_between_all_pairs_of_nodes_over_tcp", body: |lab| all_pairs(lab, Transport::Tcp, "t") },
+            Case { name: "a_busy_phone_is_busy_from_every_node", body: busy },
+            Case { name: "an_unanswered_call_ends_after_the_users_own_time", body: no_answer },
+            Case { name: "a_cancelled_call_stops_ringing_at_every_node", body: cancel },
+            Case { name: "unknown_and_offline_are_refused_quickly_with_their_own_causes", body: unknown_and_offline },
+            Case { name: "two_devices_at_two_nodes_both_ring_and_the_first_to_answer_wins", body: two_devices },
+        ],
+    )
+}
+
+/// Every ordered pair of different hosts, and each host with itself.
+fn pairs(lab: &Lab) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let count = lab.hosts.len();
+    (0..count).flat_map(move |from| (0..count).map(move |to| (from, to)))
+}
+
+fn add_anywhere(lab: &mut Lab) -> Result<()> {
+    let mut slowest = Duration::ZERO;
+    for at in 0..lab.hosts.len() {
+        let user = format!("anna{at}");
+        lab.add_user(at, &user, &["--number", &format!("20{at}")])?;
+        let added = Instant::now();
+        let phone = lab.phone_of(&user, Transport::Udp)?;
+        for host in &lab.hosts {
+            eventually(AT_ONCE, || phone.register(host.sip())).with_context(|| format!("{user} at {}", host.name))?;
+        }
+        slowest = slowest.max(added.elapsed());
+    }
+    println!("    slowest: {} ms from the acknowledged command to registered at all three", slowest.as_millis());
+    Ok(())
+}
+
+fn all_pairs(lab: &mut Lab, transport: Transport, prefix: &str) -> Result<()> {
+    let digit = if prefix == "u" { 3 } else { 4 };
+    let mut phones = Vec::new();
+    for side in ["caller", "callee"] {
+        for at in 0..lab.hosts.len() {
+            let user = format!("{side}-{prefix}{at}");
+            lab.add_user(at, &user, &["--number", &format!("{digit}{}{at}", if side == "caller" { 1 } else { 2 })])?;
+            phones.push(lab.registered(&user, transport, at)?);
+        }
+    }
+    let (callers, callees) = phones.split_at(lab.hosts.len());
+    for (turn, (from, to)) in pairs(lab).enumerate() {
+        let (caller, callee) = (&callers[from], &callees[to]);
+        let what = || format!("{} at {} calls {} at {}", caller.id(), lab.hosts[from].name, callee.id(), lab.hosts[to].name);
+        let mut call = caller.call(lab.hosts[from].sip(), &format!("{digit}2{to}")).with_context(what)?;
+        call.wait_ringing(SOON).with_context(what)?;
+        call.wait_answer(SOON).with_context(what)?;
+        let incoming = callee.incoming(SOON).with_context(what)?;
+        both_hear(&call, caller, &incoming, callee).with_context(what)?;
+        // Hang-up from either side, in turns.
+        if turn % 2 == 0 {
+            call.hang_up().with_context(what)?;
+            incoming.wait_hang_up(SOON).with_context(what)?;
+        } else {
+            incoming.hang_up().with_context(what)?;
+            call.wait_hang_up(SOON).with_context(what)?;
+        }
+    }
+    Ok(())
+}
+
+fn busy(lab: &mut Lab) -> Result<()> {
+    for (from, to) in pairs(lab).collect::<Vec<_>>() {
+        let (caller, callee) = couple(lab, "busy", from, to)?;
+        callee.behave(Behaviour::Refuse(486));
+        let ended = caller.call(lab.hosts[from].sip(), callee.id())?.wait_refusal(SOON)?;
+        ensure!(ended.status == 486, "{from} to {to}: {}", ended.response.start);
+    }
+    Ok(())
+}
+
+fn no_answer(lab: &mut Lab) -> Result<()> {
+    for (from, to) in [(0, 1), (0, 2), (2, 0)] {
+        let (caller, callee) = couple(lab, "idle", from, to)?;
+        lab.hosts[0].node()?.run(&["user", "set", callee.id(), "--ring-timeout", "2"])?;
+        callee.behave(Behaviour::Ring);
+        let mut call = caller.call(lab.hosts[from].sip(), callee.id())?;
+        let rang = call.wait_ringing(SOON)?;
+        let ended = call.wait_refusal(SOON)?;
+        let waited = ended.at - rang;
+        ensure!(ended.status == 480, "{from} to {to}: {}", ended.response.start);
+        ensure!((Duration::from_millis(1_500)..Duration::from_secs(4)).contains(&waited), "{from} to {to} rang for {waited:?}");
+        callee.incoming(SOON)?.wait_cancel(SOON)?;
+    }
+    Ok(())
+}
+
+fn cancel(lab: &mut Lab) -> Result<()> {
+    for (from, to) in pairs(lab).collect::<Vec<_>>() {
+        let (caller, callee) = couple(lab, "gone", from, to)?;
+        callee.behave(Behaviour::Ring);
+        let mut call = caller.call(lab.hosts[from].sip(), callee.id())?;
+        call.wait_ringing(SOON)?;
+        let incoming = callee.incoming(SOON)?;
+        let ended = call.cancel()?;
+        ensure!(ended.status == 487, "{from} to {to}: {}", ended.response.start);
+        incoming.wait_cancel(SOON)?;
+    }
+    Ok(())
+}
+
+fn unknown_and_offline(lab: &mut Lab) -> Result<()> {
+    lab.add_user(0, "absent", &["--number", "5550"])?;
+    for at in 0..lab.hosts.len() {
+        let (caller, _) = couple(lab, "asks", at, at)?;
+        for (dialled, status) in [("5999", 404), ("nobody", 404), ("5550", 480), ("absent", 480)] {
+            let began = Instant::now();
+            let ended = caller.call(lab.hosts[at].sip(), dialled)?.wait_refusal(AT_ONCE)?;
+            ensure!(ended.status == status, "{dialled} at {}: {} instead of {status}", lab.hosts[at].name, ended.response.start);
+            ensure!(began.elapsed() < AT_ONCE, "{dialled} at {}: refused after {:?}", lab.hosts[at].name, began.elapsed());
+        }
+    }
+    Ok(())
+}
+
+fn two_devices(lab: &mut Lab) -> Result<()> {
+    lab.add_user(0, "dora", &["--number", "2700", "--device", "dora-desk"]).or_else(|why| {
+        // The device of `user add` has a name of its own here.
+        Err(why.context("user add --device"))
+    })?;
+    lab.add_device(1, "dora-mobile", "dora")?;
+    let desk = lab.registered("dora-desk", Transport::Udp, 0)?;
+    let mobile = lab.registered("dora-mobile", Transport::Tcp, 2)?;
+    for (at, first) in [(1, &desk), (1, &mobile), (0, &mobile), (2, &desk)] {
+        let (caller, _) = couple(lab, "forks", at, at)?;
+        for phone in [&desk, &mobile] {
+            phone.behave(Behaviour::Ring);
+            phone.forget_incoming();
+        }
+        let second = if first.id() == desk.id() { &mobile } else { &desk };
+        let mut call = caller.call(lab.hosts[at].sip(), "2700")?;
+        let (winner, loser) = (first.incoming(SOON)?, second.incoming(SOON)?);
+        winner.answer()?;
+        call.wait_answer(SOON)?;
+        let cancelled = loser.wait_cancel(SOON)?;
+        let reason = cancelled.header("Reason").unwrap_or_default();
+        ensure!(reason.contains("cause=200") || reason.contains("cause=26"), "the other phone was told {reason:?}, not that it was answered elsewhere");
+        both_hear(&call, &caller, &winner, first)?;
+        call.hang_up()?;
+        winner.wait_hang_up(SOON)?;
+    }
+    Ok(())
+}
+
+/// A caller registered at one host and a callee at another, made on first use.
+fn couple(lab: &Lab, name: &str, from: usize, to: usize) -> Result<(fed_tests::phone::Phone, fed_tests::phone::Phone)> {
+    let ids = [format!("{name}-from{from}{to}"), format!("{name}-to{from}{to}")];
+    for id in &ids {
+        // Added by an earlier turn of the same case: then it is there already.
+        let known = lab.hosts[0].node()?.run(&["user", "show", id]).is_ok();
+        if !known {
+            lab.add_user(0, id, &[])?;
+        }
+    }
+    Ok((lab.registered(&ids[0], Transport::Udp, from)?, lab.registered(&ids[1], Transport::Udp, to)?))
+}

@@ -1,0 +1,271 @@
+//! Moves on real Asterisks 22, 22 and 16: measured, and seen from a customer's own dialplan, a queue and other SIP software.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use fed_tests::figures::Figures;
+use fed_tests::lab::cases::{self, Case};
+use fed_tests::lab::{Asker, Lab, Located, Version};
+use fed_tests::phone::{Phone, Transport};
+use fed_tests::{both_hear, eventually};
+
+const SOON: Duration = Duration::from_secs(5);
+/// How long a capability stays good; the redirect server's default.
+const CAPABILITY: Duration = Duration::from_secs(30);
+
+/// A target that was good when the first case ran, for the case that needs it expired.
+static OLD_TARGET: Mutex<Option<(String, SocketAddr, Instant)>> = Mutex::new(None);
+
+fn main() -> ExitCode {
+    cases::main(
+        || {
+            let lab = Lab::start_federated(&[Version::V22, Version::V22, Version::V16])?;
+            for (user, number) in [("alice", "1001"), ("carol", "1003")] {
+                lab.add_user(0, user, &["--number", number])?;
+            }
+            Ok(lab)
+        },
+        &[
+            Case { name: "other_sip_software_finds_her_by_the_redirect_server", body: softswitch },
+            Case { name: "two_hundred_moves_are_routable_everywhere_and_measured", body: measured_moves },
+            Case { name: "calls_placed_right_after_a_move_ring_only_the_new_phone", body: calls_after_moves },
+            Case { name: "the_stale_contact_is_gone_from_the_old_server_after_a_move", body: stale_contact },
+            Case { name: "unmodified_dialplan_and_queue_reach_her_before_and_after_a_move", body: unmodified },
+            Case { name: "forged_replayed_and_expired_capabilities_are_refused", body: capabilities },
+        ],
+    )
+}
+
+/// The same device at a socket of its own for each host, as if she carried it from one building to the next.
+fn alices(lab: &Lab) -> Result<Vec<Phone>> {
+    lab.hosts.iter().map(|_| lab.phone_of("alice", Transport::Udp)).collect()
+}
+
+fn measured_moves(lab: &mut Lab) -> Result<()> {
+    const MOVES: usize = 200;
+    let phones = alices(lab)?;
+    lab.register(&phones[0], 0)?;
+    let mut everywhere = Figures::default();
+    let mut per_host: Vec<Figures> = lab.hosts.iter().map(|_| Figures::default()).collect();
+    // One thread for each host asks its redirect server without a pause while a move is on.
+    thread::scope(|scope| -> Result<()> {
+        let (seen, results) = mpsc::channel();
+        let mut watchers = Vec::new();
+        for (number, host) in lab.hosts.iter().enumerate() {
+            let (order, orders) = mpsc::channel::<SocketAddr>();
+            let seen = seen.clone();
+            let mut asker = Asker::open(&host.namespace)?;
+            let own = host.sip();
+            scope.spawn(move || {
+                for wanted in orders {
+                    let _ = seen.send((number, when_located(&mut asker, own, wanted)));
+                }
+            });
+            watchers.push(order);
+        }
+        for turn in 1..=MOVES {
+            let at = turn % lab.hosts.len();
+            let moved = phones[at].register(lab.hosts[at].sip()).with_context(|| format!("move {turn}"))?;
+            for watcher in &watchers {
+                watcher.send(lab.hosts[at].sip())?;
+            }
+            let mut last = moved.ok;
+            for _ in &watchers {
+                let (number, when) = results.recv()?;
+                let when = when.with_context(|| format!("move {turn} as {} sees it", lab.hosts[number].name))?;
+                per_host[number].add(when.saturating_duration_since(moved.ok));
+                last = last.max(when);
+            }
+            everywhere.add(last.saturating_duration_since(moved.ok));
+        }
+        Ok(())
+    })?;
+    for (host, figures) in lab.hosts.iter().zip(&mut per_host) {
+        println!("    200 OK -> routable at {} ({:?}): {}", host.name, host.asterisk.version(), figures.words());
+    }
+    println!("    200 OK -> routable at every node: {} (goal: p50 <= 3 ms, p99 <= 10 ms)", everywhere.words());
+    Ok(())
+}
+
+/// Asks until calls for alice go to `wanted`. `own` is the asker's own Asterisk, which is told "here".
+fn when_located(asker: &mut Asker, own: SocketAddr, wanted: SocketAddr) -> Result<Instant> {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let (located, at) = asker.ask("alice")?;
+        let there = match &located {
+            Located::Here => own == wanted,
+            Located::At { address, .. } => *address == wanted.to_string(),
+            Located::Refused(_) => false,
+        };
+        if there {
+            return Ok(at);
+        }
+        if at > deadline {
+            bail!("still {located:?} after two seconds");
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+}
+
+fn calls_after_moves(lab: &mut Lab) -> Result<()> {
+    const MOVES: usize = 60;
+    let phones = alices(lab)?;
+    let callers = carols(lab)?;
+    lab.register(&phones[0], 0)?;
+    let mut set_up = Figures::default();
+    for turn in 1..=MOVES {
+        let at = turn % lab.hosts.len();
+        // From each host in turn, the new place included.
+        let from = (turn / lab.hosts.len()) % lab.hosts.len();
+        let before: Vec<u64> = phones.iter().map(Phone::invites).collect();
+        phones[at].register(lab.hosts[at].sip())?;
+        let mut call = callers[from].call(lab.hosts[from].sip(), "1001")?;
+        let what = || format!("turn {turn}: {} calls alice, just moved to {}", lab.hosts[from].name, lab.hosts[at].name);
+        call.wait_ringing(SOON).with_context(what)?;
+        call.wait_answer(SOON).with_context(what)?;
+        set_up.add(call.ringing.unwrap_or(call.invited) - call.invited);
+        phones[at].incoming(SOON).with_context(what)?;
+        call.hang_up()?;
+        for (number, phone) in phones.iter().enumerate() {
+            let rang = phone.invites() - before[number];
+            ensure!(rang == u64::from(number == at), "{}: the phone at {} rang {rang} times", what(), lab.hosts[number].name);
+        }
+    }
+    println!("    {MOVES} calls right after the 200 OK, INVITE -> 180: {}", set_up.words());
+    Ok(())
+}
+
+fn stale_contact(lab: &mut Lab) -> Result<()> {
+    let phones = alices(lab)?;
+    for at in [0, 2, 1, 0] {
+        lab.register(&phones[at], at)?;
+        let began = Instant::now();
+        for (number, host) in lab.hosts.iter().enumerate() {
+            eventually(Duration::from_secs(2), || {
+                let here = host.asterisk.contacts()?.iter().filter(|(device, _)| device == "alice").count();
+                ensure!(here == usize::from(number == at), "{} has {here} contacts of alice, who is at {}", host.name, lab.hosts[at].name);
+                Ok(())
+            })?;
+        }
+        println!("    moved to {}: one contact in all, seen {} ms after", lab.hosts[at].name, began.elapsed().as_millis());
+    }
+    lab.expect_no_drift()
+}
+
+fn unmodified(lab: &mut Lab) -> Result<()> {
+    let phones = alices(lab)?;
+    let callers = carols(lab)?;
+    for at in [0, 1, 2] {
+        lab.register(&phones[at], at)?;
+        for (from, caller) in callers.iter().enumerate() {
+            // 7alice is `Dial(PJSIP/alice)`, 600 a queue with `member => PJSIP/alice`: both in the customer's own context.
+            for dialled in ["7alice", "600"] {
+                let what = || format!("{dialled} at {}, alice at {}", lab.hosts[from].name, lab.hosts[at].name);
+                let mut call = caller.call(lab.hosts[from].sip(), dialled).with_context(what)?;
+                let incoming = phones[at].incoming(SOON).with_context(what)?;
+                call.wait_answer(SOON).with_context(what)?;
+                both_hear(&call, caller, &incoming, &phones[at]).with_context(what)?;
+                call.hang_up().with_context(what)?;
+                incoming.wait_hang_up(SOON).with_context(what)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Carol's phone at each host, one device each, all allowed to call.
+fn carols(lab: &Lab) -> Result<Vec<Phone>> {
+    let mut phones = Vec::new();
+    for at in 0..lab.hosts.len() {
+        let user = format!("carol{at}");
+        if lab.hosts[0].node()?.run(&["user", "show", &user]).is_err() {
+            lab.add_user(0, &user, &[])?;
+        }
+        phones.push(lab.registered(&user, Transport::Udp, at)?);
+    }
+    Ok(phones)
+}
+
+/// A SIP program that is no Asterisk, at an address the federation was told of.
+fn softswitch_phone(lab: &Lab, number: u8) -> Result<Phone> {
+    let (namespace, ip) = lab.extra_place(&format!("switch{number}"), number)?;
+    let node = lab.hosts[0].node()?;
+    node.run(&["setting", "set", "sip_peers", &ip.to_string()])?;
+    Phone::new(&namespace, ip, "softswitch", "", Transport::Udp)
+}
+
+fn softswitch(lab: &mut Lab) -> Result<()> {
+    let switch = softswitch_phone(lab, 210)?;
+    let phones = alices(lab)?;
+    for at in 0..lab.hosts.len() {
+        lab.register(&phones[at], at)?;
+        for asked in &lab.hosts {
+            let what = || format!("asking {} for alice, who is at {}", asked.name, lab.hosts[at].name);
+            let (user, server) = ask_redirect(&switch, asked.redirect()).with_context(what)?;
+            ensure!(server == lab.hosts[at].sip(), "{}: sent to {server}", what());
+            let mut call = eventually(SOON, || {
+                let mut call = switch.call(server, &user)?;
+                call.wait_answer(SOON)?;
+                Ok(call)
+            })
+            .with_context(what)?;
+            let incoming = phones[at].incoming(SOON).with_context(what)?;
+            both_hear(&call, &switch, &incoming, &phones[at]).with_context(what)?;
+            call.hang_up()?;
+            incoming.wait_hang_up(SOON)?;
+        }
+    }
+    let (user, server) = ask_redirect(&switch, lab.hosts[0].redirect())?;
+    *OLD_TARGET.lock().expect("no case panics with it") = Some((user, server, Instant::now()));
+    Ok(())
+}
+
+fn ask_redirect(switch: &Phone, server: SocketAddr) -> Result<(String, SocketAddr)> {
+    let answer = switch.call(server, "alice")?.wait_refusal(SOON)?;
+    ensure!(answer.status == 302, "the redirect server answered {}", answer.response.start);
+    let uri = answer.response.uri_in("Contact").context("a 302 without a Contact")?;
+    let (user, rest) = uri.trim_start_matches("sip:").split_once('@').context("a Contact without a user")?;
+    Ok((user.to_owned(), rest.split(';').next().unwrap_or(rest).parse()?))
+}
+
+fn capabilities(lab: &mut Lab) -> Result<()> {
+    let switch = softswitch_phone(lab, 211)?;
+    let phones = alices(lab)?;
+    let old = OLD_TARGET.lock().expect("no case panics with it").clone();
+    let at = 2;
+    lab.register(&phones[at], at)?;
+    let rang = |phones: &[Phone]| phones.iter().map(Phone::invites).sum::<u64>();
+    let refused = |user: &str, server: SocketAddr, what: &str| -> Result<()> {
+        let before = rang(&phones);
+        let ended = switch.call(server, user)?.wait_refusal(SOON).with_context(|| format!("a call with {what}"))?;
+        ensure!((400..700).contains(&ended.status), "{what}: {}", ended.response.start);
+        ensure!(rang(&phones) == before, "{what} rang a phone");
+        println!("    {what}: {}", ended.response.start);
+        Ok(())
+    };
+    refused("alice", lab.hosts[at].sip(), "no capability")?;
+
+    let (user, server) = ask_redirect(&switch, lab.hosts[0].redirect())?;
+    let (device, token) = user.split_once('~').context("a target without a token")?;
+    let turned: String = token.chars().rev().collect();
+    refused(&format!("{device}~{turned}"), server, "a forged token")?;
+    refused(&format!("carol0~{token}"), server, "a token of another device")?;
+    refused(&user, lab.hosts[1].sip(), "a token for another node")?;
+
+    let mut call = switch.call(server, &user)?;
+    call.wait_answer(SOON).context("the genuine one")?;
+    call.hang_up()?;
+    refused(&user, server, "a replayed token")?;
+
+    let (user, server, minted) = old.context("the softswitch case has to run first")?;
+    while minted.elapsed() < CAPABILITY + Duration::from_secs(2) {
+        thread::sleep(Duration::from_millis(200));
+    }
+    let owner = lab.hosts.iter().position(|h| h.sip() == server).context("an unknown server")?;
+    lab.register(&phones[owner], owner)?;
+    refused(&user, server, "an expired token")
+}
