@@ -15,7 +15,8 @@ pub struct Endpoint {
     pub technology: String,
     /// Its id.
     pub resource: String,
-    /// What Asterisk sees; an endpoint with a static contact always counts as online.
+    /// What Asterisk sees. Says nothing about registrations where the endpoint has a static contact: such a one counts as online, or
+    /// on 22 sometimes as offline, whoever is registered.
     #[serde(default)]
     pub state: EndpointState,
     /// Channels it has now.
@@ -27,14 +28,14 @@ pub struct Endpoint {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EndpointState {
-    /// Not known, or a word this code does not know.
-    #[default]
-    #[serde(other)]
-    Unknown,
     /// No contact.
     Offline,
     /// At least one contact.
     Online,
+    /// Not known, or a word this code does not know.
+    #[default]
+    #[serde(other)]
+    Unknown,
 }
 
 impl AriClient {

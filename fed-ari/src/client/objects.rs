@@ -54,7 +54,7 @@ pub struct Fields(pub Vec<(String, String)>);
 impl Fields {
     /// The first value of a field.
     pub fn get(&self, attribute: &str) -> Option<&str> {
-        self.all(attribute).next()
+        self.0.iter().find(|(name, _)| name == attribute).map(|(_, value)| value.as_str())
     }
 
     /// Every value of a field, in Asterisk's order.
