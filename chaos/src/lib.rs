@@ -1,1 +1,28 @@
-//! Fault tests for clusters: recorder, checker, faults and simulation.
+//! Fault tests for clusters: what was done and answered is recorded, and judged afterwards.
+//!
+//! - [`recorder`] writes a *history*: one JSON line for every operation of every client, safe against a kill at any moment;
+//! - [`history`] reads one, and refuses what it cannot understand;
+//! - [`linearizability`] says whether the history could have come from one single correct copy of the data, and explains
+//!   the smallest part of it that could not;
+//! - [`watch`], [`registration`] and [`replica`] judge what that checker cannot see: change streams, where devices are, and
+//!   whether all nodes hold the same state;
+//! - [`workload`] makes correct histories from a seed, for tests and measurements of the checkers themselves.
+//!
+//! Every checker answers with a [`Verdict`]: true, false or *unknown*. Unknown is not a pass.
+
+pub mod history;
+pub mod linearizability;
+pub mod operation;
+pub mod recorder;
+pub mod registration;
+pub mod replica;
+pub mod seeded;
+pub mod verdict;
+pub mod watch;
+mod words;
+pub mod workload;
+
+pub use history::History;
+pub use operation::{Call, Operation, Outcome};
+pub use recorder::Recorder;
+pub use verdict::Verdict;

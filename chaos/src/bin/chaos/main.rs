@@ -1,0 +1,55 @@
+//! `chaos`: judges recorded histories. Exit codes: 0 pass, 1 violation, 2 unknown or too little coverage, 3 harness failure.
+
+mod bench_check;
+mod check;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use fed_chaos::verdict::HARNESS_FAILURE;
+
+/// Judges what clusters did under faults.
+#[derive(Parser)]
+#[command(
+    name = "chaos",
+    version,
+    after_help = "Exit codes: 0 pass, 1 violation, 2 unknown or too little coverage, 3 failure of the harness."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Say whether a recorded history is linearizable, and if not, why.
+    Check(check::Check),
+    /// Measure the checker on histories made from a seed.
+    BenchCheck(bench_check::BenchCheck),
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // The usual exit code of a usage error, 2, means "unknown" here. A closed stdout leaves nobody to tell.
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(HARNESS_FAILURE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let result = match arguments.command {
+        Command::Check(check) => check.run(),
+        Command::BenchCheck(bench) => bench.run(),
+    };
+    match result {
+        Ok(verdict) => ExitCode::from(verdict.exit_code()),
+        Err(error) => {
+            eprintln!("chaos: {error}");
+            ExitCode::from(HARNESS_FAILURE)
+        }
+    }
+}
