@@ -29,9 +29,7 @@ pub struct Asker {
 
 /// The text is no address.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "`{0}` is no address of an Asterisk: write `127.0.0.1`, `127.0.0.1:5060`, `::1` or `[::1]:5060`"
-)]
+#[error("`{0}` is no address of an Asterisk: write `127.0.0.1`, `127.0.0.1:5060`, `::1` or `[::1]:5060`")]
 pub struct InvalidAsker(String);
 
 impl FromStr for Asker {
@@ -109,11 +107,8 @@ impl RedirectConfig {
         if self.own_asterisk.is_empty() {
             return ip.is_loopback();
         }
-        self.own_asterisk.iter().any(|asker| {
-            asker.ip == ip
-                && asker
-                    .port
-                    .is_none_or(|port| port == source.port() || port == via_port)
-        })
+        self.own_asterisk
+            .iter()
+            .any(|asker| asker.ip == ip && asker.port.is_none_or(|port| port == source.port() || port == via_port))
     }
 }

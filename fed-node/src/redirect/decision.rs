@@ -106,10 +106,7 @@ fn look_up(request: &Request) -> Need {
     }
     // A target that we (or another node) gave out comes back to be located again: it was sent to a redirect server instead of an Asterisk.
     if asked.contains('~') {
-        return Need::Reply(Reply::refusal(
-            Status::LoopDetected,
-            "a target of a redirect came back",
-        ));
+        return Need::Reply(Reply::refusal(Status::LoopDetected, "a target of a redirect came back"));
     }
     let possible = |b: u8| b.is_ascii_alphanumeric() || b"+*#._-".contains(&b);
     if asked.is_empty() || asked.len() > 40 || !asked.bytes().all(possible) {
@@ -133,17 +130,9 @@ pub(super) fn decide(
     let own = config.is_own_asterisk(source, request.top_via.port);
     let reply = match (&located.place, request.method) {
         (Place::Here(_) | Place::There(_), Method::Options) => Reply::plain(Status::Ok),
-        (Place::Here(_), _) if own => Reply::refusal(
-            Status::TemporarilyUnavailable,
-            "registered at the asking server",
-        ),
-        (Place::Here(target) | Place::There(target), _)
-            if is_asker(target, source, request.top_via.port) =>
-        {
-            Reply::refusal(
-                Status::TemporarilyUnavailable,
-                "registered at the asking server",
-            )
+        (Place::Here(_), _) if own => Reply::refusal(Status::TemporarilyUnavailable, "registered at the asking server"),
+        (Place::Here(target) | Place::There(target), _) if is_asker(target, source, request.top_via.port) => {
+            Reply::refusal(Status::TemporarilyUnavailable, "registered at the asking server")
         }
         (Place::Here(target) | Place::There(target), _) => redirect(target, here, config, stamp),
         (Place::Nowhere(cause), _) => refuse(*cause, config),
@@ -157,9 +146,7 @@ pub(super) fn decide(
 fn refuse(cause: Cause, config: &RedirectConfig) -> Reply {
     match cause {
         Cause::UnknownUser => Reply::refusal(Status::NotFound, NO_SUCH),
-        Cause::Offline | Cause::NoAnswer => {
-            Reply::refusal(Status::TemporarilyUnavailable, "registered nowhere")
-        }
+        Cause::Offline | Cause::NoAnswer => Reply::refusal(Status::TemporarilyUnavailable, "registered nowhere"),
         Cause::Busy | Cause::DoNotDisturb => Reply::refusal(Status::BusyHere, "takes no calls now"),
         Cause::Loop => Reply::refusal(Status::LoopDetected, "forwards lead in a circle"),
         Cause::TooManyHops => Reply::plain(Status::TooManyHops),
@@ -173,10 +160,7 @@ fn refuse(cause: Cause, config: &RedirectConfig) -> Reply {
 fn redirect(target: &Target, here: NodeId, config: &RedirectConfig, stamp: Stamp) -> Reply {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]%".contains(&b);
     if target.sip_address.is_empty() || !target.sip_address.bytes().all(plain) {
-        return Reply::refusal(
-            Status::ServiceUnavailable,
-            "the owner node has no usable SIP address",
-        );
+        return Reply::refusal(Status::ServiceUnavailable, "the owner node has no usable SIP address");
     }
     let claims = Claims {
         device: target.device.clone(),

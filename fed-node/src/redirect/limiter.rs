@@ -65,8 +65,7 @@ impl Limiter {
 
     fn forget_full_buckets(&mut self, now: Duration) {
         let (rate, burst) = (self.rate, self.burst);
-        self.buckets
-            .retain(|_, bucket| level(bucket, rate, burst, now) < burst);
+        self.buckets.retain(|_, bucket| level(bucket, rate, burst, now) < burst);
     }
 }
 
@@ -93,20 +92,10 @@ mod tests {
     fn a_source_over_its_rate_is_held_back_and_others_are_not() {
         let mut limiter = Limiter::new(10, 3);
         let start = Duration::ZERO;
-        assert_eq!(
-            (0..5)
-                .filter(|_| limiter.admit(ip("192.0.2.1"), start))
-                .count(),
-            3
-        );
+        assert_eq!((0..5).filter(|_| limiter.admit(ip("192.0.2.1"), start)).count(), 3);
         assert!(limiter.admit(ip("192.0.2.2"), start));
         let later = Duration::from_millis(250);
-        assert_eq!(
-            (0..5)
-                .filter(|_| limiter.admit(ip("192.0.2.1"), later))
-                .count(),
-            2
-        );
+        assert_eq!((0..5).filter(|_| limiter.admit(ip("192.0.2.1"), later)).count(), 2);
     }
 
     #[test]

@@ -94,9 +94,7 @@ impl Default for SystemStamper {
 
 impl Stamper for SystemStamper {
     fn stamp(&self) -> Stamp {
-        let elapsed = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs());
+        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         Stamp {
             now_unix_s: u32::try_from(elapsed).unwrap_or(u32::MAX),
             nonce: self.0.fetch_add(1, Ordering::Relaxed),

@@ -76,34 +76,21 @@ fn first_to_ring(
     here: NodeId,
     asked: &str,
 ) -> Result<Result<(DeviceId, route::Place), Cause>, StoreError> {
-    Ok(
-        match route::route(view, here, &Caller::default(), asked)?.outcome {
-            Outcome::Refuse(cause) => Err(cause),
-            Outcome::Ring { stages, otherwise } => {
-                let targets = stages
-                    .into_iter()
-                    .next()
-                    .map(|stage| stage.targets)
-                    .unwrap_or_default();
-                let elsewhere = targets
-                    .iter()
-                    .position(|target| target.place != route::Place::Here);
-                targets
-                    .into_iter()
-                    .nth(elsewhere.unwrap_or_default())
-                    .map(|target| (target.device, target.place))
-                    .ok_or(otherwise)
-            }
-        },
-    )
+    Ok(match route::route(view, here, &Caller::default(), asked)?.outcome {
+        Outcome::Refuse(cause) => Err(cause),
+        Outcome::Ring { stages, otherwise } => {
+            let targets = stages.into_iter().next().map(|stage| stage.targets).unwrap_or_default();
+            let elsewhere = targets.iter().position(|target| target.place != route::Place::Here);
+            targets
+                .into_iter()
+                .nth(elsewhere.unwrap_or_default())
+                .map(|target| (target.device, target.place))
+                .ok_or(otherwise)
+        }
+    })
 }
 
-fn target(
-    view: &MapView<'_>,
-    here: NodeId,
-    device: DeviceId,
-    place: route::Place,
-) -> Result<Place, StoreError> {
+fn target(view: &MapView<'_>, here: NodeId, device: DeviceId, place: route::Place) -> Result<Place, StoreError> {
     let Some(key) = view.capability_key()? else {
         error!(
             "redirect server: the setting capability_key is missing, so no target can be given out; `fed-node init` writes it"
@@ -118,10 +105,7 @@ fn target(
             key,
         }),
         route::Place::Here => {
-            let sip_address = view
-                .node(here)?
-                .map(|node| node.value.sip_address)
-                .unwrap_or_default();
+            let sip_address = view.node(here)?.map(|node| node.value.sip_address).unwrap_or_default();
             Place::Here(Target {
                 device,
                 node: here,

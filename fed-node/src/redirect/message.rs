@@ -88,16 +88,9 @@ impl Request {
         if vias.is_empty() || vias.len() > MAX_VIAS {
             return Err("no Via, or too many");
         }
-        let lower_vias = vias
-            .split_off(1)
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<Vec<_>>();
+        let lower_vias = vias.split_off(1).into_iter().map(str::to_owned).collect::<Vec<_>>();
         let (from, to) = (headers.required("From", "f")?, headers.required("To", "t")?);
-        let (call_id, cseq) = (
-            headers.required("Call-ID", "i")?,
-            headers.required("CSeq", "cseq")?,
-        );
+        let (call_id, cseq) = (headers.required("Call-ID", "i")?, headers.required("CSeq", "cseq")?);
         if lower_vias
             .iter()
             .map(String::as_str)
@@ -161,20 +154,14 @@ impl<'a> RequestLine<'a> {
         if method.is_empty() || method.len() > 32 || !method.chars().all(token) {
             return Err("no method");
         }
-        let number = version
-            .strip_prefix("SIP/")
-            .ok_or("not SIP, or a response")?;
+        let number = version.strip_prefix("SIP/").ok_or("not SIP, or a response")?;
         let spaced = uri
             .contains(char::is_whitespace)
             .then_some(Flaw::Malformed("spaces in the Request-URI"));
         Ok(Self {
             method,
             uri,
-            flaw: if number == "2.0" {
-                spaced
-            } else {
-                Some(Flaw::Version)
-            },
+            flaw: if number == "2.0" { spaced } else { Some(Flaw::Version) },
         })
     }
 
@@ -189,29 +176,17 @@ impl<'a> RequestLine<'a> {
     }
 
     fn asked(&self) -> Result<Option<String>, Flaw> {
-        let scheme = self
-            .uri
-            .split(':')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
+        let scheme = self.uri.split(':').next().unwrap_or_default().to_ascii_lowercase();
         let malformed = Flaw::Malformed("the Request-URI cannot be read");
         match scheme.as_str() {
             "sip" | "sips" => {
                 let uri: SipUri = self.uri.parse().map_err(|_| malformed)?;
                 uri.user()
-                    .map(|user| {
-                        String::from_utf8(decode_user(user).into_owned()).map_err(|_| malformed)
-                    })
+                    .map(|user| String::from_utf8(decode_user(user).into_owned()).map_err(|_| malformed))
                     .transpose()
             }
             "tel" => match self.uri.parse() {
-                Ok(Uri::Tel(tel)) => Ok(Some(
-                    tel.number()
-                        .chars()
-                        .filter(|c| !"-.()".contains(*c))
-                        .collect(),
-                )),
+                Ok(Uri::Tel(tel)) => Ok(Some(tel.number().chars().filter(|c| !"-.()".contains(*c)).collect())),
                 _ => Err(malformed),
             },
             _ => Err(Flaw::UriScheme),
@@ -223,9 +198,7 @@ struct Headers(Vec<(String, String)>);
 
 impl Headers {
     fn all<'a>(&'a self, name: &'a str, compact: &'a str) -> impl Iterator<Item = &'a str> {
-        let named = move |found: &str| {
-            found.eq_ignore_ascii_case(name) || found.eq_ignore_ascii_case(compact)
-        };
+        let named = move |found: &str| found.eq_ignore_ascii_case(name) || found.eq_ignore_ascii_case(compact);
         self.0
             .iter()
             .filter(move |(found, _)| named(found))
@@ -244,8 +217,7 @@ impl Headers {
             return Some("the headers do not end");
         };
         let twice = |name, compact| self.all(name, compact).nth(1).is_some();
-        if twice("From", "f") || twice("To", "t") || twice("Call-ID", "i") || twice("CSeq", "cseq")
-        {
+        if twice("From", "f") || twice("To", "t") || twice("Call-ID", "i") || twice("CSeq", "cseq") {
             return Some("a header stands there twice");
         }
         let mut words = cseq.split_ascii_whitespace();
@@ -265,9 +237,7 @@ impl Headers {
             .as_slice()
         {
             [] => None,
-            [Some(length)] if usize::try_from(*length).is_ok_and(|length| length <= body.len()) => {
-                None
-            }
+            [Some(length)] if usize::try_from(*length).is_ok_and(|length| length <= body.len()) => None,
             [Some(_)] => Some("the body is shorter than Content-Length says"),
             _ => Some("Content-Length is no number"),
         }
@@ -283,17 +253,9 @@ impl TopVia {
         let [entry] = parsed.entries() else {
             return Err("the topmost Via cannot be read");
         };
-        let plain = |text: &str| {
-            !text.is_empty()
-                && text
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-._:%".contains(&b))
-        };
-        if entry.protocol() != "SIP"
-            || entry.version() != "2.0"
-            || !plain(entry.transport())
-            || !plain(entry.host())
-        {
+        let plain =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:%".contains(&b));
+        if entry.protocol() != "SIP" || entry.version() != "2.0" || !plain(entry.transport()) || !plain(entry.host()) {
             return Err("the topmost Via cannot be read");
         }
         let host = if entry.host().contains(':') {
@@ -334,8 +296,7 @@ impl TopVia {
     pub(super) fn answered(&self, source: SocketAddr) -> String {
         let ip = source.ip().to_canonical();
         let mut text = self.text.clone();
-        if self.wants_rport || self.host.parse::<IpAddr>().map(|host| host.to_canonical()) != Ok(ip)
-        {
+        if self.wants_rport || self.host.parse::<IpAddr>().map(|host| host.to_canonical()) != Ok(ip) {
             text.push_str(&format!(";received={ip}"));
         }
         if self.wants_rport {

@@ -74,12 +74,10 @@ impl RedirectServer {
     ) -> Result<Self, StartError> {
         let mut sockets = Vec::new();
         for address in &config.listen {
-            let found = lookup_host(address)
-                .await
-                .map_err(|source| StartError::Address {
-                    address: address.clone(),
-                    source,
-                })?;
+            let found = lookup_host(address).await.map_err(|source| StartError::Address {
+                address: address.clone(),
+                source,
+            })?;
             for address in found {
                 sockets.push(bind(address).await?);
             }
@@ -100,8 +98,7 @@ impl RedirectServer {
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
         };
-        let connections =
-            tcp::Connections::new(core.config.connections, core.config.connections_per_source);
+        let connections = tcp::Connections::new(core.config.connections, core.config.connections_per_source);
         for (address, datagrams, listener) in sockets {
             info!(%address, "redirect server listens on UDP and TCP");
             server.addresses.push(address);
@@ -109,13 +106,9 @@ impl RedirectServer {
             let (udp_stop, tcp_stop) = (server.stop.clone(), server.stop.clone());
             let connections = connections.clone();
             server.tasks.spawn(async move {
-                udp_stop
-                    .run_until_cancelled_owned(udp::serve(datagrams, for_udp))
-                    .await;
+                udp_stop.run_until_cancelled_owned(udp::serve(datagrams, for_udp)).await;
             });
-            server
-                .tasks
-                .spawn(tcp::serve(listener, for_tcp, connections, tcp_stop));
+            server.tasks.spawn(tcp::serve(listener, for_tcp, connections, tcp_stop));
         }
         Ok(server)
     }
@@ -151,9 +144,7 @@ async fn bind(address: SocketAddr) -> Result<(SocketAddr, UdpSocket, TcpListener
                 source,
             }
         };
-        let datagrams = UdpSocket::bind(address)
-            .await
-            .map_err(failed(address, "UDP"))?;
+        let datagrams = UdpSocket::bind(address).await.map_err(failed(address, "UDP"))?;
         let bound = datagrams.local_addr().map_err(failed(address, "UDP"))?;
         match TcpListener::bind(bound).await {
             Ok(listener) => return Ok((bound, datagrams, listener)),
@@ -242,9 +233,7 @@ impl<L: Locator, S: Stamper> Core<L, S> {
             Status::Ok => &self.stats.accepted,
             _ => &self.stats.refused,
         });
-        self.stats
-            .stale
-            .fetch_add(u64::from(reply.stale), Ordering::Relaxed);
+        self.stats.stale.fetch_add(u64::from(reply.stale), Ordering::Relaxed);
         debug!(%source, asked = request.asked, status = reply.status as u16, why = reply.why, stale = reply.stale, "answered");
         // A CANCEL has its INVITE's branch but is a transaction of its own, with the same To tag (RFC 3261 section 9.2).
         let method = if request.method == Method::Cancel {

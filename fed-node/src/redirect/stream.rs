@@ -64,10 +64,7 @@ impl Framer {
         }
         let rest = self.buffer.split_off(total);
         (self.scanned, self.total) = (0, None);
-        Ok(Some(Frame::Message(std::mem::replace(
-            &mut self.buffer,
-            rest,
-        ))))
+        Ok(Some(Frame::Message(std::mem::replace(&mut self.buffer, rest))))
     }
 
     /// Drops line breaks between messages; true when the second in a row made a keep-alive.
@@ -114,10 +111,7 @@ impl Framer {
         let mut bytes = std::mem::take(&mut self.buffer);
         bytes.truncate(head.min(MAX_HEAD));
         self.scanned = 0;
-        Broken {
-            head: bytes,
-            too_large,
-        }
+        Broken { head: bytes, too_large }
     }
 }
 
@@ -192,15 +186,9 @@ mod tests {
 
     #[test]
     fn a_message_over_the_limit_breaks_the_stream_before_it_is_read() {
-        for length in [
-            "65536",
-            "18446744073709551615",
-            "99999999999999999999999999",
-        ] {
+        for length in ["65536", "18446744073709551615", "99999999999999999999999999"] {
             let mut framer = Framer::default();
-            framer.push(
-                format!("OPTIONS sip:a@b SIP/2.0\r\nContent-Length: {length}\r\n\r\n").as_bytes(),
-            );
+            framer.push(format!("OPTIONS sip:a@b SIP/2.0\r\nContent-Length: {length}\r\n\r\n").as_bytes());
             assert!(framer.next().expect_err(length).too_large);
         }
         let mut framer = Framer::default();

@@ -161,13 +161,9 @@ async fn converse<L: Locator, S: Stamper>(
                         return "it asked too much";
                     }
                     match core.read(&message, source).and_then(|request| core.answer(request, source)) {
-                        None => {}
                         Some(Answer::Later(answer)) => lookups.push(answer),
-                        Some(Answer::Ready(answer)) => {
-                            if !send(&mut writer, &answer, patience).await {
-                                return "it took no answer";
-                            }
-                        }
+                        Some(Answer::Ready(answer)) if !send(&mut writer, &answer, patience).await => return "it took no answer",
+                        Some(Answer::Ready(_)) | None => {}
                     }
                 }
                 if !framer.is_in_message() {
@@ -182,26 +178,16 @@ async fn converse<L: Locator, S: Stamper>(
 }
 
 /// The last answer on a stream whose messages cannot be told apart any more.
-fn farewell<L: Locator, S: Stamper>(
-    core: &Core<L, S>,
-    broken: &Broken,
-    source: SocketAddr,
-) -> Option<Vec<u8>> {
+fn farewell<L: Locator, S: Stamper>(core: &Core<L, S>, broken: &Broken, source: SocketAddr) -> Option<Vec<u8>> {
     let request = core.read(&broken.head, source)?;
     let reply = if broken.too_large {
         Reply::plain(Status::MessageTooLarge)
     } else {
-        Reply::refusal(
-            Status::BadRequest,
-            "one Content-Length is needed on a connection",
-        )
+        Reply::refusal(Status::BadRequest, "one Content-Length is needed on a connection")
     };
     Some(core.write(&request, &reply, source))
 }
 
 async fn send(writer: &mut OwnedWriteHalf, answer: &[u8], patience: Duration) -> bool {
-    matches!(
-        timeout(patience, writer.write_all(answer)).await,
-        Ok(Ok(()))
-    )
+    matches!(timeout(patience, writer.write_all(answer)).await, Ok(Ok(())))
 }

@@ -92,14 +92,7 @@ fn answer(message: &[u8], source: SocketAddr, config: &RedirectConfig) -> Option
     let reply = match triage(&request) {
         Need::Silence => return None,
         Need::Reply(reply) => reply,
-        Need::Lookup(asked) => decide(
-            &request,
-            &Map::look_up(&asked),
-            source,
-            HERE,
-            config,
-            Fixed.stamp(),
-        ),
+        Need::Lookup(asked) => decide(&request, &Map::look_up(&asked), source, HERE, config, Fixed.stamp()),
     };
     let bytes = response::write(&request, &reply, source, 0xabc);
     Some(String::from_utf8(bytes).expect("answers are text"))

@@ -41,10 +41,7 @@ fn every_request_gets_the_status_that_the_map_calls_for() {
             "{method} {device}"
         );
     }
-    assert_eq!(
-        ask("INVITE", &"a".repeat(300)).as_deref().map(status),
-        Some(404)
-    );
+    assert_eq!(ask("INVITE", &"a".repeat(300)).as_deref().map(status), Some(404));
 }
 
 #[test]
@@ -58,8 +55,7 @@ fn the_contact_is_the_owners_address_with_a_capability_for_that_node_alone() {
         .strip_prefix("<sip:")
         .and_then(|rest| rest.strip_suffix("@192.0.2.2:5060>"))
         .expect(contact);
-    let claims =
-        fed_core::capability::verify(&KEY, THERE, user, NOW).expect("a genuine capability");
+    let claims = fed_core::capability::verify(&KEY, THERE, user, NOW).expect("a genuine capability");
     assert_eq!(claims.device.as_str(), "there");
     assert_eq!((claims.issuer, claims.nonce, claims.hops), (HERE, 42, 1));
     assert!(
@@ -96,14 +92,7 @@ fn a_contact_can_name_its_transport_and_an_ipv6_address() {
 fn an_asterisk_is_not_sent_back_to_itself() {
     let invite = |device: &str, from: &str, config: &RedirectConfig| {
         let message = request("INVITE", &format!("sip:{device}@127.0.0.1:5070"), "");
-        status(
-            &answer(
-                message.as_bytes(),
-                from.parse().expect("an address"),
-                config,
-            )
-            .expect("an answer"),
-        )
+        status(&answer(message.as_bytes(), from.parse().expect("an address"), config).expect("an answer"))
     };
     let default = RedirectConfig::default();
     assert_eq!(
@@ -139,19 +128,13 @@ fn an_asterisk_is_not_sent_back_to_itself() {
         302,
         "named askers replace loopback"
     );
-    assert_eq!(
-        invite("here", "198.51.100.9:40000", &own("198.51.100.9")),
-        480
-    );
+    assert_eq!(invite("here", "198.51.100.9:40000", &own("198.51.100.9")), 480);
     assert_eq!(
         invite("here", "198.51.100.9:40000", &own("198.51.100.9:5062")),
         480,
         "the Via's port counts, as on TCP"
     );
-    assert_eq!(
-        invite("here", "198.51.100.9:40000", &own("198.51.100.9:5061")),
-        302
-    );
+    assert_eq!(invite("here", "198.51.100.9:40000", &own("198.51.100.9:5061")), 302);
 }
 
 #[test]
@@ -168,8 +151,7 @@ fn options_says_reachable_to_the_own_asterisk_too() {
 #[test]
 fn options_to_the_server_itself_is_answered_without_the_map() {
     let message = request("OPTIONS", "sip:127.0.0.1:5070", "");
-    let answer =
-        answer(message.as_bytes(), source(), &RedirectConfig::default()).expect("an answer");
+    let answer = answer(message.as_bytes(), source(), &RedirectConfig::default()).expect("an answer");
     assert_eq!(status(&answer), 200);
     assert_eq!(headers(&answer, "Allow"), ["INVITE, ACK, CANCEL, OPTIONS"]);
 }
@@ -186,31 +168,22 @@ fn a_map_that_cannot_be_read_says_when_to_try_again_and_a_stale_one_says_so() {
 #[test]
 fn an_invite_without_hops_left_goes_nowhere() {
     let with = |method: &str, hops: &str| {
-        let message = request(method, "sip:there@198.51.100.1", "")
-            .replace("Max-Forwards: 70", &format!("Max-Forwards: {hops}"));
-        status(
-            &answer(message.as_bytes(), source(), &RedirectConfig::default()).expect("an answer"),
-        )
+        let message =
+            request(method, "sip:there@198.51.100.1", "").replace("Max-Forwards: 70", &format!("Max-Forwards: {hops}"));
+        status(&answer(message.as_bytes(), source(), &RedirectConfig::default()).expect("an answer"))
     };
     assert_eq!(with("INVITE", "0"), 483);
     assert_eq!(with("INVITE", "1"), 302);
-    assert_eq!(
-        with("OPTIONS", "0"),
-        200,
-        "it asks about us, and goes no further"
-    );
+    assert_eq!(with("OPTIONS", "0"), 200, "it asks about us, and goes no further");
     assert_eq!(with("INVITE", "many"), 400);
 }
 
 #[test]
 fn requests_inside_a_dialog_find_none_here() {
     for method in ["INVITE", "BYE", "CANCEL", "OPTIONS", "INFO"] {
-        let message = request(method, "sip:there@198.51.100.1", "").replace(
-            "To: <sip:there@198.51.100.1>",
-            "To: <sip:there@198.51.100.1>;tag=x",
-        );
-        let answer =
-            answer(message.as_bytes(), source(), &RedirectConfig::default()).expect("an answer");
+        let message = request(method, "sip:there@198.51.100.1", "")
+            .replace("To: <sip:there@198.51.100.1>", "To: <sip:there@198.51.100.1>;tag=x");
+        let answer = answer(message.as_bytes(), source(), &RedirectConfig::default()).expect("an answer");
         assert_eq!(status(&answer), 481, "{method}");
         assert_eq!(headers(&answer, "To"), ["<sip:there@198.51.100.1>;tag=x"]);
     }

@@ -48,14 +48,8 @@ fn mutate(message: &mut Vec<u8>, random: &mut Random) {
         let at = random.below(message.len().max(1));
         match random.below(7) {
             0 => message.truncate(at),
-            1 => message[at..]
-                .iter_mut()
-                .take(1)
-                .for_each(|b| *b ^= 1 << (at % 8)),
-            2 => message[at..]
-                .iter_mut()
-                .take(1)
-                .for_each(|b| *b = (at * 7) as u8),
+            1 => message[at..].iter_mut().take(1).for_each(|b| *b ^= 1 << (at % 8)),
+            2 => message[at..].iter_mut().take(1).for_each(|b| *b = (at * 7) as u8),
             3 => drop(message.splice(at..at, TOKENS[random.below(TOKENS.len())].iter().copied())),
             4 => drop(message.drain(at..(at + random.below(40)).min(message.len()))),
             5 => {
@@ -126,11 +120,7 @@ fn no_mutation_panics_swells_the_answer_or_smuggles_a_header() {
             );
         }
         let contacts = headers(&answer, "Contact");
-        assert_eq!(
-            contacts.len(),
-            usize::from(status(&answer) == 302),
-            "seed {seed}"
-        );
+        assert_eq!(contacts.len(), usize::from(status(&answer) == 302), "seed {seed}");
         assert!(contacts.iter().all(|c| c.ends_with("@192.0.2.1:5060>")
             || c.ends_with("@192.0.2.2:5060>")
             || c.ends_with("@[2001:db8::2]:5060>")));
@@ -145,9 +135,7 @@ fn no_mutation_panics_swells_the_answer_or_smuggles_a_header() {
 fn random_bytes_are_met_with_silence() {
     for seed in 1..=5_000_u64 {
         let mut random = Random(seed);
-        let message: Vec<u8> = (0..random.below(2_000))
-            .map(|_| random.below(256) as u8)
-            .collect();
+        let message: Vec<u8> = (0..random.below(2_000)).map(|_| random.below(256) as u8).collect();
         assert_eq!(
             answer(&message, source(), &RedirectConfig::default()),
             None,
@@ -158,17 +146,9 @@ fn random_bytes_are_met_with_silence() {
 
 #[test]
 fn every_truncation_of_a_request_is_harmless() {
-    let whole = request(
-        "INVITE",
-        "sip:there@h",
-        "Via: SIP/2.0/UDP b;branch=z9hG4bKb\r\n",
-    );
+    let whole = request("INVITE", "sip:there@h", "Via: SIP/2.0/UDP b;branch=z9hG4bKb\r\n");
     for length in 0..whole.len() {
-        if let Some(answer) = answer(
-            &whole.as_bytes()[..length],
-            source(),
-            &RedirectConfig::default(),
-        ) {
+        if let Some(answer) = answer(&whole.as_bytes()[..length], source(), &RedirectConfig::default()) {
             assert_eq!(status(&answer), 400, "cut at {length}");
         }
     }
@@ -219,9 +199,7 @@ fn the_largest_requests_are_read_in_time_proportional_to_their_size() {
         let message = request("INVITE", "sip:there@h", &extra);
         let uri = format!(
             "sip:{}@h",
-            filler
-                .trim_end()
-                .repeat(30_000 / filler.trim_end().len().max(1))
+            filler.trim_end().repeat(30_000 / filler.trim_end().len().max(1))
         );
         let begun = std::time::Instant::now();
         let _ = answer(message.as_bytes(), source(), &RedirectConfig::default());

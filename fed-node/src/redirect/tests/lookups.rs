@@ -42,17 +42,12 @@ impl Federation {
                 node,
                 expect: Expect::Any,
             });
-            let Reply::SessionOpened { session } =
-                federation.apply(Command::OpenSession { node: NodeId(n) })
-            else {
+            let Reply::SessionOpened { session } = federation.apply(Command::OpenSession { node: NodeId(n) }) else {
                 panic!("a session")
             };
             federation.sessions[usize::try_from(n).expect("small") - 1] = session;
         }
-        for (user, number, devices) in [
-            ("alice", "100", ["alice", "desk"].as_slice()),
-            ("bob", "200", &["bob"]),
-        ] {
+        for (user, number, devices) in [("alice", "100", ["alice", "desk"].as_slice()), ("bob", "200", &["bob"])] {
             let id = UserId::new(user).expect("an id");
             let user = User {
                 numbers: vec![Number::new(number).expect("a number")],
@@ -71,11 +66,7 @@ impl Federation {
                 };
                 let device = Device {
                     max_contacts: 2,
-                    ..Device::new(
-                        DeviceId::new(*device).expect("an id"),
-                        id.clone(),
-                        credentials,
-                    )
+                    ..Device::new(DeviceId::new(*device).expect("an id"), id.clone(), credentials)
                 };
                 federation.apply(Command::PutDevice {
                     device,
@@ -108,8 +99,7 @@ impl Federation {
     fn bind(&mut self, device: &str, node: u64) {
         self.apply(Command::Bind {
             device: DeviceId::new(device).expect("an id"),
-            contact: ContactUri::new(format!("sip:{device}@10.0.0.{node}:5060"))
-                .expect("a contact"),
+            contact: ContactUri::new(format!("sip:{device}@10.0.0.{node}:5060")).expect("a contact"),
             node: NodeId(node),
             session: self.sessions[usize::try_from(node).expect("small") - 1],
             basis: Some(self.revision),
@@ -138,10 +128,7 @@ fn a_device_is_found_where_it_registered_last() {
     federation.bind("alice", 1);
     let found = federation.find("alice");
     assert!(matches!(found, Place::Here(_)));
-    assert_eq!(
-        device_at(found),
-        ("alice".to_owned(), 1, "192.0.2.1:5060".to_owned())
-    );
+    assert_eq!(device_at(found), ("alice".to_owned(), 1, "192.0.2.1:5060".to_owned()));
     federation.bind("alice", 2);
     assert_eq!(
         device_at(federation.find("alice")),
@@ -151,11 +138,7 @@ fn a_device_is_found_where_it_registered_last() {
     federation.apply(Command::EndSession {
         session: federation.sessions[1],
     });
-    assert_eq!(
-        device_at(federation.find("alice")).1,
-        1,
-        "a dead node does not count"
-    );
+    assert_eq!(device_at(federation.find("alice")).1, 1, "a dead node does not count");
 }
 
 #[test]
@@ -182,11 +165,7 @@ fn a_device_id_means_that_device_and_a_number_its_users_first_reachable_one() {
 fn names_of_nothing_are_unknown_and_a_map_without_a_key_gives_out_no_target() {
     let mut federation = Federation::new();
     for asked in ["carol", "300", "+49", "*", "-"] {
-        assert_eq!(
-            federation.find(asked),
-            Place::Nowhere(Cause::UnknownUser),
-            "{asked}"
-        );
+        assert_eq!(federation.find(asked), Place::Nowhere(Cause::UnknownUser), "{asked}");
     }
     federation.bind("desk", 2);
     federation.apply(Command::DeleteSetting {

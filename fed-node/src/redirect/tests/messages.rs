@@ -24,10 +24,7 @@ fn an_answer_repeats_what_its_sender_needs_to_recognise_it() {
             "SIP/2.0/UDP c;x=\"1,2\"",
         ]
     );
-    assert_eq!(
-        headers(&answer, "From"),
-        ["\"Bob\" <sip:bob@198.51.100.7>;tag=b0b"]
-    );
+    assert_eq!(headers(&answer, "From"), ["\"Bob\" <sip:bob@198.51.100.7>;tag=b0b"]);
     assert_eq!(
         headers(&answer, "To"),
         ["<sip:there@198.51.100.1>;tag=0000000000000abc"]
@@ -52,12 +49,7 @@ fn the_answer_goes_to_the_address_the_request_came_from() {
             "198.51.100.7:1024",
             ";received=198.51.100.7;rport=1024",
         ),
-        (
-            "198.51.100.7:5062",
-            "198.51.100.7:1024",
-            "198.51.100.7:5062",
-            "",
-        ),
+        ("198.51.100.7:5062", "198.51.100.7:1024", "198.51.100.7:5062", ""),
         ("198.51.100.7", "198.51.100.7:1024", "198.51.100.7:5060", ""),
         (
             "10.0.0.1:5062",
@@ -89,21 +81,12 @@ fn the_answer_goes_to_the_address_the_request_came_from() {
             "[2001:db8::1]:1024",
             ";received=2001:db8::1;rport=1024",
         ),
-        (
-            "[2001:DB8:0::1]:5062",
-            "[2001:db8::1]:1024",
-            "[2001:db8::1]:5062",
-            "",
-        ),
+        ("[2001:DB8:0::1]:5062", "[2001:db8::1]:1024", "[2001:db8::1]:5062", ""),
     ];
     for (text, source, destination, gained) in table {
         let source: SocketAddr = source.parse().expect("an address");
         let via = via(text);
-        assert_eq!(
-            via.datagram_destination(source).to_string(),
-            destination,
-            "{text}"
-        );
+        assert_eq!(via.datagram_destination(source).to_string(), destination, "{text}");
         assert!(
             via.answered(source)
                 .ends_with(&format!(";branch=z9hG4bK-OPTIONS-1{gained}")),
@@ -118,10 +101,7 @@ fn compact_folded_and_oddly_spaced_headers_are_read() {
     let message = "OPTIONS sip:there@h SIP/2.0\nv:SIP / 2.0 / UDP\n 198.51.100.7 ;branch=z9hG4bKx\nf : <sip:b@h>\n\t;tag=1\nT: <sip:there@h>\ni: 1\nCSEQ: 1  OPTIONS\nl: 0\n\n";
     let answer = ask(message, "198.51.100.7:5060").expect("an answer");
     assert_eq!(status(&answer), 200, "{answer}");
-    assert_eq!(
-        headers(&answer, "Via"),
-        ["SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKx"]
-    );
+    assert_eq!(headers(&answer, "Via"), ["SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKx"]);
     assert_eq!(headers(&answer, "From"), ["<sip:b@h> ;tag=1"]);
 }
 
@@ -150,16 +130,8 @@ fn malformed_requests_that_can_be_answered_get_400_or_their_own_status() {
         ("CSeq: 17 INVITE", "CSeq: INVITE", 400),
         ("Content-Length: 0", "Content-Length: 10", 400),
         ("Content-Length: 0", "Content-Length: -1", 400),
-        (
-            "Content-Length: 0",
-            "Content-Length: 0\r\nContent-Length: 0",
-            400,
-        ),
-        (
-            "Call-ID: call-1",
-            "Call-ID: another\r\nCall-ID: call-1",
-            400,
-        ),
+        ("Content-Length: 0", "Content-Length: 0\r\nContent-Length: 0", 400),
+        ("Call-ID: call-1", "Call-ID: another\r\nCall-ID: call-1", 400),
         ("Content-Length: 0\r\n\r\n", "Content-Length: 0\r\n", 400),
     ];
     for (old, new, expected) in table {
@@ -187,24 +159,10 @@ fn what_cannot_be_answered_is_met_with_silence() {
         ("To: <sip:there@h>\r\n", "To:\r\n"),
     ] {
         assert!(sound.contains(old), "{old}");
-        assert_eq!(
-            ask(&sound.replacen(old, new, 1), "198.51.100.7:5062"),
-            None,
-            "{new}"
-        );
+        assert_eq!(ask(&sound.replacen(old, new, 1), "198.51.100.7:5062"), None, "{new}");
     }
     let response = sound.replace("INVITE sip:there@h SIP/2.0", "SIP/2.0 302 Moved");
-    assert_eq!(
-        ask(&response, "198.51.100.7:5062"),
-        None,
-        "answers are never answered"
-    );
+    assert_eq!(ask(&response, "198.51.100.7:5062"), None, "answers are never answered");
     let vias = "Via: SIP/2.0/UDP h;branch=z9hG4bKx\r\n".repeat(71);
-    assert_eq!(
-        ask(
-            &request("INVITE", "sip:there@h", &vias),
-            "198.51.100.7:5062"
-        ),
-        None
-    );
+    assert_eq!(ask(&request("INVITE", "sip:there@h", &vias), "198.51.100.7:5062"), None);
 }

@@ -31,10 +31,7 @@ async fn datagram_client(server: &RedirectServer) -> UdpSocket {
         "127.0.0.1:0"
     };
     let client = UdpSocket::bind(any).await.expect("a socket");
-    client
-        .connect(server.addresses()[0])
-        .await
-        .expect("an address");
+    client.connect(server.addresses()[0]).await.expect("an address");
     client
 }
 
@@ -109,10 +106,7 @@ async fn garbage_and_acks_get_no_answer_and_do_no_harm() {
         "the first answer is the one to OPTIONS"
     );
     let counts = server.stats().counts();
-    assert_eq!(
-        (counts.requests, counts.ignored, counts.accepted),
-        (2, 4, 1)
-    );
+    assert_eq!((counts.requests, counts.ignored, counts.accepted), (2, 4, 1));
 }
 
 #[tokio::test]
@@ -121,8 +115,7 @@ async fn a_repeated_request_gets_the_same_to_tag_and_its_cancel_too() {
     let client = datagram_client(&server).await;
     let mut tags = Vec::new();
     for method in ["INVITE", "INVITE", "CANCEL"] {
-        let message =
-            request(method, "sip:there@h", "").replace("z9hG4bK-CANCEL-1", "z9hG4bK-INVITE-1");
+        let message = request(method, "sip:there@h", "").replace("z9hG4bK-CANCEL-1", "z9hG4bK-INVITE-1");
         client.send(message.as_bytes()).await.expect("sent");
         tags.push(headers(&receive(&client).await, "To").remove(0));
     }
@@ -156,11 +149,7 @@ async fn a_flood_from_one_source_is_cut_to_its_rate() {
             .expect("sent");
         // One after the other, so that the kernel has no reason to drop any.
         while server.stats().counts().requests + server.stats().counts().dropped < sent {
-            assert!(
-                tokio::time::Instant::now() < deadline,
-                "{:?}",
-                server.stats().counts()
-            );
+            assert!(tokio::time::Instant::now() < deadline, "{:?}", server.stats().counts());
             tokio::task::yield_now().await;
         }
     }
@@ -174,9 +163,7 @@ async fn a_flood_from_one_source_is_cut_to_its_rate() {
 #[tokio::test]
 async fn a_connection_carries_many_requests_in_any_pieces_and_keep_alives() {
     let server = start(config("127.0.0.1:0")).await;
-    let mut stream = TcpStream::connect(server.addresses()[0])
-        .await
-        .expect("connected");
+    let mut stream = TcpStream::connect(server.addresses()[0]).await.expect("connected");
     stream.write_all(b"\r\n\r\n").await.expect("sent");
     let mut pong = [0; 2];
     timeout(SOON, stream.read_exact(&mut pong))
@@ -204,17 +191,13 @@ async fn a_connection_that_cannot_be_read_on_is_answered_and_closed() {
         ("Content-Length: 0", "Content-Length: x", "SIP/2.0 400 "),
         ("Content-Length: 0\r\n", "", "SIP/2.0 400 "),
     ] {
-        let mut stream = TcpStream::connect(server.addresses()[0])
-            .await
-            .expect("connected");
+        let mut stream = TcpStream::connect(server.addresses()[0]).await.expect("connected");
         let message = request("INVITE", "sip:there@h", "").replace(old, new);
         stream.write_all(message.as_bytes()).await.expect("sent");
         let rest = String::from_utf8(closed(stream).await).expect("text");
         assert!(rest.starts_with(expected), "{new}: {rest}");
     }
-    let mut stream = TcpStream::connect(server.addresses()[0])
-        .await
-        .expect("connected");
+    let mut stream = TcpStream::connect(server.addresses()[0]).await.expect("connected");
     stream.write_all(&[b'x'; 20_000]).await.expect("sent");
     assert!(closed(stream).await.is_empty());
 }
@@ -228,12 +211,8 @@ async fn slow_and_silent_connections_are_closed() {
         ..config("127.0.0.1:0")
     })
     .await;
-    let silent = TcpStream::connect(server.addresses()[0])
-        .await
-        .expect("connected");
-    let mut slow = TcpStream::connect(server.addresses()[0])
-        .await
-        .expect("connected");
+    let silent = TcpStream::connect(server.addresses()[0]).await.expect("connected");
+    let mut slow = TcpStream::connect(server.addresses()[0]).await.expect("connected");
     let begun = tokio::time::Instant::now();
     // One byte at a time never completes a message; the server must not wait for ever, nor longer for every byte.
     for byte in request("INVITE", "sip:there@h", "").bytes() {
@@ -283,10 +262,7 @@ async fn connections_are_bounded_and_places_are_given_back() {
         {
             break;
         }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "the place was not given back"
-        );
+        assert!(tokio::time::Instant::now() < deadline, "the place was not given back");
     }
 }
 
