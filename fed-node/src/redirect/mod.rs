@@ -4,8 +4,8 @@
 //! map at that moment, or with the right refusal. It holds no call and no transaction, carries no media and stands in nobody's
 //! path: losing it loses no call.
 //!
-//! Data flows one way: [`message`] reads a request, [`decision`] says what to answer (pure), [`response`] writes it (pure),
-//! [`server`] owns the sockets. What the map knows comes in through [`Locator`] ([`MapLocator`] over the
+//! Data flows one way: `message` reads a request, `decision` says what to answer (pure), `response` writes it (pure),
+//! `server` owns the sockets. What the map knows comes in through [`Locator`] ([`MapLocator`] over the
 //! node's map); clock and nonces through [`Stamper`].
 //!
 //! Guarantees: no input makes it panic or answer with more than the request's own headers and 512 bytes; an answer goes only to
