@@ -70,17 +70,11 @@ impl History {
             let read = match read_line(bytes) {
                 Ok(read) => read,
                 Err(why) if !complete => {
-                    torn = Some(HistoryError::Garbage {
-                        line: index + 1,
-                        why,
-                    });
+                    torn = Some(HistoryError::Garbage { line: index + 1, why });
                     continue;
                 }
                 Err(why) => {
-                    return Err(HistoryError::Garbage {
-                        line: index + 1,
-                        why,
-                    });
+                    return Err(HistoryError::Garbage { line: index + 1, why });
                 }
             };
             match read {
@@ -117,13 +111,8 @@ enum Line {
 }
 
 fn read_line(bytes: &[u8]) -> Result<Line, String> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| error.to_string())?
-        .trim();
-    if let Some(announced) = text
-        .strip_prefix(BEGIN)
-        .filter(|rest| rest.starts_with('{'))
-    {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?.trim();
+    if let Some(announced) = text.strip_prefix(BEGIN).filter(|rest| rest.starts_with('{')) {
         return Operation::from_line(announced).map(Line::Begin);
     }
     if text.is_empty() || text.starts_with('#') {
@@ -155,19 +144,17 @@ pub(crate) fn announcement(operation: &Operation) -> String {
         end_ns: operation.start_ns,
         ..operation.clone()
     };
-    Operation {
-        node: None,
-        ..begun
-    }
-    .to_line()
+    Operation { node: None, ..begun }.to_line()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PUT: &str = r#"{"process":0,"op":"put","key":"k","value":"a","expect":null,"ok":true,"start_ns":1,"end_ns":2}"#;
-    const BEGUN: &str = r##"#begin {"process":0,"op":"put","key":"k","value":"a","expect":null,"ok":null,"start_ns":1,"end_ns":1}"##;
+    const PUT: &str =
+        r#"{"process":0,"op":"put","key":"k","value":"a","expect":null,"ok":true,"start_ns":1,"end_ns":2}"#;
+    const BEGUN: &str =
+        r##"#begin {"process":0,"op":"put","key":"k","value":"a","expect":null,"ok":null,"start_ns":1,"end_ns":1}"##;
 
     fn parse(lines: &[&str]) -> Result<History, HistoryError> {
         History::parse(lines.join("\n").as_bytes())
@@ -175,8 +162,7 @@ mod tests {
 
     #[test]
     fn comments_and_empty_lines_are_no_operations() {
-        let history =
-            parse(&["# a remark", "", "   ", PUT, "#beginning of nothing"]).expect("readable");
+        let history = parse(&["# a remark", "", "   ", PUT, "#beginning of nothing"]).expect("readable");
         assert_eq!((history.operations.len(), history.interrupted), (1, 0));
     }
 
@@ -184,9 +170,7 @@ mod tests {
     fn a_bad_line_is_named_by_its_number() {
         let error = parse(&["# a remark", PUT, "{}", PUT]).expect_err("garbage");
         assert!(
-            error
-                .to_string()
-                .starts_with("line 3: not an operation: missing field"),
+            error.to_string().starts_with("line 3: not an operation: missing field"),
             "{error}"
         );
         assert!(History::parse(b"\xff\n").is_err());

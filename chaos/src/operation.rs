@@ -59,8 +59,7 @@ pub struct Operation {
 impl Operation {
     /// The operation as a line of a history, without the newline.
     pub fn to_line(&self) -> String {
-        serde_json::to_string(&Line::from(self))
-            .expect("a struct of strings and numbers is always JSON")
+        serde_json::to_string(&Line::from(self)).expect("a struct of strings and numbers is always JSON")
     }
 
     /// Reads a line of a history.
@@ -104,9 +103,7 @@ enum Name {
 }
 
 /// Keeps "absent" (`None`) apart from "null" (`Some(None)`).
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -134,10 +131,7 @@ impl Line {
                 expect: self
                     .expect
                     .ok_or("a cas needs the field expect (null: the key must hold nothing)")?,
-                value: self
-                    .value
-                    .clone()
-                    .ok_or("a cas needs the field value (null: delete)")?,
+                value: self.value.clone().ok_or("a cas needs the field value (null: delete)")?,
             },
         };
         let outcome = match (ok, &call) {

@@ -58,10 +58,7 @@ impl Recorder {
     ///
     /// # Errors
     /// [`RecorderError::Create`], also if the file exists.
-    pub fn with_clock(
-        path: &Path,
-        clock: impl Fn() -> i64 + Send + Sync + 'static,
-    ) -> Result<Self, RecorderError> {
+    pub fn with_clock(path: &Path, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Result<Self, RecorderError> {
         let file = File::options()
             .append(true)
             .create_new(true)
@@ -80,12 +77,7 @@ impl Recorder {
     ///
     /// # Errors
     /// [`RecorderError::Write`].
-    pub fn begin(
-        &self,
-        process: i64,
-        key: impl Into<String>,
-        call: Call,
-    ) -> Result<Pending, RecorderError> {
+    pub fn begin(&self, process: i64, key: impl Into<String>, call: Call) -> Result<Pending, RecorderError> {
         let start_ns = (self.0.clock)();
         let operation = Operation {
             process,
@@ -96,8 +88,7 @@ impl Recorder {
             start_ns,
             end_ns: start_ns,
         };
-        self.0
-            .write(&format!("{BEGIN}{}\n", announcement(&operation)))?;
+        self.0.write(&format!("{BEGIN}{}\n", announcement(&operation)))?;
         Ok(Pending {
             recorder: self.clone(),
             operation: Some(operation),
@@ -111,9 +102,7 @@ impl Recorder {
     pub fn finish(&self) -> Result<(), RecorderError> {
         let file = self.0.file.lock().unwrap_or_else(PoisonError::into_inner);
         match &*file {
-            Ok(file) => file
-                .sync_all()
-                .map_err(|error| RecorderError::Write(error.to_string())),
+            Ok(file) => file.sync_all().map_err(|error| RecorderError::Write(error.to_string())),
             Err(why) => Err(RecorderError::Write(why.clone())),
         }
     }
@@ -123,9 +112,7 @@ impl Shared {
     fn write(&self, line: &str) -> Result<(), RecorderError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let written = match &mut *file {
-            Ok(file) => file
-                .write_all(line.as_bytes())
-                .map_err(|error| error.to_string()),
+            Ok(file) => file.write_all(line.as_bytes()).map_err(|error| error.to_string()),
             Err(why) => Err(why.clone()),
         };
         // After half a line nothing more may follow, or the line would be garbage in the middle and not a torn end.

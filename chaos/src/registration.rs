@@ -53,13 +53,7 @@ pub struct RegistrationReport {
 
 /// Checks every lookup.
 pub fn check(sightings: &[Sighting]) -> RegistrationReport {
-    let origin = Origin(
-        sightings
-            .iter()
-            .map(|sighting| sighting.start_ns)
-            .min()
-            .unwrap_or(0),
-    );
+    let origin = Origin(sightings.iter().map(|sighting| sighting.start_ns).min().unwrap_or(0));
     let mut devices: BTreeMap<&str, Vec<&Sighting>> = BTreeMap::new();
     for sighting in sightings {
         devices.entry(&sighting.device).or_default().push(sighting);
@@ -135,8 +129,7 @@ impl<'a> Moment<'a> {
     }
 
     fn can_have_ended(&self, registration: &Sighting, place: &str) -> bool {
-        self.ends(place)
-            .any(|end| self.may_follow(end, registration))
+        self.ends(place).any(|end| self.may_follow(end, registration))
     }
 
     /// A later registration elsewhere only moves the device, unless that one can have ended in its turn.
@@ -158,15 +151,13 @@ impl<'a> Moment<'a> {
             .filter(|registration| registration.start_ns <= self.end)
             .collect();
         if begun.is_empty() {
-            return Some(
-                match here().map(|registration| registration.start_ns).min() {
-                    Some(start) => format!(
-                        "was at {place}, {} before it began to register there",
-                        duration(self.end, start)
-                    ),
-                    None => format!("was at {place}, where it never registered"),
-                },
-            );
+            return Some(match here().map(|registration| registration.start_ns).min() {
+                Some(start) => format!(
+                    "was at {place}, {} before it began to register there",
+                    duration(self.end, start)
+                ),
+                None => format!("was at {place}, where it never registered"),
+            });
         }
         let ended = begun
             .iter()
@@ -210,14 +201,11 @@ impl<'a> Moment<'a> {
 
     /// What can have ended a registration at this place without making another.
     fn ends(&self, place: &str) -> impl Iterator<Item = &'a Sighting> {
-        self.sightings
-            .iter()
-            .copied()
-            .filter(move |event| match &event.what {
-                What::Left(from) => from == place,
-                What::Deleted => true,
-                What::Registered(_) | What::Found(_) => false,
-            })
+        self.sightings.iter().copied().filter(move |event| match &event.what {
+            What::Left(from) => from == place,
+            What::Deleted => true,
+            What::Registered(_) | What::Found(_) => false,
+        })
     }
 
     /// It had taken effect before the lookup began.
@@ -232,8 +220,7 @@ impl<'a> Moment<'a> {
 
     /// Some registration was made for certain before it.
     fn tests_something(&self) -> bool {
-        self.registrations()
-            .any(|(registration, _)| self.over(registration))
+        self.registrations().any(|(registration, _)| self.over(registration))
     }
 }
 
@@ -296,10 +283,7 @@ mod tests {
         ];
         let report = check(&sightings);
         assert_eq!(report.faults, [""; 0]);
-        assert_eq!(
-            (report.verdict, report.lookups, report.tested),
-            (Verdict::True, 12, 9)
-        );
+        assert_eq!((report.verdict, report.lookups, report.tested), (Verdict::True, 12, 9));
     }
 
     #[test]
@@ -351,21 +335,13 @@ mod tests {
     #[test]
     fn a_device_is_not_where_it_moved_away_from_nor_anywhere_after_its_end() {
         assert_eq!(
-            faults(&[
-                registered(0, 10, "A"),
-                registered(20, 30, "B"),
-                found(35, 36, &["A"])
-            ]),
+            faults(&[registered(0, 10, "A"), registered(20, 30, "B"), found(35, 36, &["A"])]),
             [
                 "at 36 ms device alice was still at A, by a lookup that began 5 ms after its registration at B was acknowledged"
             ]
         );
         assert_eq!(
-            faults(&[
-                registered(0, 10, "A"),
-                left(20, 30, "A"),
-                found(35, 36, &["A"])
-            ]),
+            faults(&[registered(0, 10, "A"), left(20, 30, "A"), found(35, 36, &["A"])]),
             [
                 "at 36 ms device alice was still at A, by a lookup that began 5 ms after its registration there had ended"
             ]
@@ -376,9 +352,7 @@ mod tests {
                 sighting(20, 30, What::Deleted),
                 found(35, 36, &["A"])
             ]),
-            [
-                "at 36 ms device alice was still at A, by a lookup that began 5 ms after it was deleted"
-            ]
+            ["at 36 ms device alice was still at A, by a lookup that began 5 ms after it was deleted"]
         );
     }
 
@@ -415,20 +389,11 @@ mod tests {
         );
         // A dead place has a bound.
         assert_eq!(
-            faults(&[
-                registered(0, 10, "A"),
-                left(20, 3020, "A"),
-                found(3000, 3001, &["A"])
-            ]),
+            faults(&[registered(0, 10, "A"), left(20, 3020, "A"), found(3000, 3001, &["A"])]),
             [""; 0]
         );
         assert_eq!(
-            faults(&[
-                registered(0, 10, "A"),
-                left(20, 3020, "A"),
-                found(3030, 3031, &["A"])
-            ])
-            .len(),
+            faults(&[registered(0, 10, "A"), left(20, 3020, "A"), found(3030, 3031, &["A"])]).len(),
             1
         );
     }
@@ -443,10 +408,7 @@ mod tests {
             check(&[registered(0, 10, "A"), bob.clone(), found(30, 31, &["A"])]).verdict,
             Verdict::True
         );
-        assert_eq!(
-            check(&[registered(0, 10, "A"), bob]).verdict,
-            Verdict::Unknown
-        );
+        assert_eq!(check(&[registered(0, 10, "A"), bob]).verdict, Verdict::Unknown);
         assert_eq!(check(&[]).verdict, Verdict::Unknown);
     }
 }

@@ -35,13 +35,8 @@ pub fn check(samples: &[HashSample]) -> ReplicaReport {
         let hashes = revisions.entry(sample.revision).or_default();
         hashes.entry(&sample.hash).or_default().insert(sample.node);
     }
-    let nodes = |hashes: &BTreeMap<&str, BTreeSet<i64>>| {
-        hashes.values().flatten().collect::<BTreeSet<_>>().len()
-    };
-    let compared = revisions
-        .values()
-        .filter(|hashes| nodes(hashes) > 1)
-        .count();
+    let nodes = |hashes: &BTreeMap<&str, BTreeSet<i64>>| hashes.values().flatten().collect::<BTreeSet<_>>().len();
+    let compared = revisions.values().filter(|hashes| nodes(hashes) > 1).count();
     let faults: Vec<String> = revisions
         .iter()
         .filter(|(_, hashes)| hashes.len() > 1)
@@ -50,10 +45,7 @@ pub fn check(samples: &[HashSample]) -> ReplicaReport {
                 .iter()
                 .map(|(hash, nodes)| format!("{} {hash}", camp(nodes)))
                 .collect();
-            format!(
-                "at revision {revision} the states differ: {}",
-                camps.join(", ")
-            )
+            format!("at revision {revision} the states differ: {}", camps.join(", "))
         })
         .collect();
     let verdict = match (faults.is_empty(), compared) {
@@ -114,10 +106,7 @@ mod tests {
 
     #[test]
     fn a_node_whose_state_changed_without_a_revision_is_found() {
-        assert_eq!(
-            check(&[sample(1, 7, "aa"), sample(1, 7, "ff")]).verdict,
-            Verdict::False
-        );
+        assert_eq!(check(&[sample(1, 7, "aa"), sample(1, 7, "ff")]).verdict, Verdict::False);
     }
 
     #[test]

@@ -82,16 +82,9 @@ pub fn check(logs: &[WatchLog], acknowledged: &[(u64, Option<String>)]) -> Watch
         }
     }
     let revisions: Vec<u64> = known.into_keys().collect();
-    faults.extend(
-        logs.iter()
-            .flat_map(|log| Reader::new(log, &revisions).read()),
-    );
+    faults.extend(logs.iter().flat_map(|log| Reader::new(log, &revisions).read()));
     let is_change = |told: &&Told| matches!(told, Told::Changes { .. });
-    let changes = logs
-        .iter()
-        .flat_map(|log| &log.told)
-        .filter(is_change)
-        .count();
+    let changes = logs.iter().flat_map(|log| &log.told).filter(is_change).count();
     let verdict = match (faults.is_empty(), changes) {
         (false, _) => Verdict::False,
         (true, 0) => Verdict::Unknown,
@@ -146,10 +139,7 @@ impl<'a> Reader<'a> {
                     self.position = *revision;
                 }
                 Told::Progress(revision) if *revision < self.position => {
-                    self.fault(format!(
-                        "was set back from revision {} to {revision}",
-                        self.position
-                    ));
+                    self.fault(format!("was set back from revision {} to {revision}", self.position));
                 }
                 Told::Progress(revision) => {
                     self.must_not_skip(
@@ -158,9 +148,7 @@ impl<'a> Reader<'a> {
                     );
                     self.position = *revision;
                 }
-                Told::Compacted(oldest) => {
-                    self.position = self.position.max(oldest.saturating_sub(1))
-                }
+                Told::Compacted(oldest) => self.position = self.position.max(oldest.saturating_sub(1)),
                 Told::Resumed { node } => self.node = Some(*node),
             }
         }
@@ -174,23 +162,14 @@ impl<'a> Reader<'a> {
 
     /// There was nothing to see between the position and `next`.
     fn must_not_skip(&mut self, next: u64, when: &str) {
-        let from = self
-            .revisions
-            .partition_point(|revision| *revision <= self.position);
+        let from = self.revisions.partition_point(|revision| *revision <= self.position);
         let to = self.revisions.partition_point(|revision| *revision < next);
-        if let Some(missing) = self
-            .revisions
-            .get(from..to)
-            .filter(|missing| !missing.is_empty())
-        {
+        if let Some(missing) = self.revisions.get(from..to).filter(|missing| !missing.is_empty()) {
             let more = match missing.len() - 1 {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            self.fault(format!(
-                "{when} without revision {}{more} having been told",
-                missing[0]
-            ));
+            self.fault(format!("{when} without revision {}{more} having been told", missing[0]));
         }
     }
 
@@ -199,8 +178,7 @@ impl<'a> Reader<'a> {
             .node
             .map(|node| format!(", after resuming at node {node},"))
             .unwrap_or_default();
-        self.faults
-            .push(format!("{}{after} {what}", self.log.watcher));
+        self.faults.push(format!("{}{after} {what}", self.log.watcher));
     }
 }
 
@@ -260,9 +238,7 @@ mod tests {
         let told = [change(3), Told::Resumed { node: 2 }, change(6)];
         assert_eq!(
             faults(&[log("w1", 0, told)]),
-            [
-                "w1, after resuming at node 2, was told revision 6 without revision 5 having been told"
-            ]
+            ["w1, after resuming at node 2, was told revision 6 without revision 5 having been told"]
         );
     }
 
@@ -279,9 +255,7 @@ mod tests {
         );
         assert_eq!(
             faults(&[log("w1", 4, [change(3)])]),
-            [
-                "w1 was told revision 3 without having asked for it when everything up to 4 had been told"
-            ]
+            ["w1 was told revision 3 without having asked for it when everything up to 4 had been told"]
         );
     }
 
@@ -296,12 +270,7 @@ mod tests {
             ["w1 was set back from revision 5 to 4"]
         );
         assert_eq!(
-            faults(&[log(
-                "w1",
-                0,
-                [change(3), change(5), Told::Progress(8), change(6)]
-            )])
-            .len(),
+            faults(&[log("w1", 0, [change(3), change(5), Told::Progress(8), change(6)])]).len(),
             2
         );
     }
@@ -313,10 +282,7 @@ mod tests {
             content: "x".into(),
         };
         assert_eq!(
-            faults(&[
-                log("w1", 3, [other.clone(), change(5)]),
-                log("w2", 3, [change(5)])
-            ]),
+            faults(&[log("w1", 3, [other.clone(), change(5)]), log("w2", 3, [change(5)])]),
             ["w2 was told revision 5 without revision 4 having been told"]
         );
         assert_eq!(

@@ -11,6 +11,16 @@ impl Origin {
     pub(crate) fn moment(self, at_ns: i64) -> String {
         duration(self.0, at_ns)
     }
+
+    /// The same to the microsecond, such as `12.392 s`, to put moments in order.
+    pub(crate) fn exact_moment(self, at_ns: i64) -> String {
+        let ns = i128::from(at_ns) - i128::from(self.0);
+        if ns < 1_000_000 {
+            return self.moment(at_ns);
+        }
+        let text = format!("{}.{:06}", ns / 1_000_000_000, ns / 1_000 % 1_000_000);
+        format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
+    }
 }
 
 /// The time between two moments with three digits, such as `310 ms`.
@@ -23,11 +33,7 @@ pub(crate) fn duration(from_ns: i64, to_ns: i64) -> String {
         _ => ("s", 1e9),
     };
     let value = ns as f64 / scale;
-    let decimals = if value < 10.0 {
-        2
-    } else {
-        usize::from(value < 100.0)
-    };
+    let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
     let text = format!("{value:.decimals$}");
     let text = if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.')
@@ -43,11 +49,7 @@ pub(crate) fn content(content: Option<&str>) -> String {
     let Some(text) = content else {
         return "nothing".into();
     };
-    let mut shown: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(|c| c.escape_debug())
-        .collect();
+    let mut shown: String = text.chars().take(LONGEST).flat_map(|c| c.escape_debug()).collect();
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
     }
@@ -79,6 +81,13 @@ mod tests {
         }
         assert_eq!(duration(i64::MIN, i64::MAX), "18446744074 s");
         assert_eq!(duration(5, 3), "0 ns");
+    }
+
+    #[test]
+    fn exact_moments_can_be_told_apart() {
+        assert_eq!(Origin(10).exact_moment(10 + 12_392_000_000), "12.392 s");
+        assert_eq!(Origin(10).exact_moment(10 + 2_000_001_000), "2.000001 s");
+        assert_eq!(Origin(10).exact_moment(310), "300 ns");
     }
 
     #[test]

@@ -106,11 +106,7 @@ fn one_key(load: &Load, key: usize, operations: usize, seeded: &mut Seeded) -> V
                 node: None,
                 key: format!("{}", 1000 + key),
                 call,
-                outcome: if request.known {
-                    outcome
-                } else {
-                    Outcome::Unknown
-                },
+                outcome: if request.known { outcome } else { Outcome::Unknown },
                 start_ns: request.start,
                 end_ns: request.end,
             }

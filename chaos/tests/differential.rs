@@ -12,11 +12,7 @@ const HISTORIES: u64 = 20_000;
 /// Few operations, few contents and few moments, so that everything that can meet does meet.
 fn random_history(seed: u64) -> Vec<Operation> {
     let mut seeded = Seeded::new(seed);
-    let (operations, contents, moments) = (
-        1 + seeded.below(6),
-        1 + seeded.below(3),
-        3 + seeded.below(15),
-    );
+    let (operations, contents, moments) = (1 + seeded.below(6), 1 + seeded.below(3), 3 + seeded.below(15));
     (0..operations)
         .map(|process| {
             let mut content = || format!("{}", seeded.below(contents));
@@ -72,9 +68,7 @@ fn nearly_correct_history(seed: u64) -> Vec<Operation> {
     if answers(&operations[one]) && answers(&operations[other]) {
         let outcome = operations[one].outcome.clone();
         operations[one].outcome = std::mem::replace(&mut operations[other].outcome, outcome);
-    } else if let (Call::Cas { .. }, Outcome::Done) =
-        (&operations[one].call, &operations[one].outcome)
-    {
+    } else if let (Call::Cas { .. }, Outcome::Done) = (&operations[one].call, &operations[one].outcome) {
         operations[one].outcome = Outcome::Refused;
     }
     operations

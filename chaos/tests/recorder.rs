@@ -16,9 +16,7 @@ use fed_chaos::{Call, History, Outcome, Recorder, Verdict};
 const CHILD_RECORDS_TO: &str = "FED_CHAOS_TEST_CHILD_RECORDS_TO";
 
 fn put(value: &str) -> Call {
-    Call::Put {
-        value: value.into(),
-    }
+    Call::Put { value: value.into() }
 }
 
 fn verdict(path: &Path) -> (Verdict, usize) {
@@ -74,10 +72,7 @@ fn a_history_is_never_overwritten() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("history.jsonl");
     std::fs::write(&path, "precious").expect("written");
-    assert!(matches!(
-        Recorder::create(&path),
-        Err(RecorderError::Create { .. })
-    ));
+    assert!(matches!(Recorder::create(&path), Err(RecorderError::Create { .. })));
     assert_eq!(std::fs::read(&path).expect("readable"), b"precious");
 }
 
@@ -119,11 +114,7 @@ fn a_recorder_killed_at_any_moment_leaves_a_history_that_can_be_judged() {
     for round in 0..5_u64 {
         let path = folder.path().join(format!("{round}.jsonl"));
         let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args([
-                "--exact",
-                "child_that_records_until_it_is_killed",
-                "--ignored",
-            ])
+            .args(["--exact", "child_that_records_until_it_is_killed", "--ignored"])
             .env(CHILD_RECORDS_TO, &path)
             .stdout(Stdio::null())
             .spawn()

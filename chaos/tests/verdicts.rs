@@ -19,13 +19,8 @@ fn each_history_has_the_verdict_in_its_name() {
     let mut seen = [0; 4];
     for entry in std::fs::read_dir(folder()).expect("the folder of histories") {
         let path = entry.expect("an entry").path();
-        let name = path
-            .file_name()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
-        let verdict = History::read(&path)
-            .map(|history| check(&history.operations, &Limits::default()).verdict);
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let verdict = History::read(&path).map(|history| check(&history.operations, &Limits::default()).verdict);
         let (kind, wanted) = match name.split('_').next() {
             Some("true") => (0, Some(Verdict::True)),
             Some("false") => (1, Some(Verdict::False)),
@@ -103,8 +98,8 @@ fn the_story_holds_the_operations_that_contradict_each_other_and_no_others() {
         report.violations[0].story,
         [
             "at 0 ns client 0 at node 1: put 'old': acknowledged after 10 ms",
-            "at 12.1 s client 0 at node 2: put 'new': acknowledged after 10 ms",
-            "at 12.4 s client 1 at node 1: get: answered 'old' after 2 ms",
+            "at 12.07 s client 0 at node 2: put 'new': acknowledged after 10 ms",
+            "at 12.39 s client 1 at node 1: get: answered 'old' after 2 ms",
         ]
     );
 }

@@ -27,16 +27,8 @@ pub struct Coverage {
 
 impl Coverage {
     pub(crate) fn of(operations: &[Operation], keys: &[Vec<&Operation>]) -> Self {
-        let count = |wanted: fn(&Operation) -> bool| {
-            operations
-                .iter()
-                .filter(|operation| wanted(operation))
-                .count()
-        };
-        let mut clients: Vec<i64> = operations
-            .iter()
-            .map(|operation| operation.process)
-            .collect();
+        let count = |wanted: fn(&Operation) -> bool| operations.iter().filter(|operation| wanted(operation)).count();
+        let mut clients: Vec<i64> = operations.iter().map(|operation| operation.process).collect();
         clients.sort_unstable();
         clients.dedup();
         let unknown = count(|operation| operation.outcome == Outcome::Unknown);
@@ -91,8 +83,6 @@ fn tested(key: &[&Operation]) -> bool {
         return false;
     };
     key.iter().any(|operation| {
-        observes(operation)
-            && operation.end_ns > first_write.start_ns
-            && !std::ptr::eq(*operation, *first_write)
+        observes(operation) && operation.end_ns > first_write.start_ns && !std::ptr::eq(*operation, *first_write)
     })
 }

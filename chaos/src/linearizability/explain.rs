@@ -17,10 +17,7 @@ pub(crate) fn violation(cut: &Cut<'_>, witness: &Witness<'_>, origin: Origin) ->
         .map(|operation| sentence(operation, origin))
         .collect();
     if operations.len() > LONGEST_STORY {
-        story.push(format!(
-            "... and {} more operations",
-            operations.len() - LONGEST_STORY
-        ));
+        story.push(format!("... and {} more operations", operations.len() - LONGEST_STORY));
     }
     Violation {
         key: witness.breaking.key.clone(),
@@ -34,10 +31,7 @@ pub(crate) fn violation(cut: &Cut<'_>, witness: &Witness<'_>, origin: Origin) ->
             }
         ),
         story,
-        lines: operations
-            .iter()
-            .map(|operation| operation.to_line())
-            .collect(),
+        lines: operations.iter().map(|operation| operation.to_line()).collect(),
         necessity: witness.necessity,
     }
 }
@@ -46,10 +40,7 @@ pub(crate) fn violation(cut: &Cut<'_>, witness: &Witness<'_>, origin: Origin) ->
 fn with_sources<'a>(cut: &Cut<'a>, witness: &Witness<'a>) -> Vec<&'a Operation> {
     let mut operations = witness.operations.clone();
     if witness.necessity != Necessity::Cut {
-        let seen = witness
-            .operations
-            .iter()
-            .filter_map(|operation| looked_for(operation));
+        let seen = witness.operations.iter().filter_map(|operation| looked_for(operation));
         for seen in seen.filter(Option::is_some) {
             let wrote = |operation: &&&Operation| writes(operation) == Some(seen);
             if !operations.iter().any(|operation| wrote(&operation)) {
@@ -97,8 +88,7 @@ fn wrong_answer(cut: &Cut<'_>, witness: &Witness<'_>, read: Option<&str>) -> Str
         && !writers().any(|writer| writer.start_ns <= get.end_ns)
     {
         let refused = |operation: &&&Operation| {
-            operation.outcome == Outcome::Refused
-                && matches!(&operation.call, Call::Put { value } if value == read)
+            operation.outcome == Outcome::Refused && matches!(&operation.call, Call::Put { value } if value == read)
         };
         return match (
             writers().map(|writer| writer.start_ns).min(),
@@ -158,11 +148,7 @@ fn evidence_in_words(evidence: &Operation) -> String {
 fn wrong_decision(witness: &Witness<'_>) -> String {
     let cas = witness.breaking;
     let Call::Cas { expect, value } = &cas.call else {
-        return format!(
-            "the {} of client {} became impossible",
-            name(cas),
-            cas.process
-        );
+        return format!("the {} of client {} became impossible", name(cas), cas.process);
     };
     let (from, to) = (content(expect.as_deref()), content(value.as_deref()));
     if cas.outcome == Outcome::Refused {
@@ -194,9 +180,7 @@ fn wrong_decision(witness: &Witness<'_>) -> String {
     };
     if let Some(rival) = witness.operations.iter().find(rival) {
         let other = content(writes(rival).flatten());
-        return format!(
-            "{accepted}, although the change of {from} into {other} was accepted too: one update is lost"
-        );
+        return format!("{accepted}, although the change of {from} into {other} was accepted too: one update is lost");
     }
     match newest_evidence(witness, expect.as_deref()) {
         Some(evidence) => format!(
@@ -247,7 +231,7 @@ fn sentence(operation: &Operation, origin: Origin) -> String {
     };
     format!(
         "at {} client {}{node}: {asked}: {came}{end}",
-        origin.moment(operation.start_ns),
+        origin.exact_moment(operation.start_ns),
         operation.process
     )
 }

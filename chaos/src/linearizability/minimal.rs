@@ -47,9 +47,7 @@ pub(crate) struct Witness<'a> {
 /// Finds the first answer after which the key cannot be saved. What begins later is left out, and what ends later was not over.
 pub(crate) fn cut_at_failure<'a>(key: &[&'a Operation], budget: &mut u64) -> Cut<'a> {
     let all = steps(key);
-    let mut answers: Vec<usize> = (0..all.len())
-        .filter(|index| all[*index].end.is_some())
-        .collect();
+    let mut answers: Vec<usize> = (0..all.len()).filter(|index| all[*index].end.is_some()).collect();
     answers.sort_by_key(|index| (all[*index].end, *index));
     // Fails after the answer `high`, and not (as far as is known) after any before `low`.
     let (mut low, mut high) = (0, answers.len().saturating_sub(1));
@@ -83,11 +81,7 @@ fn until(all: &[Step], answers: &[usize]) -> Vec<Step> {
     let mut answered = vec![false; all.len()];
     answers.iter().for_each(|index| answered[*index] = true);
     let known = |(index, step): (usize, &Step)| {
-        if answered[index] {
-            Some(*step)
-        } else {
-            let_go(*step)
-        }
+        if answered[index] { Some(*step) } else { let_go(*step) }
     };
     all.iter()
         .enumerate()
@@ -127,10 +121,7 @@ pub(crate) fn minimise<'a>(cut: &Cut<'a>, budget: &mut u64) -> Witness<'a> {
     let mut sources: Vec<usize> = kept.iter().map(|index| cut.steps[*index].source).collect();
     sources.sort_unstable_by_key(|source| (cut.operations[*source].start_ns, *source));
     Witness {
-        operations: sources
-            .into_iter()
-            .map(|source| cut.operations[source])
-            .collect(),
+        operations: sources.into_iter().map(|source| cut.operations[source]).collect(),
         breaking: cut.operations[cut.steps[cut.breaking].source],
         necessity,
     }
@@ -148,11 +139,7 @@ impl Reduction<'_, '_, '_> {
         let mut keep = vec![false; self.cut.steps.len()];
         kept.iter().for_each(|index| keep[*index] = true);
         let with = |(index, step): (usize, &Step)| {
-            if keep[index] {
-                Some(*step)
-            } else {
-                let_go(*step)
-            }
+            if keep[index] { Some(*step) } else { let_go(*step) }
         };
         let steps: Vec<Step> = self.cut.steps.iter().enumerate().filter_map(with).collect();
         self.exhausted |= *self.budget == 0;
@@ -169,13 +156,8 @@ impl Reduction<'_, '_, '_> {
             let mut first = 0;
             while first < kept.len() {
                 let portion_end = (first + portion).min(kept.len());
-                let rest: Vec<usize> = kept[..first]
-                    .iter()
-                    .chain(&kept[portion_end..])
-                    .copied()
-                    .collect();
-                let with_breaking: Vec<usize> =
-                    rest.iter().copied().chain([self.cut.breaking]).collect();
+                let rest: Vec<usize> = kept[..first].iter().chain(&kept[portion_end..]).copied().collect();
+                let with_breaking: Vec<usize> = rest.iter().copied().chain([self.cut.breaking]).collect();
                 if self.stands(&with_breaking) {
                     kept = rest;
                 } else {
@@ -201,12 +183,7 @@ impl Reduction<'_, '_, '_> {
         // Writes before reads and late before early: what an operator understands best.
         let mut candidates = self.candidates();
         let steps = &self.cut.steps;
-        candidates.sort_by_key(|index| {
-            (
-                steps[*index].effect.only_looks(),
-                std::cmp::Reverse(steps[*index].end),
-            )
-        });
+        candidates.sort_by_key(|index| (steps[*index].effect.only_looks(), std::cmp::Reverse(steps[*index].end)));
         let breaking = self.cut.breaking;
         let pairs = candidates.len() * candidates.len() / 2;
         let affordable = match size {

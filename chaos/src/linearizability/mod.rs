@@ -99,13 +99,7 @@ pub fn check(operations: &[Operation], limits: &Limits) -> Report {
         }
     }
     failing.sort_by_key(|cut| cut.at_ns);
-    let origin = Origin(
-        operations
-            .iter()
-            .map(|operation| operation.start_ns)
-            .min()
-            .unwrap_or(0),
-    );
+    let origin = Origin(operations.iter().map(|operation| operation.start_ns).min().unwrap_or(0));
     let more_violations = failing
         .iter()
         .skip(limits.explained)
@@ -122,10 +116,7 @@ pub fn check(operations: &[Operation], limits: &Limits) -> Report {
         })
         .collect();
     let too_little = coverage.too_little(limits.known_operations);
-    let verdict = match (
-        violations.is_empty(),
-        undecided.is_empty() && too_little.is_none(),
-    ) {
+    let verdict = match (violations.is_empty(), undecided.is_empty() && too_little.is_none()) {
         (false, _) => Verdict::False,
         (true, true) => Verdict::True,
         (true, false) => Verdict::Unknown,

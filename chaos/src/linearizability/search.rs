@@ -117,8 +117,7 @@ impl Search {
                 self.frames.pop();
                 self.undo(trail);
                 if let Some(parent) = self.frames.last() {
-                    (self.content, self.hash, self.must_be_seen) =
-                        (parent.content, parent.hash, parent.must_be_seen);
+                    (self.content, self.hash, self.must_be_seen) = (parent.content, parent.hash, parent.must_be_seen);
                 }
                 continue;
             }
@@ -149,8 +148,7 @@ impl Search {
         if self.window.is_empty() {
             return true;
         }
-        let configuration =
-            self.hash ^ random(2, self.content.into()) ^ random(3, self.must_be_seen.into());
+        let configuration = self.hash ^ random(2, self.content.into()) ^ random(3, self.must_be_seen.into());
         if self.seen.insert(configuration) {
             let moves = self.moves.len();
             self.gather_moves();
@@ -212,9 +210,7 @@ impl Search {
                 Move::Required(number) => window.effect(*number),
                 Move::Possible(number) => possible[*number as usize].0,
             };
-            effect
-                .writes()
-                .is_none_or(|content| marks[content as usize].0 != round)
+            effect.writes().is_none_or(|content| marks[content as usize].0 != round)
         });
     }
 
@@ -243,16 +239,15 @@ impl Search {
             return;
         }
         match effect {
-            // One put of a content is as good as another of the same.
-            Effect::Write(value) if value != self.content && !self.must_be_seen => {
-                if std::mem::replace(&mut self.marks[value as usize].1, self.round) != self.round {
+            Effect::Write(value) => {
+                // One put of a content is as good as another of the same.
+                let new = std::mem::replace(&mut self.marks[value as usize].1, self.round) != self.round;
+                if new && value != self.content && !self.must_be_seen {
                     self.moves.push(Move::Possible(number));
                 }
             }
-            Effect::Swap(expect, value) if expect == self.content && value != self.content => {
-                self.moves.push(Move::Possible(number));
-            }
             Effect::Swap(expect, _) if expect != self.content => self.want(expect),
+            Effect::Swap(_, value) if value != self.content => self.moves.push(Move::Possible(number)),
             _ => {}
         }
     }

@@ -50,9 +50,7 @@ impl Effect {
     /// The content it depends on, if it depends on it.
     pub(crate) fn looks_at(self) -> Option<Content> {
         match self {
-            Effect::Read(content) | Effect::Differs(content) | Effect::Swap(content, _) => {
-                Some(content)
-            }
+            Effect::Read(content) | Effect::Differs(content) | Effect::Swap(content, _) => Some(content),
             Effect::Write(_) => None,
         }
     }
@@ -96,23 +94,19 @@ struct Numbers<'a>(HashMap<&'a str, Content>);
 impl<'a> Numbers<'a> {
     fn of(&mut self, content: Option<&'a str>) -> Content {
         let Some(text) = content else { return ABSENT };
-        let next = Content::try_from(self.0.len() + 1)
-            .expect("fewer than 2^32 operations fit into memory");
+        let next = Content::try_from(self.0.len() + 1).expect("fewer than 2^32 operations fit into memory");
         *self.0.entry(text).or_insert(next)
     }
 
     fn effect(&mut self, operation: &'a Operation) -> Option<Effect> {
         match (&operation.call, &operation.outcome) {
             (Call::Get, Outcome::Answered(read)) => Some(Effect::Read(self.of(read.as_deref()))),
-            (Call::Cas { expect, .. }, Outcome::Refused) => {
-                Some(Effect::Differs(self.of(expect.as_deref())))
-            }
+            (Call::Cas { expect, .. }, Outcome::Refused) => Some(Effect::Differs(self.of(expect.as_deref()))),
             (Call::Get, _) | (_, Outcome::Refused) => None,
             (Call::Put { value }, _) => Some(Effect::Write(self.of(Some(value)))),
-            (Call::Cas { expect, value }, _) => Some(Effect::Swap(
-                self.of(expect.as_deref()),
-                self.of(value.as_deref()),
-            )),
+            (Call::Cas { expect, value }, _) => {
+                Some(Effect::Swap(self.of(expect.as_deref()), self.of(value.as_deref())))
+            }
             (Call::Delete, _) => Some(Effect::Write(ABSENT)),
         }
     }

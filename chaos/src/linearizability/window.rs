@@ -15,8 +15,7 @@ pub(crate) struct Window {
 impl Window {
     /// Takes (effect, start, end), in the order of their starts.
     pub(crate) fn new(steps: Vec<(Effect, i64, i64)>) -> Self {
-        let length =
-            u32::try_from(steps.len()).expect("fewer than 2^32 operations fit into memory");
+        let length = u32::try_from(steps.len()).expect("fewer than 2^32 operations fit into memory");
         let next = (1..=length).chain([0]).collect();
         let previous = [length].into_iter().chain(0..length).collect();
         Window {

@@ -10,10 +10,7 @@ pub(crate) fn linearizable(operations: &[Operation]) -> bool {
 }
 
 fn orders(left: &[&Operation], register: &Option<String>) -> bool {
-    if left
-        .iter()
-        .all(|operation| operation.outcome == Outcome::Unknown)
-    {
+    if left.iter().all(|operation| operation.outcome == Outcome::Unknown) {
         return true;
     }
     (0..left.len()).any(|chosen| {

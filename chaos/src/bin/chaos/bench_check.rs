@@ -8,6 +8,9 @@ use fed_chaos::linearizability::{self, Limits};
 use fed_chaos::workload::{Load, correct_history};
 use fed_chaos::{History, Operation, Outcome, Verdict};
 
+/// Operations in each history.
+const OPERATIONS: usize = 100_000;
+
 /// 100,000 operations over 1,000 keys have to be read and judged in this time.
 const BAR: Duration = Duration::from_secs(2);
 
@@ -24,7 +27,6 @@ pub(crate) struct BenchCheck {
 
 struct Row {
     name: &'static str,
-    operations: usize,
     keys: usize,
     clients_per_key: usize,
     unknown_percent: u64,
@@ -33,61 +35,37 @@ struct Row {
     has_bar: bool,
 }
 
-const ROWS: [Row; 6] = [
+impl Row {
+    const fn new(name: &'static str, keys: usize, clients_per_key: usize, unknown_percent: u64) -> Self {
+        Row {
+            name,
+            keys,
+            clients_per_key,
+            unknown_percent,
+            broken: false,
+            has_bar: false,
+        }
+    }
+}
+
+const ROWS: [Row; 7] = [
     Row {
-        name: "the bar",
-        operations: 100_000,
-        keys: 1_000,
-        clients_per_key: 8,
-        unknown_percent: 2,
-        broken: false,
         has_bar: true,
+        ..Row::new("the bar", 1_000, 8, 2)
     },
     Row {
-        name: "the bar, one stale read",
-        operations: 100_000,
-        keys: 1_000,
-        clients_per_key: 8,
-        unknown_percent: 2,
+        has_bar: true,
         broken: true,
-        has_bar: true,
+        ..Row::new("the bar, one stale read", 1_000, 8, 2)
     },
+    Row::new("300 operations a key", 334, 8, 2),
+    Row::new("many unknown outcomes", 334, 8, 30),
     Row {
-        name: "300 operations a key",
-        operations: 100_000,
-        keys: 334,
-        clients_per_key: 8,
-        unknown_percent: 2,
-        broken: false,
-        has_bar: false,
+        broken: true,
+        ..Row::new("many unknown, one stale", 334, 8, 30)
     },
-    Row {
-        name: "many unknown outcomes",
-        operations: 100_000,
-        keys: 1_000,
-        clients_per_key: 8,
-        unknown_percent: 30,
-        broken: false,
-        has_bar: false,
-    },
-    Row {
-        name: "sixteen clients on a key",
-        operations: 100_000,
-        keys: 1_000,
-        clients_per_key: 16,
-        unknown_percent: 2,
-        broken: false,
-        has_bar: false,
-    },
-    Row {
-        name: "one hot key",
-        operations: 100_000,
-        keys: 1,
-        clients_per_key: 8,
-        unknown_percent: 2,
-        broken: false,
-        has_bar: false,
-    },
+    Row::new("sixteen clients on a key", 1_000, 16, 2),
+    Row::new("one hot key", 1, 8, 2),
 ];
 
 struct Measured {
@@ -101,16 +79,7 @@ impl BenchCheck {
     pub(crate) fn run(&self) -> Result<Verdict, Box<dyn Error>> {
         println!(
             "{:<26} {:>10} {:>6} {:>8} {:>8} {:>9} {:>9} {:>9} {:>10}  {:<8} bar",
-            "history",
-            "operations",
-            "keys",
-            "clients",
-            "unknown",
-            "read",
-            "checked",
-            "both",
-            "steps",
-            "verdict"
+            "history", "operations", "keys", "clients", "unknown", "read", "checked", "both", "steps", "verdict"
         );
         for row in &ROWS {
             let text = self.history(row)?;
@@ -123,7 +92,7 @@ impl BenchCheck {
             println!(
                 "{:<26} {:>10} {:>6} {:>8} {:>7}% {:>7}ms {:>7}ms {:>7}ms {:>10}  {:<8} {}",
                 row.name,
-                row.operations,
+                OPERATIONS,
                 row.keys,
                 row.clients_per_key,
                 row.unknown_percent,
@@ -138,17 +107,9 @@ impl BenchCheck {
                     (true, false) => format!("<= {} s: missed", BAR.as_secs()),
                 }
             );
-            let right = if row.broken {
-                Verdict::False
-            } else {
-                Verdict::True
-            };
+            let right = if row.broken { Verdict::False } else { Verdict::True };
             if median.verdict != right {
-                return Err(format!(
-                    "{}: the verdict is {}, and {right} is right",
-                    row.name, median.verdict
-                )
-                .into());
+                return Err(format!("{}: the verdict is {}, and {right} is right", row.name, median.verdict).into());
             }
         }
         Ok(Verdict::True)
@@ -158,21 +119,17 @@ impl BenchCheck {
     fn history(&self, row: &Row) -> Result<Vec<u8>, Box<dyn Error>> {
         let mut operations = correct_history(&Load {
             seed: self.seed,
-            operations: row.operations,
+            operations: OPERATIONS,
             keys: row.keys,
             clients_per_key: row.clients_per_key,
             unknown_percent: row.unknown_percent,
         });
         if row.broken {
-            make_stale(&mut operations)
-                .ok_or("the history has no read that could be made stale")?;
+            make_stale(&mut operations).ok_or("the history has no read that could be made stale")?;
         }
         // As a recorder writes them: in the order in which they end, all keys mixed.
         operations.sort_by_key(|operation| operation.end_ns);
-        let lines: Vec<String> = operations
-            .iter()
-            .map(|operation| operation.to_line() + "\n")
-            .collect();
+        let lines: Vec<String> = operations.iter().map(|operation| operation.to_line() + "\n").collect();
         Ok(lines.concat().into_bytes())
     }
 }

@@ -59,19 +59,19 @@ fn print(out: &mut impl Write, history: &History, report: &Report) -> io::Result
     writeln!(out, "linearizable: {}", report.verdict)?;
     writeln!(
         out,
-        "{} operations by {} clients on {} keys: {} writes acknowledged, {} observations, {} outcomes unknown; {} keys put to the test",
+        "operations {}, clients {}, keys {} (put to the test: {}), acknowledged writes {}, observations {}, unknown outcomes {}",
         coverage.operations,
         coverage.clients,
         coverage.keys,
+        coverage.tested_keys,
         coverage.writes,
         coverage.observations,
-        coverage.unknown,
-        coverage.tested_keys
+        coverage.unknown
     )?;
     if history.interrupted > 0 {
         writeln!(
             out,
-            "{} operations had begun and were not finished when recording stopped",
+            "operations that had begun and were not finished when recording stopped: {}",
             history.interrupted
         )?;
     }
@@ -79,11 +79,7 @@ fn print(out: &mut impl Write, history: &History, report: &Report) -> io::Result
         print_violation(out, violation)?;
     }
     if !report.more_violations.is_empty() {
-        writeln!(
-            out,
-            "\nalso not linearizable: {}",
-            listed(&report.more_violations)
-        )?;
+        writeln!(out, "\nalso not linearizable: {}", listed(&report.more_violations))?;
     }
     if !report.undecided.is_empty() {
         writeln!(
@@ -105,10 +101,8 @@ fn print_violation(out: &mut impl Write, violation: &Violation) -> io::Result<()
         "{}",
         match violation.necessity {
             Necessity::Smallest => "  the fewest operations that show it:",
-            Necessity::Irreducible =>
-                "  the operations that show it, none of which can be left out:",
-            Necessity::Cut =>
-                "  the operations up to then (too many to reduce within --max-steps):",
+            Necessity::Irreducible => "  the operations that show it, none of which can be left out:",
+            Necessity::Cut => "  the operations up to then (too many to reduce within --max-steps):",
         }
     )?;
     for sentence in &violation.story {
