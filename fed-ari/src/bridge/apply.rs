@@ -1,0 +1,339 @@
+//! Applying: what the map means is written into Asterisk, and what was written is verified by what Asterisk reads back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use fed_core::ids::UserId;
+use futures::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
+
+use super::{BridgeFault, owner::Before};
+use crate::{
+    client::{AriClient, AriError, Fields, ObjectType},
+    plan::{Action, Actual, Plan, differing, plan},
+    port::{MapPort, MapSnapshot},
+    render::{Desired, Global, Key, Object, Scope, Target, is_ours, is_redirect_aor, redirect_aor, render, render_scope},
+};
+
+/// Calls in flight; Asterisk's HTTP server takes 100 sessions in all.
+const CONNECTIONS: usize = 8;
+
+/// Parts of the map that are cheaper to look at one by one than all together.
+const MANY_SCOPES: usize = 100;
+
+/// Attempts at a write that met a transient error.
+const ATTEMPTS: u32 = 4;
+
+/// What is known to be in Asterisk, from writing it or reading it back. Outlives the link; a restart of Asterisk voids it.
+#[derive(Default)]
+pub(super) struct Known {
+    /// When the Asterisk that it is about started.
+    started: String,
+    objects: HashMap<Key, u64>,
+    globals: BTreeMap<String, Global>,
+}
+
+/// What an application came to.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    pub(super) written: u64,
+    pub(super) deleted: u64,
+    pub(super) postponed: Vec<Key>,
+    pub(super) faults: Vec<BridgeFault>,
+}
+
+/// Writes to one Asterisk.
+pub(super) struct Applier {
+    client: AriClient,
+    port: Arc<dyn MapPort>,
+    target: Target,
+    known: Arc<Mutex<Known>>,
+}
+
+impl Applier {
+    /// `started` is when Asterisk says it started.
+    pub(super) fn new(client: AriClient, port: Arc<dyn MapPort>, target: Target, known: Arc<Mutex<Known>>, started: &str) -> Self {
+        {
+            let mut known = known.lock();
+            if known.started != started {
+                *known = Known { started: started.to_owned(), ..Known::default() };
+            }
+        }
+        Self { client, port, target, known }
+    }
+
+    /// How many objects are known to be as wanted.
+    pub(super) fn verified(&self) -> usize {
+        self.known.lock().objects.len()
+    }
+
+    /// Makes everything as wanted. What is known to be so is not looked at again.
+    ///
+    /// # Errors
+    /// What keeps from looking at all; objects that could not be written are faults of the result.
+    pub(super) async fn apply_all(&self, snapshot: &MapSnapshot, before: Before) -> Result<(usize, Applied), AriError> {
+        let desired = render(&snapshot.view(), &self.target).map_err(unreadable)?;
+        let listed: BTreeSet<String> = self.client.endpoints("PJSIP").await?.into_iter().map(|e| e.resource).collect();
+        // What somebody deleted is not there any more, whatever was known of it.
+        self.known.lock().objects.retain(|key, _| listed.contains(endpoint_of(&key.1)));
+        let mut look = Vec::new();
+        for (key, object) in &desired.objects {
+            // Asterisk forgot everything when it restarted; only what has an endpoint (of a file, say) can be there.
+            let possible = before == Before::Somebody || listed.contains(endpoint_of(&key.1));
+            if possible && !self.is_known(object) {
+                look.push(key.clone());
+            }
+        }
+        for id in listed.iter().filter(|id| !desired.objects.contains_key(&(ObjectType::Endpoint, (*id).clone()))) {
+            let there = self.client.get_object(ObjectType::Endpoint, id).await?;
+            if there.is_some_and(|fields| is_ours(id, fields.get("aors").unwrap_or_default())) {
+                look.extend(keys_of_endpoint(id));
+            }
+        }
+        let gone: Vec<Key> = self.known.lock().objects.keys().filter(|key| !desired.objects.contains_key(*key)).cloned().collect();
+        look.extend(gone);
+        let total = desired.objects.len();
+        let wanted = desired.objects.into_iter().filter(|(_, object)| !self.is_known(object)).collect();
+        Ok((total, self.reconcile(wanted, look).await?))
+    }
+
+    /// Makes some parts as wanted. Also answers how many objects there should be in all, where that was counted.
+    ///
+    /// # Errors
+    /// As [`Applier::apply_all`].
+    pub(super) async fn apply(&self, scopes: &BTreeSet<Scope>) -> Result<(Option<usize>, Applied), AriError> {
+        let snapshot = self.port.local();
+        if scopes.contains(&Scope::All) || scopes.len() > MANY_SCOPES {
+            let (total, mut applied) = self.apply_all(&snapshot, Before::Somebody).await?;
+            self.apply_globals(&snapshot, &mut applied).await?;
+            return Ok((Some(total), applied));
+        }
+        let mut desired = Desired::default();
+        let mut look: BTreeSet<Key> = BTreeSet::new();
+        let mut users: BTreeSet<UserId> = BTreeSet::new();
+        for scope in scopes {
+            let part = render_scope(&snapshot.view(), &self.target, scope).map_err(unreadable)?;
+            look.extend(scope.keys());
+            look.extend(part.objects.keys().cloned());
+            users.extend(self.users_of(scope, &part));
+            desired.objects.extend(part.objects);
+        }
+        look.retain(|key| desired.objects.get(key).is_none_or(|object| !self.is_known(object)));
+        desired.objects.retain(|_, object| !self.is_known(object));
+        let mut applied = self.reconcile(desired.objects, look).await?;
+        for user in users {
+            let part = render_scope(&snapshot.view(), &self.target, &Scope::User(user.clone())).map_err(unreadable)?;
+            self.write_globals(part.globals, |global| global.user == user, &mut applied).await?;
+        }
+        Ok((None, applied))
+    }
+
+    /// Writes the global variables of all numbers.
+    ///
+    /// # Errors
+    /// What an ARI call met.
+    pub(super) async fn apply_globals(&self, snapshot: &MapSnapshot, applied: &mut Applied) -> Result<(), AriError> {
+        let desired = render(&snapshot.view(), &self.target).map_err(unreadable)?;
+        self.write_globals(desired.globals, |_| true, applied).await
+    }
+
+    /// Users whose numbers may ring otherwise than before.
+    fn users_of(&self, scope: &Scope, part: &Desired) -> BTreeSet<UserId> {
+        let mut users: BTreeSet<UserId> = part.globals.values().map(|global| global.user.clone()).collect();
+        match scope {
+            Scope::User(id) => {
+                users.insert(id.clone());
+            }
+            Scope::Device(id) if part.objects.is_empty() => {
+                let mentioned = format!("PJSIP_DIAL_CONTACTS({id},");
+                let known = self.known.lock();
+                users.extend(known.globals.values().filter(|g| g.dial.contains(&mentioned)).map(|g| g.user.clone()));
+            }
+            _ => {}
+        }
+        users
+    }
+
+    async fn write_globals(
+        &self,
+        wanted: BTreeMap<String, Global>,
+        covers: impl Fn(&Global) -> bool,
+        applied: &mut Applied,
+    ) -> Result<(), AriError> {
+        let (set, unset) = {
+            let known = self.known.lock();
+            let set: Vec<(String, Global)> =
+                wanted.iter().filter(|(name, global)| known.globals.get(*name) != Some(global)).map(|(n, g)| (n.clone(), g.clone())).collect();
+            let unset: Vec<String> = known
+                .globals
+                .iter()
+                .filter(|(name, global)| covers(global) && !wanted.contains_key(*name))
+                .map(|(name, _)| name.clone())
+                .collect();
+            (set, unset)
+        };
+        applied.written += (set.len() + unset.len()) as u64;
+        stream::iter(set)
+            .map(Ok)
+            .try_for_each_concurrent(CONNECTIONS, |(name, global)| async move {
+                self.client.set_global(&name, &global.dial).await?;
+                self.known.lock().globals.insert(name, global);
+                Ok(())
+            })
+            .await?;
+        for name in unset {
+            self.client.set_global(&name, "").await?;
+            self.known.lock().globals.remove(&name);
+        }
+        Ok(())
+    }
+
+    async fn reconcile(&self, desired: BTreeMap<Key, Object>, look: impl IntoIterator<Item = Key>) -> Result<Applied, AriError> {
+        let actual = self.read(look).await?;
+        for (key, fields) in &actual.objects {
+            if let Some(object) = desired.get(key)
+                && differing(object, fields, &self.target.capabilities).is_none()
+            {
+                self.remember(object);
+            }
+        }
+        let plan = plan(&desired, &actual, &self.target.capabilities);
+        Ok(self.execute(plan).await)
+    }
+
+    async fn read(&self, keys: impl IntoIterator<Item = Key>) -> Result<Actual, AriError> {
+        let read: Vec<(Key, Option<Fields>)> = stream::iter(keys)
+            .map(|key| async move {
+                let fields = self.client.get_object(key.0, &key.1).await?;
+                Ok::<_, AriError>((key, fields))
+            })
+            .buffer_unordered(CONNECTIONS)
+            .try_collect()
+            .await?;
+        let mut actual = Actual::default();
+        for (key, fields) in read {
+            let Some(fields) = fields else { continue };
+            let contacts = fields.get("contact").unwrap_or_default();
+            if key.0 == ObjectType::Aor && !is_redirect_aor(&key.1) && !contacts.is_empty() {
+                actual.registered.insert(key.1.clone());
+            }
+            actual.objects.insert(key, fields);
+        }
+        Ok(actual)
+    }
+
+    async fn execute(&self, plan: Plan) -> Applied {
+        let mut applied = Applied { postponed: plan.postponed, ..Applied::default() };
+        for phase in plan.phases {
+            let results: Vec<Done> = stream::iter(phase).map(|action| self.perform(action)).buffer_unordered(CONNECTIONS).collect().await;
+            for result in results {
+                match result {
+                    Done::Written => applied.written += 1,
+                    Done::Deleted => applied.deleted += 1,
+                    Done::Postponed(key) => applied.postponed.push(key),
+                    Done::Failed(fault) if applied.faults.contains(&fault) => {}
+                    Done::Failed(fault) => applied.faults.push(fault),
+                }
+            }
+            // Without the mapping of one kind, what depends on it would be half there.
+            if applied.faults.iter().any(|fault| matches!(fault, BridgeFault::MissingMapping { .. })) {
+                break;
+            }
+        }
+        applied
+    }
+
+    async fn perform(&self, action: Action) -> Done {
+        let key = action.key();
+        let result = match &action {
+            Action::Put(object) => self.put(object).await,
+            Action::Replace(object) => self.replace(object).await,
+            Action::Delete(_) => {
+                self.known.lock().objects.remove(&key);
+                self.patiently(|| self.client.delete_object(key.0, &key.1)).await.map(|_| Done::Deleted)
+            }
+        };
+        result.unwrap_or_else(|error| {
+            tracing::warn!(object = %key.0, id = key.1, %error, "an object could not be written");
+            Done::Failed(BridgeFault::of_write(&key, &error))
+        })
+    }
+
+    async fn put(&self, object: &Object) -> Result<Done, AriError> {
+        let fields = self.patiently(|| self.client.put_object(object.kind, &object.id, &object.fields)).await?;
+        if let Some(attribute) = differing(object, &fields, &self.target.capabilities) {
+            let wanted = object.get(attribute).unwrap_or_default();
+            let why = format!("{attribute} reads back as {:?} instead of {wanted:?}", fields.get(attribute).unwrap_or_default());
+            return Ok(Done::Failed(BridgeFault::Object { object: object.kind.as_str(), id: object.id.clone(), why }));
+        }
+        self.remember(object);
+        Ok(Done::Written)
+    }
+
+    async fn replace(&self, object: &Object) -> Result<Done, AriError> {
+        let device = object.kind == ObjectType::Aor && !is_redirect_aor(&object.id);
+        if device && self.client.contact_uris(&object.id).await?.is_some_and(|uris| !uris.is_empty()) {
+            return Ok(Done::Postponed(object.key()));
+        }
+        self.patiently(|| self.client.delete_object(object.kind, &object.id)).await?;
+        self.put(object).await
+    }
+
+    async fn patiently<T, Fut: Future<Output = Result<T, AriError>>>(&self, call: impl Fn() -> Fut) -> Result<T, AriError> {
+        let mut attempt = 1;
+        loop {
+            match call().await {
+                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
+                    tokio::time::sleep(Duration::from_millis(50) * attempt * attempt).await;
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn is_known(&self, object: &Object) -> bool {
+        self.known.lock().objects.get(&object.key()) == Some(&digest(object))
+    }
+
+    fn remember(&self, object: &Object) {
+        self.known.lock().objects.insert(object.key(), digest(object));
+    }
+}
+
+enum Done {
+    Written,
+    Deleted,
+    Postponed(Key),
+    Failed(BridgeFault),
+}
+
+fn digest(object: &Object) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    object.fields.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Every object that belongs to an endpoint of ours.
+fn keys_of_endpoint(id: &str) -> Vec<Key> {
+    vec![
+        (ObjectType::Endpoint, id.to_owned()),
+        (ObjectType::Aor, id.to_owned()),
+        (ObjectType::Aor, redirect_aor(id)),
+        (ObjectType::Auth, id.to_owned()),
+        (ObjectType::Identify, id.to_owned()),
+    ]
+}
+
+/// The endpoint that an object belongs to.
+fn endpoint_of(id: &str) -> &str {
+    id.strip_suffix("-fed").unwrap_or(id)
+}
+
+fn unreadable(error: fed_core::kv::StoreError) -> AriError {
+    AriError::Malformed { object: "the map".to_owned(), why: error.to_string() }
+}

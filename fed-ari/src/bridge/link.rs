@@ -1,0 +1,454 @@
+//! The life of the bridge: claim the Asterisk, connect, reconcile, follow changes, and begin again when the link is lost.
+
+use std::{collections::BTreeSet, future::pending, sync::Arc, time::Duration};
+
+use fed_core::{
+    command::{Command, Expect},
+    event::{Change, UnboundWhy},
+    ids::SessionId,
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use super::{
+    BridgeConfig, BridgeFault, BridgeStatus, Phase,
+    apply::{Applied, Applier, Known},
+    health,
+    observe::{Observer, Step},
+    owner::{Before, Owner},
+    resync::{ResyncError, resync},
+};
+use crate::{
+    client::{AriClient, AriEvent, AsteriskInfo, Capabilities, ContactStatus, EventStream, Link},
+    port::{MapEvent, MapPort, MapSnapshot, MapWatch},
+    render::{Scope, Target},
+    router::{Router, answer_stasis},
+};
+
+/// What is subscribed to.
+const SOURCES: [&str; 1] = ["endpoint:PJSIP"];
+
+/// First and longest pause before another attempt; doubles in between.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// Pause after a fault that somebody has to mend.
+const LONG_PAUSE: Duration = Duration::from_secs(3);
+
+/// Pause before objects that could not be written are tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// How long the end of a session may take to be recorded; after that the cluster notices by itself.
+const ENDING: Duration = Duration::from_secs(1);
+
+/// What a contact event carries.
+type ContactEvent = (String, String, ContactStatus);
+
+/// Everything that lives as long as the bridge.
+pub(super) struct Life {
+    client: AriClient,
+    port: Arc<dyn MapPort>,
+    router: Arc<Router>,
+    config: BridgeConfig,
+    owner: Owner,
+    observer: Arc<Observer>,
+    known: Arc<Mutex<Known>>,
+    status: watch::Sender<BridgeStatus>,
+}
+
+/// Runs the bridge until it is stopped.
+pub(super) async fn run(
+    client: AriClient,
+    port: Arc<dyn MapPort>,
+    router: Arc<Router>,
+    config: BridgeConfig,
+    status: watch::Sender<BridgeStatus>,
+    stop: CancellationToken,
+) {
+    let life = Life {
+        owner: Owner::new(config.identity.clone()),
+        observer: Observer::new(client.clone(), Arc::clone(&port)),
+        known: Arc::default(),
+        client,
+        port,
+        router,
+        config,
+        status,
+    };
+    let mut pause = PAUSES.0;
+    loop {
+        let fault = tokio::select! {
+            fault = life.serve(&mut pause) => fault,
+            () = stop.cancelled() => break,
+        };
+        life.lost(&fault).await;
+        let wait = match fault {
+            BridgeFault::NoAri(_) | BridgeFault::Unresponsive { .. } | BridgeFault::Map(_) => pause,
+            _ => LONG_PAUSE,
+        };
+        pause = (pause * 2).min(PAUSES.1);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => break,
+        }
+    }
+    life.end_session().await;
+    // Whoever comes next need not wait; when Asterisk cannot be asked, there is nothing to let go.
+    let _ = timeout(ENDING, life.owner.release(&life.client)).await;
+    life.status.send_modify(|status| status.phase = Phase::Stopped);
+}
+
+impl Life {
+    /// One link to Asterisk, from claim to loss. Answers why it ended.
+    async fn serve(&self, pause: &mut Duration) -> BridgeFault {
+        let mut link = match self.connect().await {
+            Ok(link) => link,
+            Err(fault) => return fault,
+        };
+        *pause = PAUSES.0;
+        let fault = tokio::select! {
+            fault = self.follow(&link.info, link.before, &mut link.contacts) => fault,
+            fault = link.fatal.recv() => fault.unwrap_or_else(|| BridgeFault::NoAri("the event socket ended".into())),
+        };
+        drop(link);
+        fault
+    }
+
+    async fn connect(&self) -> Result<Connected, BridgeFault> {
+        let info = self.client.info().await.map_err(|e| BridgeFault::of_error(&e))?;
+        let before = self.owner.claim(&self.client).await.map_err(|e| BridgeFault::of_error(&e))??;
+        let mut events = self.client.events(&SOURCES);
+        match events.next().await {
+            Link::Disconnected { why } => return Err(BridgeFault::NoAri(why)),
+            Link::Connected | Link::Event(_) => {}
+        }
+        let (fatal_sender, fatal) = mpsc::channel(4);
+        let (contact_sender, contacts) = mpsc::unbounded_channel();
+        let pulse = health::Pulse::now();
+        let rhythm = self.config.rhythm.clone();
+        let spawn = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| AbortOnDropHandle::new(tokio::spawn(task));
+        let tasks = vec![
+            spawn(Box::pin(pump(self.client.clone(), Arc::clone(&self.router), events, contact_sender, fatal_sender.clone()))),
+            spawn(Box::pin(health::watch_over(self.client.clone(), pulse.clone(), rhythm.clone(), fatal_sender.clone()))),
+            spawn(Box::pin(health::keep_alive(Arc::clone(&self.port), Arc::clone(&self.observer), pulse, rhythm))),
+            spawn(Box::pin(health::show_ownership(self.client.clone(), self.owner.clone(), fatal_sender))),
+        ];
+        self.status.send_modify(|status| {
+            status.phase = Phase::Reconciling;
+            status.version = Some(info.version);
+        });
+        Ok(Connected { info, before, contacts, fatal, _tasks: tasks })
+    }
+
+    /// Reconciles and then follows changes on both sides, for as long as the link lasts.
+    async fn follow(&self, info: &AsteriskInfo, before: Before, contacts: &mut mpsc::UnboundedReceiver<ContactEvent>) -> BridgeFault {
+        let target = Target {
+            here: self.port.here(),
+            capabilities: Capabilities::of_version(info.version),
+            redirect: self.config.redirect.clone(),
+        };
+        let applier = Applier::new(self.client.clone(), Arc::clone(&self.port), target, Arc::clone(&self.known), &info.started);
+        let snapshot = self.port.local();
+        let applied = match applier.apply_all(&snapshot, before).await {
+            Ok((total, applied)) => {
+                self.status.send_modify(|status| status.desired = total);
+                applied
+            }
+            Err(error) => return BridgeFault::of_error(&error),
+        };
+        if let Some(fault) = applied.faults.iter().find(|fault| matches!(fault, BridgeFault::MissingMapping { .. })) {
+            return fault.clone();
+        }
+        self.report(&applier, &applied);
+        let (scopes, scope_receiver) = mpsc::unbounded_channel();
+        if !applied.faults.is_empty() {
+            retry_later(&scopes, Scope::All);
+        }
+        let applying = AbortOnDropHandle::new(tokio::spawn(keep_applied(
+            applier,
+            snapshot.clone(),
+            scope_receiver,
+            scopes.clone(),
+            self.config.rhythm.debounce,
+            self.status.clone(),
+            Arc::clone(&self.observer),
+        )));
+        let mut watch = self.port.watch(snapshot.revision);
+        let fault = loop {
+            if let Err(fault) = self.compare().await {
+                break fault;
+            }
+            self.introduce(info).await;
+            if let Some(fault) = self.steady(&mut *watch, &scopes, contacts).await {
+                break fault;
+            }
+            self.observer.settle().await;
+        };
+        drop(applying);
+        fault
+    }
+
+    /// Compares the whole until that succeeds. Only what Asterisk does not answer is a reason to give up.
+    async fn compare(&self) -> Result<(), BridgeFault> {
+        self.status.send_modify(|status| status.phase = Phase::Reconciling);
+        let mut pause = PAUSES.0;
+        loop {
+            let fault = match resync(&self.client, &*self.port, &self.observer).await {
+                Ok(()) => {
+                    self.status.send_modify(|status| {
+                        status.phase = Phase::Up;
+                        status.session = self.observer.session();
+                        status.counts = self.observer.counts();
+                        status.faults.retain(|fault| matches!(fault, BridgeFault::NameTaken { .. } | BridgeFault::Object { .. }));
+                    });
+                    return Ok(());
+                }
+                Err(ResyncError::Ari(error)) => return Err(BridgeFault::of_error(&error)),
+                Err(ResyncError::Fault(fault)) => fault,
+                Err(ResyncError::SessionEnded) => {
+                    self.observer.set_session(None);
+                    continue_after(&mut pause).await;
+                    continue;
+                }
+                Err(error) => BridgeFault::Map(error.to_string()),
+            };
+            tracing::warn!(%fault, "map and Asterisk could not be compared yet");
+            self.status.send_modify(|status| status.add_fault(fault));
+            continue_after(&mut pause).await;
+        }
+    }
+
+    /// Follows events and changes until the whole must be compared again (`None`) or the map is stopped.
+    async fn steady(
+        &self,
+        watch: &mut dyn MapWatch,
+        scopes: &mpsc::UnboundedSender<Scope>,
+        contacts: &mut mpsc::UnboundedReceiver<ContactEvent>,
+    ) -> Option<BridgeFault> {
+        loop {
+            tokio::select! {
+                biased;
+                event = contacts.recv() => {
+                    // The pump ends only with the link, which `serve` notices.
+                    let Some((aor, uri, status)) = event else { pending().await };
+                    self.observer.contact_changed(&aor, &uri, status);
+                    if status == ContactStatus::Removed {
+                        self.released(&aor, scopes);
+                    }
+                }
+                item = watch.next() => match item {
+                    MapEvent::Changes { changes, .. } => {
+                        for change in &changes {
+                            self.changed(change, scopes);
+                        }
+                    }
+                    MapEvent::Compacted => {
+                        send(scopes, Scope::All);
+                        return None;
+                    }
+                    MapEvent::Stopped => return Some(BridgeFault::Map("the map has been stopped".into())),
+                },
+                () = self.observer.resync_wanted() => return None,
+            }
+        }
+    }
+
+    /// One change of the map.
+    fn changed(&self, change: &Change, scopes: &mpsc::UnboundedSender<Scope>) {
+        let here = self.port.here();
+        match change {
+            Change::Unbound { binding, why: UnboundWhy::Superseded | UnboundWhy::Dead } if binding.node == here => {
+                self.observer.push(binding.device.clone(), Step::Stale(binding.contact.clone()));
+            }
+            Change::SessionEnded { session, node } if *node == here && self.observer.session() == Some(*session) => {
+                tracing::warn!(%session, "this node's session has ended; opening another");
+                self.observer.set_session(None);
+                self.observer.want_resync();
+            }
+            other => {
+                if let Some(scope) = Scope::of_change(other) {
+                    send(scopes, scope);
+                }
+            }
+        }
+    }
+
+    /// A registration ended: what was postponed for its sake can be done.
+    fn released(&self, aor: &str, scopes: &mpsc::UnboundedSender<Scope>) {
+        let waits = self.status.borrow().postponed.iter().any(|(_, id)| id == aor);
+        if waits && let Ok(device) = aor.parse() {
+            send(scopes, Scope::Device(device));
+        }
+    }
+
+    fn report(&self, applier: &Applier, applied: &Applied) {
+        report(&self.status, &self.observer, applier, applied);
+    }
+
+    /// Tells the map which Asterisk this node has.
+    async fn introduce(&self, info: &AsteriskInfo) {
+        let capabilities: Vec<String> = Capabilities::of_version(info.version).names().into_iter().map(str::to_owned).collect();
+        let Ok(Some(record)) = self.port.local().view().node(self.port.here()) else { return };
+        let mut node = record.value;
+        if node.asterisk_version.as_deref() == Some(&info.version_text) && node.capabilities == capabilities {
+            return;
+        }
+        node.asterisk_version = Some(info.version_text.clone());
+        node.capabilities = capabilities;
+        // Only for people to read: if it cannot be recorded now, the next comparison tries again.
+        if let Err(error) = self.port.propose(Command::PutNode { node, expect: Expect::Revision(record.modified) }).await {
+            tracing::debug!(%error, "the version of Asterisk was not recorded");
+        }
+    }
+
+    /// The link is gone: nobody is to be sent here.
+    async fn lost(&self, fault: &BridgeFault) {
+        tracing::warn!(%fault, "the bridge lost its Asterisk");
+        self.status.send_modify(|status| {
+            if status.phase != Phase::Down {
+                status.counts.link_losses += 1;
+                self.observer.count(|counts| counts.link_losses += 1);
+            }
+            status.phase = Phase::Down;
+            status.session = None;
+            status.faults = vec![fault.clone()];
+        });
+        self.observer.link_lost();
+        self.end_session().await;
+    }
+
+    async fn end_session(&self) {
+        let Some(session) = self.observer.session() else { return };
+        self.observer.set_session(None);
+        if timeout(ENDING, end(&*self.port, session)).await.is_err() {
+            tracing::warn!(%session, "the end of the session could not be recorded; the cluster will notice the silence");
+        }
+    }
+}
+
+/// A link that is up, and what runs beside it.
+struct Connected {
+    info: AsteriskInfo,
+    before: Before,
+    contacts: mpsc::UnboundedReceiver<ContactEvent>,
+    fatal: mpsc::Receiver<BridgeFault>,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+async fn end(port: &dyn MapPort, session: SessionId) {
+    let mut pause = PAUSES.0;
+    while let Err(error) = port.propose(Command::EndSession { session }).await {
+        tracing::debug!(%session, %error, "the session could not be ended yet");
+        continue_after(&mut pause).await;
+    }
+}
+
+async fn continue_after(pause: &mut Duration) {
+    tokio::time::sleep(*pause).await;
+    *pause = (*pause * 2).min(PAUSES.1);
+}
+
+/// Passes events on: calls are answered at once, whatever else is going on.
+async fn pump(
+    client: AriClient,
+    router: Arc<Router>,
+    mut events: EventStream,
+    contacts: mpsc::UnboundedSender<ContactEvent>,
+    fatal: mpsc::Sender<BridgeFault>,
+) {
+    let fault = loop {
+        match events.next().await {
+            Link::Connected => {}
+            Link::Disconnected { why } => break BridgeFault::NoAri(why),
+            Link::Event(AriEvent::ApplicationReplaced { application }) => break BridgeFault::ApplicationTaken { app: application },
+            Link::Event(AriEvent::StasisStart { channel, args }) => {
+                let (client, router) = (client.clone(), Arc::clone(&router));
+                tokio::spawn(async move {
+                    if let Err(error) = answer_stasis(&client, &router, &channel, &args).await {
+                        tracing::debug!(channel = channel.name, %error, "a call could not be answered");
+                    }
+                });
+            }
+            Link::Event(AriEvent::ContactStatusChange { aor, uri, status, .. }) => {
+                if contacts.send((aor, uri, status)).is_err() {
+                    return;
+                }
+            }
+            Link::Event(_) => {}
+        }
+    };
+    // The receiver is gone only when the link is being given up anyway.
+    let _ = fatal.send(fault).await;
+}
+
+/// Applies what changes in the map, a little after it changed, so that many changes make one plan.
+async fn keep_applied(
+    applier: Applier,
+    snapshot: MapSnapshot,
+    mut scopes: mpsc::UnboundedReceiver<Scope>,
+    again: mpsc::UnboundedSender<Scope>,
+    debounce: Duration,
+    status: watch::Sender<BridgeStatus>,
+    observer: Arc<Observer>,
+) {
+    let mut applied = Applied::default();
+    if let Err(error) = applier.apply_globals(&snapshot, &mut applied).await {
+        tracing::warn!(%error, "the numbers for the time without fed-node could not be written");
+        retry_later(&again, Scope::All);
+    }
+    while let Some(first) = scopes.recv().await {
+        let mut wanted = BTreeSet::from([first]);
+        tokio::time::sleep(debounce).await;
+        while let Ok(scope) = scopes.try_recv() {
+            wanted.insert(scope);
+        }
+        match applier.apply(&wanted).await {
+            Ok((total, applied)) => {
+                if let Some(total) = total {
+                    status.send_modify(|status| status.desired = total);
+                }
+                if !applied.faults.is_empty() {
+                    wanted.into_iter().for_each(|scope| retry_later(&again, scope));
+                }
+                report(&status, &observer, &applier, &applied);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a change could not be applied yet");
+                wanted.into_iter().for_each(|scope| retry_later(&again, scope));
+            }
+        }
+    }
+}
+
+fn report(status: &watch::Sender<BridgeStatus>, observer: &Observer, applier: &Applier, applied: &Applied) {
+    observer.count(|counts| {
+        counts.written += applied.written;
+        counts.deleted += applied.deleted;
+    });
+    status.send_modify(|status| {
+        status.verified = applier.verified();
+        status.desired = status.desired.max(status.verified);
+        status.postponed = applied.postponed.clone();
+        status.counts = observer.counts();
+        status.faults.retain(|fault| !matches!(fault, BridgeFault::NameTaken { .. } | BridgeFault::Object { .. }));
+        for fault in &applied.faults {
+            status.add_fault(fault.clone());
+        }
+    });
+}
+
+fn send(scopes: &mpsc::UnboundedSender<Scope>, scope: Scope) {
+    // The applier ends only with the link, and then everything is looked at again.
+    let _ = scopes.send(scope);
+}
+
+fn retry_later(scopes: &mpsc::UnboundedSender<Scope>, scope: Scope) {
+    let scopes = scopes.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(RETRY).await;
+        send(&scopes, scope);
+    });
+}

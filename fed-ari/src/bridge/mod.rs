@@ -1,0 +1,89 @@
+//! The bridge: a level-triggered reconciler between the map and one Asterisk, in both directions.
+//!
+//! *Apply*: what the map means is rendered, planned and written. *Observe*: registrations become bindings, superseded bindings take
+//! their stale contacts away. Events are hints; after every connect the whole is compared. The node's session is open
+//! exactly while Asterisk is healthy and compared.
+
+mod apply;
+mod drift;
+mod health;
+mod lanes;
+mod link;
+mod observe;
+mod owner;
+mod resync;
+mod status;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+pub use drift::{Drift, DriftError, check_drift, drift};
+pub use health::Rhythm;
+pub use status::{BridgeCounts, BridgeFault, BridgeStatus, Phase};
+
+use crate::{client::AriClient, port::MapPort, router::Router};
+
+/// How long a bridge may take to stop.
+const STOPPING: Duration = Duration::from_secs(2);
+
+/// What a bridge has to know besides its Asterisk and the map.
+#[derive(Clone, Debug)]
+pub struct BridgeConfig {
+    /// `host:port` of the redirect server as Asterisk reaches it.
+    pub redirect: String,
+    /// Who this is, the same after every start and unlike any other node of any federation: `<cluster id>/<node id>`, say.
+    pub identity: String,
+    /// Rhythm and patience.
+    pub rhythm: Rhythm,
+}
+
+impl BridgeConfig {
+    /// With the default rhythm.
+    pub fn new(redirect: impl Into<String>, identity: impl Into<String>) -> Self {
+        Self { redirect: redirect.into(), identity: identity.into(), rhythm: Rhythm::default() }
+    }
+}
+
+/// A running bridge.
+pub struct Bridge {
+    status: watch::Receiver<BridgeStatus>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Bridge {
+    /// Starts the bridge between this Asterisk and the map. Calls that enter the Stasis application are answered by `router`. It
+    /// connects, and connects again, by itself; look at [`Bridge::status`] for how it fares.
+    pub fn start(client: AriClient, port: Arc<dyn MapPort>, router: Arc<Router>, config: BridgeConfig) -> Self {
+        let (sender, status) = watch::channel(BridgeStatus::default());
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(link::run(client, port, router, config, sender, stop.clone()));
+        Self { status, stop, task }
+    }
+
+    /// How the bridge and its Asterisk are now.
+    pub fn status(&self) -> BridgeStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Changes of the status.
+    pub fn watch_status(&self) -> watch::Receiver<BridgeStatus> {
+        self.status.clone()
+    }
+
+    /// Ends this node's session and lets its Asterisk go, which keeps its objects, registrations and calls. Takes two seconds at most.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if tokio::time::timeout(STOPPING, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

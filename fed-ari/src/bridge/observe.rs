@@ -1,0 +1,278 @@
+//! Observing: a registration at this Asterisk becomes a binding of the map, and a binding that moved away takes its contact with it.
+//!
+//! The bind goes out with what the event carries; the phone's details follow as a second, unhurried command that gives way to anything newer.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use fed_core::{
+    command::{Command, Refusal, Reply},
+    ids::{ContactUri, DeviceId, Revision, SessionId},
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{lanes::Lanes, status::BridgeCounts};
+use crate::{
+    client::{AriClient, ContactStatus},
+    port::MapPort,
+    render::is_redirect_aor,
+};
+
+/// Attempts at deleting a stale contact.
+const ATTEMPTS: u32 = 5;
+
+/// Something that happened to one contact of one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A phone registered here.
+    Registered(ContactUri),
+    /// The registration is gone.
+    Gone(ContactUri),
+    /// The map took the binding away: the contact is stale.
+    Stale(ContactUri),
+}
+
+type Registration = (DeviceId, ContactUri);
+
+/// Turns what happens at one Asterisk into commands, and the map's verdicts into deletions.
+pub(super) struct Observer {
+    client: AriClient,
+    port: Arc<dyn MapPort>,
+    lanes: Arc<Lanes<Step>>,
+    session: Mutex<Option<SessionId>>,
+    /// Contacts that this bridge is deleting: their removal is no news.
+    deleting: Mutex<HashMap<Registration, usize>>,
+    /// Registrations seen but not bound yet for want of a quorum, with the revision applied when they were seen.
+    seen: Mutex<HashMap<Registration, Revision>>,
+    counts: Mutex<BridgeCounts>,
+    /// Rung when map and Asterisk must be compared as a whole.
+    resync: Notify,
+}
+
+impl Observer {
+    pub(super) fn new(client: AriClient, port: Arc<dyn MapPort>) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            port,
+            lanes: Lanes::new(),
+            session: Mutex::new(None),
+            deleting: Mutex::new(HashMap::new()),
+            seen: Mutex::new(HashMap::new()),
+            counts: Mutex::new(BridgeCounts::default()),
+            resync: Notify::new(),
+        })
+    }
+
+    pub(super) fn session(&self) -> Option<SessionId> {
+        *self.session.lock()
+    }
+
+    pub(super) fn set_session(&self, session: Option<SessionId>) {
+        *self.session.lock() = session;
+    }
+
+    pub(super) fn counts(&self) -> BridgeCounts {
+        *self.counts.lock()
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut BridgeCounts)) {
+        change(&mut self.counts.lock());
+    }
+
+    /// Waits until a comparison of the whole is wanted.
+    pub(super) async fn resync_wanted(&self) {
+        self.resync.notified().await;
+    }
+
+    /// Asks for a comparison of the whole.
+    pub(super) fn want_resync(&self) {
+        self.resync.notify_one();
+    }
+
+    /// Waits until no step is under way.
+    pub(super) async fn settle(&self) {
+        self.lanes.idle().await;
+    }
+
+    /// Forgets what was expected of a link that is gone.
+    pub(super) fn link_lost(&self) {
+        self.deleting.lock().clear();
+    }
+
+    /// When a registration that is not bound yet was seen; `None` where it was not.
+    pub(super) fn seen_at(&self, device: &DeviceId, contact: &ContactUri) -> Option<Revision> {
+        self.seen.lock().get(&(device.clone(), contact.clone())).copied()
+    }
+
+    pub(super) fn forget_seen(&self) {
+        self.seen.lock().clear();
+    }
+
+    /// Takes note of an event of a contact.
+    pub(super) fn contact_changed(self: &Arc<Self>, aor: &str, uri: &str, status: ContactStatus) {
+        // Our own static contacts raise the same events.
+        if is_redirect_aor(aor) {
+            return;
+        }
+        let Ok(device) = DeviceId::new(aor) else { return };
+        let contact = match ContactUri::new(uri) {
+            Ok(contact) => contact,
+            Err(error) => {
+                tracing::warn!(%device, %error, "a phone registered with a contact that cannot be bound");
+                return;
+            }
+        };
+        match status {
+            ContactStatus::Created | ContactStatus::NonQualified | ContactStatus::Reachable => {
+                self.push(device, Step::Registered(contact));
+            }
+            ContactStatus::Removed => self.push(device, Step::Gone(contact)),
+            // The registration stands.
+            ContactStatus::Unreachable | ContactStatus::Unknown => {}
+        }
+    }
+
+    /// Runs a step after all earlier ones of the device.
+    pub(super) fn push(self: &Arc<Self>, device: DeviceId, step: Step) {
+        let observer = Arc::clone(self);
+        self.lanes.push(device, step, move |device, step| {
+            let observer = Arc::clone(&observer);
+            async move {
+                match step {
+                    Step::Registered(contact) => observer.registered(device, contact).await,
+                    Step::Gone(contact) => observer.gone(device, contact).await,
+                    Step::Stale(contact) => observer.stale(device, contact).await,
+                }
+            }
+        });
+    }
+
+    async fn registered(&self, device: DeviceId, contact: ContactUri) {
+        let Some(session) = self.session() else {
+            self.remember_seen(&device, &contact);
+            return self.want_resync();
+        };
+        // Another's endpoint, from a file of this Asterisk: none of the federation's business.
+        if !matches!(self.port.local().view().device(&device), Ok(Some(_))) {
+            return;
+        }
+        let basis = self.port.applied();
+        let bind = self.bind(&device, &contact, session, Some(basis));
+        match self.port.propose(bind).await {
+            Ok(proposed) => match proposed.reply {
+                Reply::Bound { .. } => {
+                    self.count(|counts| counts.bound += 1);
+                    self.details(device, contact, session).await;
+                }
+                Reply::Refused(Refusal::SessionEnded { .. }) => {
+                    self.seen.lock().insert((device, contact), basis);
+                    self.want_resync();
+                }
+                Reply::Refused(why) => tracing::warn!(%device, %contact, %why, "a registration was not bound"),
+                other => tracing::warn!(%device, ?other, "an unexpected reply to a bind"),
+            },
+            Err(error) => {
+                tracing::warn!(%device, %error, "a registration could not be bound yet");
+                self.seen.lock().insert((device, contact), basis);
+                self.want_resync();
+            }
+        }
+    }
+
+    fn remember_seen(&self, device: &DeviceId, contact: &ContactUri) {
+        self.seen.lock().insert((device.clone(), contact.clone()), self.port.applied());
+    }
+
+    /// Adds what the contact object tells. With no basis: should the device have moved on in between, this changes nothing.
+    async fn details(&self, device: DeviceId, contact: ContactUri, session: SessionId) {
+        let Ok(Some(found)) = self.client.get_contact(device.as_str(), contact.as_str()).await else { return };
+        if found.user_agent.is_none() && found.path.is_none() {
+            return;
+        }
+        let bind = Command::Bind {
+            device: device.clone(),
+            contact: contact.clone(),
+            node: self.port.here(),
+            session,
+            basis: None,
+            user_agent: found.user_agent,
+            path: found.path,
+        };
+        if let Err(error) = self.port.propose(bind).await {
+            tracing::debug!(%device, %error, "the details of a registration were not recorded");
+        }
+    }
+
+    fn bind(&self, device: &DeviceId, contact: &ContactUri, session: SessionId, basis: Option<Revision>) -> Command {
+        Command::Bind {
+            device: device.clone(),
+            contact: contact.clone(),
+            node: self.port.here(),
+            session,
+            basis,
+            user_agent: None,
+            path: None,
+        }
+    }
+
+    async fn gone(&self, device: DeviceId, contact: ContactUri) {
+        let registration = (device.clone(), contact.clone());
+        self.seen.lock().remove(&registration);
+        if self.deleted_by_us(&registration) {
+            return;
+        }
+        let node = self.port.here();
+        match self.port.propose(Command::Unbind { device: device.clone(), contact, node }).await {
+            Ok(_) => self.count(|counts| counts.unbound += 1),
+            Err(error) => {
+                tracing::warn!(%device, %error, "the end of a registration could not be recorded yet");
+                self.want_resync();
+            }
+        }
+    }
+
+    /// True for the removal that our own deletion causes, once for each.
+    fn deleted_by_us(&self, registration: &Registration) -> bool {
+        let mut deleting = self.deleting.lock();
+        let Some(times) = deleting.get_mut(registration) else { return false };
+        *times -= 1;
+        if *times == 0 {
+            deleting.remove(registration);
+        }
+        true
+    }
+
+    async fn stale(&self, device: DeviceId, contact: ContactUri) {
+        let node = self.port.here();
+        let bound = self.port.local().view().bindings_of(&device);
+        // Registered here again in the meantime: the newest word is that it is here.
+        if bound.is_ok_and(|all| all.iter().any(|b| b.value.node == node && b.value.contact == contact)) {
+            return;
+        }
+        self.delete_contact(&device, &contact).await;
+    }
+
+    /// Deletes a contact of this Asterisk that the map does not want here.
+    pub(super) async fn delete_contact(&self, device: &DeviceId, contact: &ContactUri) {
+        let registration = (device.clone(), contact.clone());
+        *self.deleting.lock().entry(registration.clone()).or_default() += 1;
+        for attempt in 1..=ATTEMPTS {
+            match self.client.delete_contact(device.as_str(), contact.as_str()).await {
+                Ok(true) => {
+                    tracing::debug!(%device, %contact, "a stale contact was deleted");
+                    return self.count(|counts| counts.stale_deleted += 1);
+                }
+                Ok(false) => break,
+                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
+                    tokio::time::sleep(Duration::from_millis(20) * attempt * attempt).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%device, %contact, %error, "a stale contact could not be deleted");
+                    self.want_resync();
+                    break;
+                }
+            }
+        }
+        self.deleted_by_us(&registration);
+    }
+}

@@ -1,0 +1,126 @@
+//! Comparing the whole: every registration of this Asterisk against every binding of this node, and what differs is mended.
+//!
+//! Done after each connect and whenever a change could not be recorded. Level-triggered: there is no journal to lose.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
+
+use fed_core::{
+    command::{Command, Refusal, Reply},
+    ids::{ContactUri, DeviceId, NodeId, Revision, SessionId},
+    kv::StoreError,
+    map::MapView,
+};
+
+use super::{BridgeFault, drift::device_ids, observe::Observer};
+use crate::{
+    client::{AriClient, AriError, Contact},
+    port::{MapPort, PortError},
+};
+
+/// Commands proposed at once.
+const CHUNK: usize = 500;
+
+/// How long the map may take for the state to compare with.
+const READ_BUDGET: Duration = Duration::from_secs(2);
+
+/// Why a comparison could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ResyncError {
+    #[error(transparent)]
+    Ari(#[from] AriError),
+    #[error(transparent)]
+    Port(#[from] PortError),
+    #[error("the map cannot be read: {0}")]
+    Store(#[from] StoreError),
+    #[error("this node's session ended while its registrations were compared")]
+    SessionEnded,
+    #[error(transparent)]
+    Fault(#[from] BridgeFault),
+}
+
+/// Opens or keeps this node's session and makes its bindings agree with its registrations.
+pub(super) async fn resync(client: &AriClient, port: &dyn MapPort, observer: &Observer) -> Result<(), ResyncError> {
+    let devices = device_ids(&port.local().view())?;
+    let contacts = client.live_contacts(devices).await?;
+    let session = open_session(port).await?;
+    observer.set_session(Some(session));
+    let snapshot = port.linearizable(READ_BUDGET).await?;
+    let seen = |device: &DeviceId, contact: &ContactUri| observer.seen_at(device, contact);
+    let commands = differences(&snapshot.view(), port.here(), session, &contacts, seen)?;
+    for chunk in commands.chunks(CHUNK) {
+        let replies = port.propose_many(chunk.to_vec()).await?;
+        for (command, proposed) in chunk.iter().zip(replies) {
+            settle(observer, command, proposed.reply).await?;
+        }
+    }
+    observer.forget_seen();
+    Ok(())
+}
+
+async fn open_session(port: &dyn MapPort) -> Result<SessionId, ResyncError> {
+    let node = port.here();
+    let snapshot = port.linearizable(READ_BUDGET).await?;
+    if let Some(open) = snapshot.view().session_of(node)? {
+        return Ok(open);
+    }
+    match port.propose(Command::OpenSession { node }).await?.reply {
+        Reply::SessionOpened { session } => Ok(session),
+        Reply::Refused(Refusal::NotFound { .. }) => Err(BridgeFault::UnknownNode { node }.into()),
+        other => Err(BridgeFault::Map(format!("the session was not opened: {other:?}")).into()),
+    }
+}
+
+async fn settle(observer: &Observer, command: &Command, reply: Reply) -> Result<(), ResyncError> {
+    match (command, reply) {
+        (Command::Bind { device, contact, .. }, Reply::BindingRefused { by }) => {
+            tracing::info!(%device, %contact, node = %by.node, "a stale contact was found: the device is registered elsewhere");
+            observer.delete_contact(device, contact).await;
+        }
+        (_, Reply::Refused(Refusal::SessionEnded { .. })) => return Err(ResyncError::SessionEnded),
+        (_, Reply::Refused(why)) => tracing::warn!(%why, "a difference between map and Asterisk was not mended"),
+        (Command::Bind { .. }, _) => observer.count(|counts| counts.bound += 1),
+        _ => observer.count(|counts| counts.unbound += 1),
+    }
+    Ok(())
+}
+
+/// The commands that make the bindings of a node agree with its registrations. Pure. `seen` answers when a registration was
+/// seen happening that could not be bound at the time.
+fn differences(
+    view: &MapView<'_>,
+    node: NodeId,
+    session: SessionId,
+    contacts: &[Contact],
+    seen: impl Fn(&DeviceId, &ContactUri) -> Option<Revision>,
+) -> Result<Vec<Command>, StoreError> {
+    let mut commands = Vec::new();
+    let mut registered: HashSet<(DeviceId, ContactUri)> = HashSet::new();
+    for found in contacts {
+        let (Ok(device), Ok(contact)) = (DeviceId::new(&found.aor), ContactUri::new(&found.uri)) else { continue };
+        let bindings = view.bindings_of(&device)?;
+        let same = bindings.iter().find(|b| b.value.node == node && b.value.contact == contact).map(|b| &b.value);
+        registered.insert((device.clone(), contact.clone()));
+        if same.is_some_and(|b| b.session == session && b.user_agent == found.user_agent && b.path == found.path) {
+            continue;
+        }
+        let basis = match seen(&device, &contact) {
+            // Seen here after everything the map knows of the device elsewhere: this is the newer registration.
+            Some(at) if bindings.iter().all(|b| b.value.node == node || b.modified <= at) => Some(at),
+            _ => None,
+        };
+        let (user_agent, path) = (found.user_agent.clone(), found.path.clone());
+        commands.push(Command::Bind { device, contact, node, session, basis, user_agent, path });
+    }
+    let mut unbound = BTreeSet::new();
+    for binding in view.bindings_at(node)? {
+        let key = (binding.value.device, binding.value.contact);
+        if !registered.contains(&key) {
+            unbound.insert(key);
+        }
+    }
+    commands.extend(unbound.into_iter().map(|(device, contact)| Command::Unbind { device, contact, node }));
+    Ok(commands)
+}

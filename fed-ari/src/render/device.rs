@@ -1,0 +1,153 @@
+//! Devices: auth, aors and endpoint of each, and the global variables of its user's numbers.
+
+use fed_core::{
+    kv::StoreError,
+    map::MapView,
+    records::{Device, Technology, TransportProfile, User},
+};
+
+use super::{Desired, Global, Object, Target, number_variable, redirect_aor};
+use crate::client::ObjectType;
+
+/// Codecs of a device that names none.
+const CODECS: &str = "ulaw,alaw,g722";
+
+/// Users read from the map at once.
+const PAGE: usize = 1_000;
+
+/// The map's settings that every device depends on.
+pub(super) struct Settings {
+    context: String,
+}
+
+impl Settings {
+    pub(super) fn read(view: &MapView<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            context: view.dialplan_context()?,
+        })
+    }
+}
+
+/// Every user of the map.
+pub(super) fn all(view: &MapView<'_>, target: &Target, settings: &Settings, desired: &mut Desired) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = view.users(after.as_ref(), PAGE)?;
+        for user in &page {
+            of_user(view, target, settings, &user.value, desired)?;
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => after = Some(last.value.id.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// A user's devices, and whom its numbers ring while fed-node is down.
+pub(super) fn of_user(
+    view: &MapView<'_>,
+    target: &Target,
+    settings: &Settings,
+    user: &User,
+    desired: &mut Desired,
+) -> Result<(), StoreError> {
+    for device in view.devices_of(&user.id)? {
+        desired.add(objects(target, settings, user, &device.value));
+    }
+    desired.globals.extend(globals(view, user)?);
+    Ok(())
+}
+
+/// What each number of a user rings while fed-node is down: the user's devices that are registered at this server then. A user id that
+/// is its only device's id needs none: the dialplan tries the name as a device.
+pub(super) fn globals(view: &MapView<'_>, user: &User) -> Result<Vec<(String, Global)>, StoreError> {
+    let devices = view.device_ids_of(&user.id)?;
+    let each: Vec<String> = devices.iter().map(|id| format!("${{PJSIP_DIAL_CONTACTS({id},{id})}}")).collect();
+    let dial = each.join("&");
+    let plain = matches!(&devices[..], [only] if only.as_str() == user.id.as_str());
+    let own = (!plain && !devices.is_empty()).then_some(user.id.as_str());
+    let names = user.numbers.iter().map(|n| n.as_str()).chain(own);
+    Ok(names.map(|name| (number_variable(name), Global { user: user.id.clone(), dial: dial.clone() })).collect())
+}
+
+/// The objects of one device; none where its technology cannot be pushed.
+pub(super) fn objects(target: &Target, settings: &Settings, user: &User, device: &Device) -> Vec<Object> {
+    if device.technology != Technology::Pjsip {
+        return Vec::new();
+    }
+    let id = device.id.as_str();
+    let credentials = &device.credentials;
+    let locate = redirect_aor(id);
+    // A leg that is redirected keeps the endpoint's media settings, which a trunk does not speak: such a device is found by asking the route only.
+    let web = device.transport == TransportProfile::WebRtc;
+    let redirect = if web { String::new() } else { format!("sip:{id}@{}", target.redirect) };
+    let mut locate_fields = vec![("max_contacts", "0".into()), ("qualify_frequency", "0".into())];
+    if !redirect.is_empty() {
+        locate_fields.push(("contact", redirect));
+    }
+    vec![
+        target.object(
+            ObjectType::Auth,
+            id,
+            vec![
+                ("auth_type", "md5".into()),
+                ("username", id.into()),
+                ("realm", credentials.realm.clone()),
+                ("md5_cred", credentials.md5_ha1.clone()),
+            ],
+        ),
+        target.object(
+            ObjectType::Aor,
+            id,
+            vec![
+                ("max_contacts", device.max_contacts.to_string()),
+                ("remove_existing", "yes".into()),
+                ("support_path", "yes".into()),
+                ("qualify_frequency", "0".into()),
+            ],
+        ),
+        target.object(ObjectType::Aor, &locate, locate_fields),
+        target.object(
+            ObjectType::Endpoint,
+            id,
+            vec![
+                ("context", settings.context.clone()),
+                ("aors", format!("{id},{locate}")),
+                ("auth", id.into()),
+                ("allow", codecs(device)),
+                ("redirect_method", "uri_pjsip".into()),
+                ("direct_media", "no".into()),
+                ("rtp_symmetric", "yes".into()),
+                ("force_rport", "yes".into()),
+                ("rewrite_contact", "yes".into()),
+                ("callerid", caller_id(user)),
+                ("mailboxes", user.mailbox.clone().unwrap_or_default()),
+                ("webrtc", if web { "yes" } else { "no" }.into()),
+                ("identify_by", "username".into()),
+                ("trust_id_inbound", "no".into()),
+                ("send_pai", "yes".into()),
+            ],
+        ),
+    ]
+}
+
+fn codecs(device: &Device) -> String {
+    if device.codecs.is_empty() {
+        return format!("!all,{CODECS}");
+    }
+    format!("!all,{}", device.codecs.join(","))
+}
+
+/// `"Name" <number>` without anything that means something to a dialplan, a header or a configuration line.
+fn caller_id(user: &User) -> String {
+    let name: String = user
+        .display_name
+        .chars()
+        .map(|c| if c.is_control() || "\"<>\\${}[];,&|()".contains(c) { ' ' } else { c })
+        .collect();
+    let number = user.numbers.first().map_or(user.id.as_str(), |n| n.as_str());
+    match name.split_whitespace().collect::<Vec<_>>().join(" ") {
+        name if name.is_empty() => format!("<{number}>"),
+        name => format!("\"{name}\" <{number}>"),
+    }
+}

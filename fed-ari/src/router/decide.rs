@@ -1,0 +1,179 @@
+//! The decision: what a call may dial, as a function of the map and of what the call brings. The shells only carry it to Asterisk.
+
+use fed_core::{
+    capability::{self, CapabilityError, Claims, ReplayGuard},
+    ids::{DeviceId, NodeId},
+    kv::StoreError,
+    map::MapView,
+    route::{self, Caller, Cause, Outcome, Place, StageCondition},
+};
+
+use crate::render::trunk;
+
+/// Seconds for which a capability outlives the moment at which it will be dialled: the way to the other node, with a slack for its clock.
+const CAPABILITY_SLACK_S: u32 = 20;
+
+/// Seconds a call from another node rings here at most; its own server decides when to give up.
+const TRUNK_TIMEOUT_S: u16 = 300;
+
+/// Q.850: call rejected, which a phone sees as 403.
+const REJECTED: u8 = 21;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// A device calls: where is what it dialled?
+    Route,
+    /// Another node calls: may it ring the device it names?
+    Trunk,
+}
+
+impl Question {
+    /// Reads the word that the dialplan uses.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "route" => Some(Self::Route),
+            "trunk" => Some(Self::Trunk),
+            _ => None,
+        }
+    }
+}
+
+/// One call that asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// What is asked.
+    pub question: Question,
+    /// What was dialled; for [`Question::Trunk`] the user part with its capability.
+    pub dialled: String,
+    /// The device that calls, where it is one of the federation's.
+    pub device: Option<DeviceId>,
+    /// The number that calls.
+    pub number: Option<String>,
+}
+
+/// What varies from call to call but comes from outside the map.
+pub struct Moment<'a> {
+    /// Now, in Unix seconds.
+    pub unix_s: u32,
+    /// A number not used before by this node within the life of a capability; called once for each capability.
+    pub nonce: &'a mut dyn FnMut() -> u32,
+    /// Capabilities already used here.
+    pub used: &'a mut ReplayGuard,
+}
+
+/// One thing to dial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leg {
+    /// The registrations of a device at this Asterisk, whatever they are when the call is placed.
+    Registered(DeviceId),
+    /// A dial string.
+    Dial(String),
+}
+
+/// Legs that ring together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// What to dial.
+    pub legs: Vec<Leg>,
+    /// For how long, in seconds.
+    pub timeout_s: u16,
+    /// The stage, from 0, after which this one may follow.
+    pub after: usize,
+    /// How that stage must have ended.
+    pub on: StageCondition,
+}
+
+/// What the dialplan is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Dial these stages; end with this Q.850 cause where nobody answers and Asterisk knows none.
+    Dial {
+        /// The stages in order.
+        stages: Vec<Stage>,
+        /// The cause.
+        cause: u8,
+    },
+    /// Hang up with this Q.850 cause.
+    Refuse {
+        /// The cause.
+        cause: u8,
+        /// Why, for the log.
+        why: String,
+    },
+}
+
+/// Decides one call.
+///
+/// # Errors
+/// Where the map cannot be read.
+pub fn decide(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -> Result<Decision, StoreError> {
+    match ask.question {
+        Question::Route => route(view, here, ask, moment),
+        Question::Trunk => admit(view, here, ask, moment),
+    }
+}
+
+fn refuse(cause: Cause, why: String) -> Decision {
+    Decision::Refuse { cause: cause.q850(), why }
+}
+
+fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -> Result<Decision, StoreError> {
+    let caller = Caller { device: ask.device.clone(), number: ask.number.clone(), hops: 0 };
+    let plan = route::route(view, here, &caller, &ask.dialled)?;
+    let (stages, otherwise) = match plan.outcome {
+        Outcome::Refuse(cause) => return Ok(refuse(cause, plan.explanation.join("; "))),
+        Outcome::Ring { stages, otherwise } => (stages, otherwise),
+    };
+    let Some(key) = view.capability_key()? else {
+        return Ok(refuse(Cause::Unavailable, "the setting capability_key is missing; run fed-node init, or set it".into()));
+    };
+    let mut elapsed = 0;
+    let mut written = Vec::with_capacity(stages.len());
+    for stage in stages {
+        let mut legs = Vec::with_capacity(stage.targets.len());
+        for target in stage.targets {
+            legs.push(match target.place {
+                Place::Here => Leg::Registered(target.device),
+                Place::There { node, sip_address } => {
+                    let claims = Claims {
+                        device: target.device,
+                        issuer: here,
+                        expires_unix_s: moment.unix_s.saturating_add(elapsed).saturating_add(CAPABILITY_SLACK_S),
+                        nonce: (moment.nonce)(),
+                        hops: caller.hops + 1,
+                    };
+                    let user = capability::mint(&key, node, &claims);
+                    Leg::Dial(format!("PJSIP/{}/sip:{user}@{sip_address}", trunk(node)))
+                }
+            });
+        }
+        elapsed += u32::from(stage.timeout_s);
+        written.push(Stage { legs, timeout_s: stage.timeout_s, after: stage.after, on: stage.on });
+    }
+    Ok(Decision::Dial { stages: written, cause: otherwise.q850() })
+}
+
+/// A call that another node sent: it rings the device's own registrations here and nothing else, so it cannot go round in circles.
+fn admit(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -> Result<Decision, StoreError> {
+    let Some(key) = view.capability_key()? else {
+        return Ok(refuse(Cause::Unavailable, "the setting capability_key is missing; run fed-node init, or set it".into()));
+    };
+    let checked = capability::verify(&key, here, &ask.dialled, moment.unix_s)
+        .and_then(|claims| moment.used.check(&claims, moment.unix_s).map(|()| claims));
+    let claims = match checked {
+        Ok(claims) => claims,
+        Err(CapabilityError::Overloaded) => return Ok(refuse(Cause::Unavailable, CapabilityError::Overloaded.to_string())),
+        Err(error) => return Ok(Decision::Refuse { cause: REJECTED, why: error.to_string() }),
+    };
+    let limit = view.hop_limit()?;
+    if claims.hops > limit {
+        return Ok(refuse(Cause::TooManyHops, format!("the call has crossed {} nodes, the limit is {limit}", claims.hops)));
+    }
+    if view.device(&claims.device)?.is_none() {
+        return Ok(refuse(Cause::UnknownUser, format!("there is no device {}", claims.device)));
+    }
+    let stage =
+        Stage { legs: vec![Leg::Registered(claims.device)], timeout_s: TRUNK_TIMEOUT_S, after: 0, on: StageCondition::Always };
+    Ok(Decision::Dial { stages: vec![stage], cause: Cause::Offline.q850() })
+}

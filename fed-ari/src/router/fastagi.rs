@@ -1,0 +1,177 @@
+//! The FastAGI shell: Asterisk connects for each call, sends its environment, and takes commands one line at a time.
+
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{
+        TcpListener, TcpStream, ToSocketAddrs,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::Semaphore,
+    time::timeout,
+};
+
+use super::{Ask, Question, Router, contacts, devices, question, variables};
+use crate::render::device_of_channel;
+
+/// Calls asking at the same time; further ones wait in the listener's queue.
+const CONCURRENT: usize = 1_024;
+
+/// Bytes of environment and answers that one call may send.
+const LONGEST_TALK: u64 = 256 * 1024;
+
+/// How long one call's whole conversation may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// A FastAGI server that answers `agi://HOST:PORT/route,NAME` and `/trunk,NAME`.
+pub struct FastAgi {
+    listener: TcpListener,
+}
+
+impl FastAgi {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// Where it cannot be had, as for a port in use.
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await? })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// Where the system cannot tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers calls until dropped.
+    pub async fn run(self, router: Arc<Router>) {
+        let permits = Arc::new(Semaphore::new(CONCURRENT));
+        loop {
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, say: give calls in progress the time to end.
+                    tracing::warn!(%error, "no call could be accepted on the FastAGI port");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let router = Arc::clone(&router);
+            tokio::spawn(async move {
+                match timeout(DEADLINE, answer(stream, &router)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::debug!(%error, "a FastAGI call ended early"),
+                    Err(_) => tracing::warn!("a FastAGI call took longer than {DEADLINE:?}"),
+                }
+                drop(permit);
+            });
+        }
+    }
+}
+
+/// One call's conversation.
+struct Talk {
+    input: tokio::io::Lines<BufReader<tokio::io::Take<OwnedReadHalf>>>,
+    output: OwnedWriteHalf,
+}
+
+async fn answer(stream: TcpStream, router: &Router) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (input, output) = stream.into_split();
+    let mut talk = Talk { input: BufReader::new(input.take(LONGEST_TALK)).lines(), output };
+    let environment = talk.environment().await?;
+    let Some(ask) = ask(&environment) else {
+        return Err(io::Error::other("the dialplan asked neither /route nor /trunk; install fed-node's contexts again"));
+    };
+    let decision = router.ask(&ask).await;
+    let devices = devices(&decision);
+    let registered = if devices.is_empty() { String::new() } else { talk.evaluate(&question(&devices)).await? };
+    for (name, value) in variables(&decision, &contacts(&devices, &registered)) {
+        talk.command(&format!("SET VARIABLE {name} {}", quoted(&value))).await?;
+    }
+    Ok(())
+}
+
+impl Talk {
+    /// The lines before the first empty one. The first of a name counts: what the caller can choose comes late.
+    async fn environment(&mut self) -> io::Result<HashMap<String, String>> {
+        let mut environment = HashMap::new();
+        while let Some(line) = self.input.next_line().await? {
+            if line.is_empty() {
+                return Ok(environment);
+            }
+            if let Some((name, value)) = line.split_once(':') {
+                environment.entry(name.to_owned()).or_insert_with(|| value.trim().to_owned());
+            }
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    async fn command(&mut self, command: &str) -> io::Result<String> {
+        self.output.write_all(format!("{command}\n").as_bytes()).await?;
+        loop {
+            match self.input.next_line().await? {
+                Some(line) if line == "HANGUP" => return Err(io::Error::other("the caller hung up")),
+                Some(line) if line.starts_with("200 ") => return Ok(line),
+                Some(line) if line.starts_with("100 ") => {}
+                Some(line) => return Err(io::Error::other(format!("Asterisk answered {line:?}"))),
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+
+    /// What an expression of the dialplan gives now; empty where it gives nothing.
+    async fn evaluate(&mut self, expression: &str) -> io::Result<String> {
+        let answer = self.command(&format!("GET FULL VARIABLE {}", quoted(expression))).await?;
+        let value = answer.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')).map(|(value, _)| value);
+        Ok(value.unwrap_or_default().to_owned())
+    }
+}
+
+/// What the call asks, from its environment.
+fn ask(environment: &HashMap<String, String>) -> Option<Ask> {
+    let get = |name: &str| environment.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    let script = get("agi_network_script")?;
+    Some(Ask {
+        question: Question::parse(script.trim_matches('/'))?,
+        dialled: get("agi_arg_1").unwrap_or_default().to_owned(),
+        device: get("agi_channel").and_then(device_of_channel),
+        number: get("agi_callerid").filter(|number| *number != "unknown").map(str::to_owned),
+    })
+}
+
+/// A value as one AGI argument.
+fn quoted(value: &str) -> String {
+    let escaped: String = value.chars().filter(|c| !c.is_control()).flat_map(|c| if "\"\\".contains(c) { vec!['\\', c] } else { vec![c] }).collect();
+    format!("\"{escaped}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_stays_one_argument() {
+        assert_eq!(quoted("a b\"c\\d\ne"), "\"a b\\\"c\\\\de\"");
+    }
+
+    #[test]
+    fn the_environment_says_who_asks_what() {
+        let environment = [
+            ("agi_network_script", "route"),
+            ("agi_channel", "PJSIP/alice-00000001"),
+            ("agi_callerid", "1001"),
+            ("agi_arg_1", "1002"),
+        ];
+        let environment = environment.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        let ask = ask(&environment).expect("asks");
+        assert_eq!(ask.question, Question::Route);
+        assert_eq!(ask.dialled, "1002");
+        assert_eq!(ask.device.map(|d| d.to_string()).as_deref(), Some("alice"));
+        assert_eq!(ask.number.as_deref(), Some("1001"));
+    }
+}

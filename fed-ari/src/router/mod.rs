@@ -1,0 +1,125 @@
+//! The router: calls ask where to go, through FastAGI or through Stasis, and get channel variables back.
+//!
+//! Both shells ask the same [`decide`]; Asterisk's own `Dial` then connects, so a call outlives fed-node. The answer carries every
+//! later stage with it: nothing is asked a second time.
+
+mod decide;
+mod fastagi;
+mod stasis;
+mod variables;
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use fed_core::{capability::ReplayGuard, route::Cause};
+use parking_lot::Mutex;
+
+pub use decide::{Ask, Decision, Leg, Moment, Question, Stage, decide};
+pub use fastagi::FastAgi;
+pub use stasis::answer_stasis;
+pub use variables::{Variables, contacts, devices, question, variables};
+
+use crate::port::{MapPort, fresh_or_stale};
+
+/// How long a call may wait for a linearizable read before the last known map has to do.
+pub const READ_BUDGET: Duration = Duration::from_millis(50);
+
+/// How many calls asked, and what they were told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouterCounts {
+    /// Calls answered with something to dial.
+    pub dialled: u64,
+    /// Calls refused.
+    pub refused: u64,
+    /// Answers from a map that may have been stale.
+    pub stale: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    dialled: AtomicU64,
+    refused: AtomicU64,
+    stale: AtomicU64,
+}
+
+/// Answers calls from the map. One for each node; cheap to share.
+pub struct Router {
+    port: Arc<dyn MapPort>,
+    used: Mutex<ReplayGuard>,
+    nonce: AtomicU32,
+    counters: Counters,
+}
+
+impl Router {
+    /// A router over this map.
+    pub fn new(port: Arc<dyn MapPort>) -> Self {
+        // Begins anywhere, so that a restart does not repeat what is still good.
+        let start = RandomState::new().hash_one(std::process::id()) as u32;
+        Self { port, used: Mutex::new(ReplayGuard::default()), nonce: AtomicU32::new(start), counters: Counters::default() }
+    }
+
+    /// A number for the next capability, different from all that this node gives out within the life of one.
+    pub fn next_nonce(&self) -> u32 {
+        self.nonce.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What has been answered so far.
+    pub fn counts(&self) -> RouterCounts {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        RouterCounts {
+            dialled: load(&self.counters.dialled),
+            refused: load(&self.counters.refused),
+            stale: load(&self.counters.stale),
+        }
+    }
+
+    /// Decides a call. Never fails: where the map cannot be read, the call is refused as unavailable.
+    pub async fn ask(&self, ask: &Ask) -> Decision {
+        let snapshot = match ask.question {
+            Question::Route => fresh_or_stale(&*self.port, READ_BUDGET).await,
+            // Whether a capability is good does not depend on where anybody is.
+            Question::Trunk => self.port.local(),
+        };
+        let mut nonce = || self.next_nonce();
+        let decided = {
+            let mut used = self.used.lock();
+            let mut moment = Moment { unix_s: unix_s(), nonce: &mut nonce, used: &mut used };
+            decide(&snapshot.view(), self.port.here(), ask, &mut moment)
+        };
+        let decision = decided.unwrap_or_else(|error| Decision::Refuse {
+            cause: Cause::Unavailable.q850(),
+            why: format!("the map cannot be read: {error}"),
+        });
+        self.count(ask, &decision, snapshot.stale && ask.question == Question::Route);
+        decision
+    }
+
+    fn count(&self, ask: &Ask, decision: &Decision, stale: bool) {
+        let counter = match decision {
+            Decision::Dial { .. } => &self.counters.dialled,
+            Decision::Refuse { cause, why } => {
+                match ask.question {
+                    Question::Route => tracing::info!(dialled = ?ask.dialled, device = ?ask.device, cause, why, "call refused"),
+                    Question::Trunk => tracing::warn!(dialled = ?ask.dialled, cause, why, "call from outside refused"),
+                }
+                &self.counters.refused
+            }
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if stale {
+            self.counters.stale.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Now, in Unix seconds; 0 on a machine whose clock is before 1970.
+fn unix_s() -> u32 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
+}

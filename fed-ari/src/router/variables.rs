@@ -1,0 +1,200 @@
+//! A decision as channel variables, and the one question about registrations that it takes.
+//!
+//! What Asterisk has to dial for a device registered here is what `PJSIP_DIAL_CONTACTS` says at this moment; all of them are asked for in
+//! one go, and a stage of which nothing is left is not written.
+
+use std::collections::HashMap;
+
+use fed_core::{ids::DeviceId, route::StageCondition};
+
+use super::{Decision, Leg, decide::Stage};
+
+/// Stands between the answers to one combined question; no contact URI can hold it.
+const SEPARATOR: char = '|';
+
+/// Variables to set, in order.
+pub type Variables = Vec<(String, String)>;
+
+/// The devices whose registrations must be asked for, without repetition.
+pub fn devices(decision: &Decision) -> Vec<DeviceId> {
+    let mut devices: Vec<DeviceId> = Vec::new();
+    if let Decision::Dial { stages, .. } = decision {
+        for leg in stages.iter().flat_map(|stage| &stage.legs) {
+            if let Leg::Registered(device) = leg
+                && !devices.contains(device)
+            {
+                devices.push(device.clone());
+            }
+        }
+    }
+    devices
+}
+
+/// The dialplan expression that answers for all of them.
+pub fn question(devices: &[DeviceId]) -> String {
+    let each: Vec<String> = devices.iter().map(|d| format!("${{PJSIP_DIAL_CONTACTS({d},{d})}}")).collect();
+    each.join(&SEPARATOR.to_string())
+}
+
+/// The answer to [`question`], by device; a device with nothing to dial is left out.
+pub fn contacts<'a>(devices: &'a [DeviceId], answer: &'a str) -> HashMap<&'a DeviceId, &'a str> {
+    devices.iter().zip(answer.split(SEPARATOR).map(str::trim)).filter(|(_, dial)| !dial.is_empty()).collect()
+}
+
+/// The variables that tell the dialplan what to do.
+pub fn variables(decision: &Decision, contacts: &HashMap<&DeviceId, &str>) -> Variables {
+    match decision {
+        Decision::Refuse { cause, .. } => refusal(*cause),
+        Decision::Dial { stages, cause } => dialling(stages, contacts, *cause),
+    }
+}
+
+fn refusal(cause: u8) -> Variables {
+    vec![("FED_CAUSE".into(), cause.to_string()), ("FED_ACTION".into(), "refuse".into())]
+}
+
+/// What became of a stage of the decision.
+enum Fate {
+    /// It is the stage of this number, from 1, in the dialplan.
+    Written(usize),
+    /// Nobody in it can be reached: the first stage that would follow no answer takes its place.
+    Empty { after: Option<usize>, on: StageCondition, replaced: bool },
+    /// It can never be come to.
+    Dropped,
+}
+
+fn dialling(stages: &[Stage], contacts: &HashMap<&DeviceId, &str>, cause: u8) -> Variables {
+    let mut set = Variables::new();
+    let mut fates: Vec<Fate> = Vec::with_capacity(stages.len());
+    let mut written = 0;
+    for (index, stage) in stages.iter().enumerate() {
+        let Some((after, on)) = place(index, stage, &mut fates) else {
+            fates.push(Fate::Dropped);
+            continue;
+        };
+        let legs = legs(stage, contacts);
+        if legs.is_empty() {
+            fates.push(Fate::Empty { after, on, replaced: false });
+            continue;
+        }
+        written += 1;
+        fates.push(Fate::Written(written));
+        set.push((format!("FED_DIAL_{written}"), legs.join("&")));
+        set.push((format!("FED_TIMEOUT_{written}"), stage.timeout_s.to_string()));
+        if let Some(after) = after {
+            set.push((format!("FED_AFTER_{written}"), after.to_string()));
+            set.push((format!("FED_ON_{written}"), statuses(on).into()));
+        }
+    }
+    if written == 0 {
+        return refusal(cause);
+    }
+    set.push(("FED_STAGES".into(), written.to_string()));
+    set.push(("FED_CAUSE".into(), cause.to_string()));
+    // Last: a call that is cut off halfway is not dialled halfway.
+    set.push(("FED_ACTION".into(), "dial".into()));
+    set
+}
+
+/// After which written stage, and on which of its ends, a stage comes; the one that begins comes after none.
+fn place(index: usize, stage: &Stage, fates: &mut [Fate]) -> Option<(Option<usize>, StageCondition)> {
+    if index == 0 {
+        return Some((None, stage.on));
+    }
+    match fates.get_mut(stage.after)? {
+        Fate::Written(number) => Some((Some(*number), stage.on)),
+        Fate::Empty { after, on, replaced } if !*replaced && stage.on != StageCondition::Busy => {
+            *replaced = true;
+            Some((*after, *on))
+        }
+        Fate::Empty { .. } | Fate::Dropped => None,
+    }
+}
+
+fn legs<'a>(stage: &'a Stage, contacts: &HashMap<&DeviceId, &'a str>) -> Vec<&'a str> {
+    stage
+        .legs
+        .iter()
+        .filter_map(|leg| match leg {
+            Leg::Dial(dial) => Some(dial.as_str()),
+            Leg::Registered(device) => contacts.get(device).copied(),
+        })
+        .collect()
+}
+
+/// The values of DIALSTATUS that a condition fits.
+const fn statuses(on: StageCondition) -> &'static str {
+    match on {
+        StageCondition::Always => "BUSY NOANSWER CHANUNAVAIL CONGESTION",
+        StageCondition::Busy => "BUSY",
+        StageCondition::NoAnswer => "NOANSWER CHANUNAVAIL CONGESTION",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(id: &str) -> DeviceId {
+        DeviceId::new(id).expect("an id")
+    }
+
+    fn stage(legs: Vec<Leg>, after: usize, on: StageCondition) -> Stage {
+        Stage { legs, timeout_s: 30, after, on }
+    }
+
+    fn registered(id: &str) -> Leg {
+        Leg::Registered(device(id))
+    }
+
+    fn get<'a>(set: &'a Variables, name: &str) -> Option<&'a str> {
+        set.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    #[test]
+    fn local_legs_are_what_asterisk_says_and_empty_ones_are_skipped() {
+        let decision = Decision::Dial {
+            stages: vec![stage(
+                vec![registered("a"), Leg::Dial("PJSIP/fed-node-2/sip:b~x@h:5060".into()), registered("c")],
+                0,
+                StageCondition::Always,
+            )],
+            cause: 20,
+        };
+        let devices = devices(&decision);
+        assert_eq!(question(&devices), "${PJSIP_DIAL_CONTACTS(a,a)}|${PJSIP_DIAL_CONTACTS(c,c)}");
+        let contacts = contacts(&devices, "PJSIP/a/sip:a@1:2|");
+        let set = variables(&decision, &contacts);
+        assert_eq!(get(&set, "FED_DIAL_1"), Some("PJSIP/a/sip:a@1:2&PJSIP/fed-node-2/sip:b~x@h:5060"));
+        assert_eq!(get(&set, "FED_STAGES"), Some("1"));
+        assert_eq!(set.last().map(|(n, v)| (n.as_str(), v.as_str())), Some(("FED_ACTION", "dial")));
+    }
+
+    #[test]
+    fn a_call_with_nothing_left_to_dial_is_refused() {
+        let decision = Decision::Dial { stages: vec![stage(vec![registered("a")], 0, StageCondition::Always)], cause: 20 };
+        let set = variables(&decision, &HashMap::new());
+        assert_eq!(get(&set, "FED_ACTION"), Some("refuse"));
+        assert_eq!(get(&set, "FED_CAUSE"), Some("20"));
+    }
+
+    #[test]
+    fn an_empty_stage_gives_its_place_to_the_one_that_follows_no_answer() {
+        let decision = Decision::Dial {
+            stages: vec![
+                stage(vec![registered("a")], 0, StageCondition::Always),
+                stage(vec![registered("busy")], 0, StageCondition::Busy),
+                stage(vec![registered("b")], 0, StageCondition::NoAnswer),
+                stage(vec![registered("c")], 2, StageCondition::Busy),
+                stage(vec![registered("d")], 1, StageCondition::Always),
+            ],
+            cause: 20,
+        };
+        let ids = ["busy", "b", "c", "d"].map(device);
+        let set = variables(&decision, &ids.iter().zip(["PJSIP/busy", "PJSIP/b", "PJSIP/c", "PJSIP/d"]).collect());
+        assert_eq!(get(&set, "FED_DIAL_1"), Some("PJSIP/b"));
+        assert_eq!(get(&set, "FED_DIAL_2"), Some("PJSIP/c"));
+        assert_eq!((get(&set, "FED_AFTER_2"), get(&set, "FED_ON_2")), (Some("1"), Some("BUSY")));
+        assert_eq!(get(&set, "FED_STAGES"), Some("2"));
+    }
+}

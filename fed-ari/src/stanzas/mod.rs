@@ -1,0 +1,203 @@
+//! What an existing Asterisk needs in its own files, as text: the ARI user, the sorcery mappings and the dialplan contexts.
+//!
+//! Pure: [`stanzas`] looks at the files as they are and says what our block in each has to hold; [`install`] puts a block in
+//! place of the one written before. A line that the block does not hold is never touched, so everything outside stays as the
+//! administrator wrote it, byte by byte.
+
+mod block;
+mod dialplan;
+mod file;
+
+use std::net::SocketAddr;
+
+pub use block::{BEGIN, END, install, remove};
+pub use file::ConfigFile;
+
+use crate::client::{Capabilities, Feature};
+
+/// How the dialplan asks fed-node where a call goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// `AGI(agi://..)`: exists in every Asterisk.
+    FastAgi,
+    /// `Stasis()`: only where an unanswered channel is not polled every 200 ms.
+    Stasis,
+}
+
+impl Asking {
+    /// The quicker way on this Asterisk.
+    pub fn best(capabilities: &Capabilities) -> Self {
+        if capabilities.has(Feature::QuickStasis) { Self::Stasis } else { Self::FastAgi }
+    }
+}
+
+/// What the stanzas have to know.
+#[derive(Clone, Debug)]
+pub struct StanzaOptions {
+    /// User for fed-node in `ari.conf`; letters, digits, `-`, `_`.
+    pub ari_user: String,
+    /// Its password; letters, digits, `-`, `_`, so that it means nothing to the file's syntax.
+    pub ari_password: String,
+    /// Where Asterisk's HTTP server listens, if nothing is said of it yet.
+    pub http: SocketAddr,
+    /// Name of the Stasis application.
+    pub app: String,
+    /// Where fed-node's FastAGI server listens.
+    pub agi: String,
+    /// How the dialplan asks.
+    pub asking: Asking,
+}
+
+/// The files that stanzas go into.
+pub const FILES: [&str; 4] = ["http.conf", "ari.conf", "sorcery.conf", "extensions.conf"];
+
+/// What one file needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stanza {
+    /// The file's name in Asterisk's configuration folder.
+    pub file: &'static str,
+    /// Our block, without its markers; empty where the file has all that is needed.
+    pub text: String,
+    /// The module to reload for it to take effect, or `None` where Asterisk must be restarted.
+    pub reload: Option<&'static str>,
+}
+
+/// A file that cannot be extended as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StanzaError {
+    /// A section of ours is there already, written by somebody else.
+    #[error("{file} already has a section [{section}] that fed-node did not write; rename or remove it, then run this command again")]
+    SectionTaken {
+        /// The file.
+        file: &'static str,
+        /// The section.
+        section: String,
+    },
+    /// Objects of this type go to a database first.
+    #[error(
+        "{file} maps {object} to {wizard}, which would take what fed-node pushes into its database; map it to memory before, or run fed-node with another way in"
+    )]
+    MappedElsewhere {
+        /// The file.
+        file: &'static str,
+        /// The object type.
+        object: &'static str,
+        /// The mapping there is.
+        wizard: String,
+    },
+    /// A name or password that could change the meaning of the file.
+    #[error("{what} {value:?} cannot stand in a configuration file; use letters, digits, - and _ only")]
+    Unsafe {
+        /// What it is.
+        what: &'static str,
+        /// Its value; a password is not shown.
+        value: String,
+    },
+    /// An end without a begin, or the other way round.
+    #[error("{what} in the file has no partner; remove both marker lines and what stands between them, then run this command again")]
+    BrokenMarkers {
+        /// The marker.
+        what: &'static str,
+    },
+}
+
+/// What each file needs, given the files as they are; `read` answers a file's content, empty where there is none.
+///
+/// # Errors
+/// [`StanzaError`] where a file cannot be extended without changing what it means.
+pub fn stanzas(options: &StanzaOptions, read: impl Fn(&'static str) -> ConfigFile) -> Result<Vec<Stanza>, StanzaError> {
+    safe("the ARI user", &options.ari_user)?;
+    safe("the application name", &options.app)?;
+    safe("the ARI password", &options.ari_password).map_err(|_| StanzaError::Unsafe {
+        what: "the ARI password",
+        value: "***".into(),
+    })?;
+    Ok(vec![
+        Stanza { file: "http.conf", text: http(options, &read("http.conf")), reload: Some("http") },
+        Stanza { file: "ari.conf", text: ari(options, &read("ari.conf"))?, reload: Some("res_ari.so") },
+        Stanza { file: "sorcery.conf", text: sorcery(&read("sorcery.conf"))?, reload: None },
+        Stanza {
+            file: "extensions.conf",
+            text: dialplan::contexts(options, &read("extensions.conf"))?,
+            reload: Some("pbx_config.so"),
+        },
+    ])
+}
+
+fn safe(what: &'static str, value: &str) -> Result<(), StanzaError> {
+    let fine = !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    if fine { Ok(()) } else { Err(StanzaError::Unsafe { what, value: value.to_owned() }) }
+}
+
+/// Only what is missing: an administrator's own address stays.
+fn http(options: &StanzaOptions, file: &ConfigFile) -> String {
+    let wanted = [
+        ("enabled", "yes".to_owned()),
+        ("bindaddr", options.http.ip().to_string()),
+        ("bindport", options.http.port().to_string()),
+    ];
+    additions(file, "general", &wanted)
+}
+
+fn ari(options: &StanzaOptions, file: &ConfigFile) -> Result<String, StanzaError> {
+    // 100 ms, the default, cuts a reader off that is slow for a moment.
+    let wanted = [("enabled", "yes".to_owned()), ("websocket_write_timeout", "5000".to_owned())];
+    let general = additions(file, "general", &wanted);
+    let user = &options.ari_user;
+    if file.has_section(user) {
+        return Err(StanzaError::SectionTaken { file: "ari.conf", section: user.clone() });
+    }
+    Ok(format!("{general}[{user}]\ntype=user\npassword={}\nread_only=no\n", options.ari_password))
+}
+
+/// A section with those of the wanted options that the file does not set to the same or, but for `enabled`, at all.
+fn additions(file: &ConfigFile, section: &str, wanted: &[(&str, String)]) -> String {
+    let missing: Vec<String> = wanted
+        .iter()
+        .filter(|(name, value)| match file.option(section, name) {
+            None => true,
+            Some(there) => *name == "enabled" && !crate::render::same_meaning(crate::render::Meaning::Flag, value, &there),
+        })
+        .map(|(name, value)| format!("{name}={value}\n"))
+        .collect();
+    if missing.is_empty() {
+        return String::new();
+    }
+    format!("{}{}\n", header(file, section), missing.concat())
+}
+
+/// The line that opens a section: adding to it where it is there, for a second section of the same name is not read everywhere.
+fn header(file: &ConfigFile, section: &str) -> String {
+    if file.has_section(section) { format!("[{section}](+)\n") } else { format!("[{section}]\n") }
+}
+
+const MAPPINGS: [(&str, &str); 4] = [
+    ("res_pjsip", "endpoint"),
+    ("res_pjsip", "auth"),
+    ("res_pjsip", "aor"),
+    ("res_pjsip_endpoint_identifier_ip", "identify"),
+];
+
+/// A writable wizard after the one of the files, for each type that is pushed.
+fn sorcery(file: &ConfigFile) -> Result<String, StanzaError> {
+    let mut text = String::new();
+    let mut open = "";
+    for (section, object) in MAPPINGS {
+        let there = file.options(section, object);
+        if let Some(wizard) = there.iter().find(|w| w.starts_with("realtime") || w.starts_with("astdb")) {
+            return Err(StanzaError::MappedElsewhere { file: "sorcery.conf", object, wizard: wizard.clone() });
+        }
+        if there.iter().any(|w| w.split(',').next() == Some("memory")) {
+            continue;
+        }
+        if open != section {
+            text.push_str(&header(file, section));
+            open = section;
+        }
+        if there.is_empty() {
+            text.push_str(&format!("{object}=config,pjsip.conf,criteria=type={object}\n"));
+        }
+        text.push_str(&format!("{object}=memory\n"));
+    }
+    Ok(text)
+}
