@@ -151,8 +151,8 @@ pub static KEYS: &[Key] = &[
         help: "Base of this Asterisk's ARI, without /ari. Keep it on loopback.",
         set: |c, v| {
             c.asterisk.url = v.trim_end_matches('/').to_owned();
-            let fine = ["http://", "https://"].iter().any(|scheme| v.strip_prefix(scheme).is_some_and(|r| !r.is_empty()));
-            fine.then_some(()).ok_or_else(|| "must start with http:// or https://".to_owned())
+            let fine = v.strip_prefix("http://").is_some_and(|rest| !rest.is_empty());
+            fine.then_some(()).ok_or_else(|| "must start with http://: ARI belongs on loopback".to_owned())
         },
     },
     Key {
@@ -176,7 +176,7 @@ pub static KEYS: &[Key] = &[
         name: "asterisk.password_file",
         value: "FILE",
         default: "",
-        help: "File whose first line is the ARI password; nobody but its owner and group may read it.",
+        help: "File whose first line is the ARI password; nobody but its owner and group may read it. Default: ari-password in data_dir, where `asterisk-config --write` made one.",
         set: |c, v| set_option(&mut c.asterisk.password_file, v),
     },
     Key {

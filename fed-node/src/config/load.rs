@@ -13,6 +13,9 @@ use crate::address::Address;
 /// Read when it exists and no other file is named.
 pub const DEFAULT_FILE: &str = "/etc/fed-node/fed-node.toml";
 
+/// Name of the file in the data folder into which `asterisk-config --write` puts an ARI password that it made.
+pub const GENERATED_PASSWORD: &str = "ari-password";
+
 /// Variables of the command line that are no keys.
 const OTHER_VARIABLES: [&str; 2] = ["FED_CONFIG", "FED_SERVER"];
 
@@ -121,6 +124,10 @@ fn check_whole(config: &mut Config, errors: &mut Vec<ConfigError>) {
                 contradict(format!("{name} ({address}) and {other_name} ({other}) are the same port: change one"));
             }
         }
+    }
+    let generated = config.data_dir.join(GENERATED_PASSWORD);
+    if config.asterisk.password.is_empty() && config.asterisk.password_file.is_none() && generated.exists() {
+        config.asterisk.password_file = Some(generated);
     }
     if let Some(file) = config.asterisk.password_file.clone() {
         if config.asterisk.password.is_empty() {

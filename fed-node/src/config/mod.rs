@@ -14,7 +14,7 @@ pub use error::{ConfigError, ConfigErrors, Origin};
 pub use example::example;
 pub use flags::ConfigFlags;
 pub use keys::{KEYS, Key};
-pub use load::{DEFAULT_FILE, load, load_with};
+pub use load::{DEFAULT_FILE, GENERATED_PASSWORD, load, load_with};
 pub use secret::{Secret, read_secret_file};
 pub use types::{
     AgiConfig, AsteriskConfig, ClientConfig, Config, LogConfig, LogFormat, NodeConfig, PeerConfig, RaftConfig,

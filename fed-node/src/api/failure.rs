@@ -1,0 +1,98 @@
+//! How failures of the domain and of consensus become gRPC codes; `proto/federation.proto` documents them for clients.
+
+use fed_core::command::{Expect, Refusal};
+use fed_core::kv::StoreError;
+use fed_raft::{MembersError, ProposeError, ReadError};
+use tonic::{Code, Status};
+
+use super::convert::BadRequest;
+
+impl From<BadRequest> for Status {
+    fn from(bad: BadRequest) -> Self {
+        Self::invalid_argument(bad.to_string())
+    }
+}
+
+/// The code of a refusal by the map; the text is the refusal's own.
+pub(crate) fn refused(refusal: &Refusal) -> Status {
+    Status::new(refusal_code(refusal), refusal.to_string())
+}
+
+fn refusal_code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::Conflict { expected: Expect::Absent, .. } | Refusal::NumberTaken { .. } | Refusal::InUse { .. } => {
+            Code::AlreadyExists
+        }
+        Refusal::Conflict { actual: None, .. } | Refusal::NotFound { .. } => Code::NotFound,
+        Refusal::Conflict { .. } => Code::Aborted,
+        Refusal::Invalid { .. } => Code::InvalidArgument,
+        Refusal::InBatch { why, .. } => refusal_code(why),
+        Refusal::UserMissing { .. }
+        | Refusal::SessionEnded { .. }
+        | Refusal::BoundElsewhere { .. }
+        | Refusal::Forgotten => Code::FailedPrecondition,
+    }
+}
+
+/// A write that was not acknowledged.
+pub(crate) fn not_proposed(error: &ProposeError) -> Status {
+    let code = match error {
+        ProposeError::OutcomeUnknown { .. } => Code::DeadlineExceeded,
+        ProposeError::NoLeader | ProposeError::Stopped(_) => Code::Unavailable,
+        ProposeError::Overloaded { .. } => Code::ResourceExhausted,
+        ProposeError::TooLarge { .. } => Code::InvalidArgument,
+        ProposeError::Refused(_) => Code::FailedPrecondition,
+    };
+    Status::new(code, error.to_string())
+}
+
+/// A read that could not be as fresh as asked.
+pub(crate) fn not_read(error: &ReadError) -> Status {
+    match error {
+        ReadError::Store(error) => damaged(error),
+        ReadError::NoQuorum | ReadError::Behind { .. } | ReadError::Stopped(_) => Status::unavailable(error.to_string()),
+    }
+}
+
+/// The members were not changed.
+pub(crate) fn not_changed(error: &MembersError) -> Status {
+    let code = match error {
+        MembersError::Refused(_) => Code::FailedPrecondition,
+        MembersError::NoLeader | MembersError::Stopped(_) => Code::Unavailable,
+        MembersError::OutcomeUnknown(_) => Code::DeadlineExceeded,
+    };
+    Status::new(code, error.to_string())
+}
+
+/// The store failed; the text says what to do.
+pub(crate) fn damaged(error: &StoreError) -> Status {
+    Status::data_loss(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fed_core::command::Object;
+    use fed_core::ids::{Revision, UserId};
+
+    #[test]
+    fn each_kind_of_refusal_has_its_own_code() {
+        let alice = Object::User(UserId::new("alice").unwrap());
+        let conflict =
+            |expected, actual| Refusal::Conflict { object: alice.clone(), expected, actual };
+        for (refusal, code) in [
+            (conflict(Expect::Absent, Some(Revision(3))), Code::AlreadyExists),
+            (conflict(Expect::Revision(Revision(2)), Some(Revision(3))), Code::Aborted),
+            (conflict(Expect::Revision(Revision(2)), None), Code::NotFound),
+            (Refusal::NotFound { object: alice.clone() }, Code::NotFound),
+            (
+                Refusal::InBatch { index: 1, why: Box::new(Refusal::NotFound { object: alice.clone() }) },
+                Code::NotFound,
+            ),
+        ] {
+            let status = refused(&refusal);
+            assert_eq!(status.code(), code);
+            assert!(status.message().contains("alice"), "{status}");
+        }
+    }
+}

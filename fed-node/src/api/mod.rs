@@ -1,0 +1,20 @@
+//! The client API of a node over gRPC: everything the command line does, typed (`proto/federation.proto`).
+//!
+//! Data flows one way: [`convert`] checks what comes in, [`write`] makes commands, [`read`] answers from one snapshot,
+//! [`failure`] turns refusals and outages into distinct codes, [`service`] ties them to the cluster.
+
+pub mod convert;
+mod events;
+pub(crate) mod failure;
+mod plan;
+mod read;
+mod server;
+mod service;
+pub mod settings;
+mod status;
+mod watch;
+mod write;
+
+pub use convert::BadRequest;
+pub use server::{ServeError, serve};
+pub use service::{ApiService, AsteriskSide, Leave, NodeView};

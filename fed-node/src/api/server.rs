@@ -1,0 +1,52 @@
+//! Listens for clients.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use fed_proto::client::federation_server::FederationServer;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use super::service::ApiService;
+use crate::address::Address;
+
+/// Largest request: a full batch of changes with room to spare.
+const LARGEST_REQUEST: usize = 8 << 20;
+
+/// Why the API cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve clients on {address}: {source}; change client.listen or stop what uses it")]
+pub struct ServeError {
+    address: Address,
+    source: std::io::Error,
+}
+
+/// Takes the address and serves in the background until `stop`. Returns the address really bound and the task.
+///
+/// # Errors
+/// [`ServeError`] when the address cannot be had.
+pub async fn serve(
+    listen: &Address,
+    service: ApiService,
+    stop: CancellationToken,
+) -> Result<(SocketAddr, tokio::task::JoinHandle<()>), ServeError> {
+    let failed = |source| ServeError { address: listen.clone(), source };
+    let address = listen.resolve_one().await.map_err(failed)?;
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let service = FederationServer::new(service).max_decoding_message_size(LARGEST_REQUEST);
+    let served = Server::builder()
+        .concurrency_limit_per_connection(256)
+        .http2_max_pending_accept_reset_streams(Some(64))
+        .timeout(Duration::from_secs(60))
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned());
+    let task = tokio::spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the client API stopped");
+        }
+    });
+    Ok((bound, task))
+}

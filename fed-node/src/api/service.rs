@@ -1,0 +1,287 @@
+//! The calls of the client API.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use fed_core::command::Command;
+use fed_core::ids::{DeviceId, NodeId, UserId};
+use fed_core::kv::StoreError;
+use fed_core::map::{FederationMap, MapView};
+use fed_core::route::{Caller, route};
+use fed_proto::client as pb;
+use fed_proto::client::federation_server::Federation;
+use fed_raft::{Cluster, Consistency, Snapshot};
+use tonic::{Request, Response, Status};
+
+use super::failure::{damaged, not_proposed, not_read};
+use super::read::{PAGE, Reader};
+use super::{plan, status, watch, write};
+
+/// Longest wait for a read to be confirmed by a majority.
+const READ_WITHIN: Duration = Duration::from_secs(2);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// What the API shows of the Asterisk beside this node.
+#[async_trait]
+pub trait AsteriskSide: Send + Sync + 'static {
+    /// How it is.
+    fn status(&self) -> pb::AsteriskStatus;
+
+    /// Compares the map with it; see `Drift` in the protocol.
+    ///
+    /// # Errors
+    /// In words, with the remedy, when it cannot be asked.
+    async fn drift(&self) -> Result<Drift, String>;
+}
+
+/// What a comparison found.
+#[derive(Debug, Clone, Default)]
+pub struct Drift {
+    /// How much was compared.
+    pub compared: u64,
+    /// What differs.
+    pub differences: Vec<pb::Difference>,
+}
+
+/// Takes nodes out of the federation.
+#[async_trait]
+pub trait Leave: Send + Sync + 'static {
+    /// Removes a node from the map and the cluster; this one stops serving afterwards. The revision of the map without it.
+    ///
+    /// # Errors
+    /// The status to answer.
+    async fn remove(&self, node: NodeId) -> Result<u64, Status>;
+}
+
+/// What the API needs of its node.
+pub struct NodeView {
+    /// The cluster.
+    pub cluster: Cluster<FederationMap>,
+    /// This node's name.
+    pub name: String,
+    /// Its Asterisk.
+    pub asterisk: Arc<dyn AsteriskSide>,
+    /// How nodes leave.
+    pub leave: Arc<dyn Leave>,
+    /// When it started.
+    pub started: Instant,
+    /// Ends watches when the node stops.
+    pub stop: tokio_util::sync::CancellationToken,
+}
+
+/// The service; one for all connections.
+pub struct ApiService(pub(super) Arc<NodeView>);
+
+impl ApiService {
+    /// A service for this node.
+    #[must_use]
+    pub fn new(node: NodeView) -> Self {
+        Self(Arc::new(node))
+    }
+
+    async fn snapshot(&self, consistency: i32) -> Result<(Snapshot, pb::Freshness), Status> {
+        let local = consistency == pb::Consistency::Local as i32;
+        let snapshot = if local {
+            self.0.cluster.local()
+        } else {
+            let read = self.0.cluster.read(Consistency::Linearizable, READ_WITHIN).await;
+            read.map_err(|error| not_read(&error))?
+        };
+        let freshness = freshness(&snapshot);
+        Ok((snapshot, freshness))
+    }
+
+    /// Reads one snapshot.
+    async fn read<T>(
+        &self,
+        consistency: i32,
+        with_credentials: bool,
+        read: impl FnOnce(&Reader<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, Status> {
+        let (snapshot, freshness) = self.snapshot(consistency).await?;
+        let reader = Reader { view: MapView::new(&snapshot), freshness, with_credentials };
+        read(&reader).map_err(|error| damaged(&error))
+    }
+
+    async fn propose(&self, command: Command) -> Answer<pb::WriteReply> {
+        let proposed = self.0.cluster.propose(command).await.map_err(|error| not_proposed(&error))?;
+        write::reply(&proposed.reply, proposed.revision.0).map(Response::new)
+    }
+}
+
+/// How fresh a snapshot is.
+pub(super) fn freshness(snapshot: &Snapshot) -> pb::Freshness {
+    pb::Freshness {
+        revision: snapshot.revision().0,
+        stale: snapshot.stale(),
+        age_ms: u64::try_from(snapshot.age().as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn found<T>(what: &str, id: &str, record: Option<T>) -> Answer<T> {
+    record.map(Response::new).ok_or_else(|| {
+        Status::not_found(format!("{what} {} does not exist: check the spelling, or list what there is", id.escape_debug()))
+    })
+}
+
+fn page(limit: u32) -> usize {
+    if limit == 0 { PAGE } else { (limit as usize).min(PAGE) }
+}
+
+fn after<T: std::str::FromStr<Err = fed_core::ids::InvalidId>>(what: &str, after: &str) -> Result<Option<T>, Status> {
+    if after.is_empty() { Ok(None) } else { Ok(Some(write::parse(what, after)?)) }
+}
+
+#[tonic::async_trait]
+impl Federation for ApiService {
+    type WatchStream = watch::Stream;
+
+    async fn status(&self, _: Request<pb::StatusRequest>) -> Answer<pb::StatusReply> {
+        status::status(&self.0).map(Response::new).map_err(|error| damaged(&error))
+    }
+
+    async fn get_user(&self, request: Request<pb::GetRequest>) -> Answer<pb::UserRecord> {
+        let asked = request.into_inner();
+        let id: UserId = write::parse("user", &asked.id)?;
+        let record = self.read(asked.consistency, false, |reader| reader.user(&id)).await?;
+        found("user", &asked.id, record)
+    }
+
+    async fn list_users(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListUsersReply> {
+        let asked = request.into_inner();
+        let after = after("user", &asked.after)?;
+        let limit = page(asked.limit);
+        self.read(asked.consistency, false, |reader| reader.users(after.as_ref(), limit)).await.map(Response::new)
+    }
+
+    async fn put_user(&self, request: Request<pb::PutUserRequest>) -> Answer<pb::WriteReply> {
+        self.propose(write::put_user(request.into_inner())?).await
+    }
+
+    async fn delete_user(&self, request: Request<pb::DeleteRequest>) -> Answer<pb::WriteReply> {
+        self.propose(write::delete_user(request.into_inner())?).await
+    }
+
+    async fn get_device(&self, request: Request<pb::GetRequest>) -> Answer<pb::DeviceRecord> {
+        let asked = request.into_inner();
+        let id: DeviceId = write::parse("device", &asked.id)?;
+        let record = self.read(asked.consistency, asked.with_credentials, |reader| reader.device(&id)).await?;
+        found("device", &asked.id, record)
+    }
+
+    async fn list_devices(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListDevicesReply> {
+        let asked = request.into_inner();
+        let after = after("device", &asked.after)?;
+        let user: Option<UserId> =
+            if asked.user.is_empty() { None } else { Some(write::parse("user", &asked.user)?) };
+        let limit = page(asked.limit);
+        let reply = self.read(asked.consistency, asked.with_credentials, |reader| match &user {
+            Some(user) => reader.devices_of(user),
+            None => reader.devices(after.as_ref(), limit),
+        });
+        reply.await.map(Response::new)
+    }
+
+    async fn put_device(&self, request: Request<pb::PutDeviceRequest>) -> Answer<pb::WriteReply> {
+        self.propose(write::put_device(request.into_inner())?).await
+    }
+
+    async fn delete_device(&self, request: Request<pb::DeleteRequest>) -> Answer<pb::WriteReply> {
+        self.propose(write::delete_device(request.into_inner())?).await
+    }
+
+    async fn write(&self, request: Request<pb::WriteManyRequest>) -> Answer<pb::WriteManyReply> {
+        let asked = request.into_inner();
+        if asked.changes.len() > write::MOST_CHANGES {
+            let text = format!("{} changes in one call, at most {} are allowed", asked.changes.len(), write::MOST_CHANGES);
+            return Err(Status::invalid_argument(text));
+        }
+        let commands = asked.changes.into_iter().map(write::command).collect::<Result<Vec<_>, _>>()?;
+        if commands.is_empty() {
+            return Ok(Response::new(pb::WriteManyReply { results: Vec::new() }));
+        }
+        if asked.all_or_nothing {
+            let count = commands.len();
+            let done = self.propose(Command::Batch(commands)).await?.into_inner();
+            let result = pb::WriteResult { revision: done.revision, refusal: String::new() };
+            return Ok(Response::new(pb::WriteManyReply { results: vec![result; count] }));
+        }
+        let proposed = self.0.cluster.propose_many(commands).await.map_err(|error| not_proposed(&error))?;
+        let results = proposed.iter().map(|proposed| write::result(&proposed.reply, proposed.revision.0)).collect();
+        Ok(Response::new(pb::WriteManyReply { results }))
+    }
+
+    async fn r#where(&self, request: Request<pb::GetRequest>) -> Answer<pb::WhereReply> {
+        let asked = request.into_inner();
+        let reply = self.read(asked.consistency, false, |reader| reader.whereabouts(&asked.id)).await?;
+        found("user, device or number", &asked.id, reply)
+    }
+
+    async fn route(&self, request: Request<pb::RouteRequest>) -> Answer<pb::RouteReply> {
+        let asked = request.into_inner();
+        let device: Option<DeviceId> =
+            if asked.caller_device.is_empty() { None } else { Some(write::parse("device", &asked.caller_device)?) };
+        let number = Some(asked.caller_number).filter(|number| !number.is_empty());
+        let caller = Caller { device, number, hops: 0 };
+        // As a call would: fresh if it can be had, else from what this node has.
+        let fresh = self.snapshot(pb::Consistency::Linearizable as i32).await;
+        let (snapshot, freshness) = match fresh {
+            Ok(fresh) => fresh,
+            Err(_) => self.snapshot(pb::Consistency::Local as i32).await?,
+        };
+        let planned = route(&MapView::new(&snapshot), self.0.cluster.id(), &caller, &asked.dialled);
+        planned.map(|planned| Response::new(plan::route_reply(planned, freshness))).map_err(|error| damaged(&error))
+    }
+
+    async fn list_nodes(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListNodesReply> {
+        self.read(request.into_inner().consistency, false, |reader| reader.nodes()).await.map(Response::new)
+    }
+
+    async fn get_node(&self, request: Request<pb::GetRequest>) -> Answer<pb::NodeRecord> {
+        let asked = request.into_inner();
+        let record = self.read(asked.consistency, false, |reader| reader.node_named(&asked.id)).await?;
+        found("node", &asked.id, record)
+    }
+
+    async fn remove_node(&self, request: Request<pb::RemoveNodeRequest>) -> Answer<pb::WriteReply> {
+        let id = request.into_inner().id;
+        let node = if id == 0 { self.0.cluster.id() } else { NodeId(id) };
+        let revision = self.0.leave.remove(node).await?;
+        Ok(Response::new(pb::WriteReply { revision }))
+    }
+
+    async fn list_settings(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListSettingsReply> {
+        self.read(request.into_inner().consistency, false, |reader| reader.settings()).await.map(Response::new)
+    }
+
+    async fn get_setting(&self, request: Request<pb::GetRequest>) -> Answer<pb::SettingRecord> {
+        let asked = request.into_inner();
+        let record = self.read(asked.consistency, false, |reader| reader.setting(&asked.id)).await?;
+        found("setting", &asked.id, record)
+    }
+
+    async fn put_setting(&self, request: Request<pb::PutSettingRequest>) -> Answer<pb::WriteReply> {
+        self.propose(write::put_setting(request.into_inner())?).await
+    }
+
+    async fn delete_setting(&self, request: Request<pb::DeleteRequest>) -> Answer<pb::WriteReply> {
+        self.propose(write::delete_setting(request.into_inner())).await
+    }
+
+    async fn watch(&self, request: Request<pb::WatchRequest>) -> Answer<Self::WatchStream> {
+        Ok(Response::new(watch::start(&self.0, request.into_inner().after)))
+    }
+
+    async fn drift(&self, _: Request<pb::DriftRequest>) -> Answer<pb::DriftReply> {
+        let drift = self.0.asterisk.drift().await.map_err(Status::failed_precondition)?;
+        Ok(Response::new(pb::DriftReply {
+            node: self.0.cluster.id().0,
+            node_name: self.0.name.clone(),
+            compared: drift.compared,
+            differences: drift.differences,
+            freshness: Some(freshness(&self.0.cluster.local())),
+        }))
+    }
+}

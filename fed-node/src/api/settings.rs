@@ -1,0 +1,78 @@
+//! The settings of the federation: which there are, their defaults, and which are secret.
+
+use fed_core::records::setting;
+
+/// A setting that the federation itself reads.
+pub struct Known {
+    /// Its key.
+    pub key: &'static str,
+    /// What applies while it is not set.
+    pub default: &'static str,
+    /// What it is for.
+    pub help: &'static str,
+    /// Its value is never shown.
+    pub secret: bool,
+}
+
+/// Every setting that the federation itself reads.
+pub const KNOWN: &[Known] = &[
+    Known {
+        key: setting::REALM,
+        default: setting::DEFAULT_REALM,
+        help: "SIP realm of all digests; changing it invalidates every password",
+        secret: false,
+    },
+    Known {
+        key: setting::DIALPLAN_CONTEXT,
+        default: setting::DEFAULT_DIALPLAN_CONTEXT,
+        help: "dialplan context in which devices call",
+        secret: false,
+    },
+    Known {
+        key: setting::SIP_PEERS,
+        default: "",
+        help: "addresses of other SIP software that may bring capabilities, separated by commas",
+        secret: false,
+    },
+    Known { key: setting::HOP_LIMIT, default: "4", help: "nodes that a call may cross, 1 to 70", secret: false },
+    Known {
+        key: setting::CAPABILITY_KEY,
+        default: "",
+        help: "key that signs the targets of calls between nodes; made by init, never shown",
+        secret: true,
+    },
+];
+
+/// The setting of that key, when the federation reads it.
+#[must_use]
+pub fn known(key: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.key == key)
+}
+
+/// The known key spelt most like `key`, when one is near.
+#[must_use]
+pub fn nearest(key: &str) -> Option<&'static str> {
+    KNOWN
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(known.key, key), known.key))
+        .min()
+        .filter(|(distance, _)| (1..=3).contains(distance))
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_key_finds_its_neighbour() {
+        assert_eq!(nearest("relm"), Some("realm"));
+        assert_eq!(nearest("hoplimit"), Some("hop_limit"));
+        assert_eq!(nearest("my-own-note"), None);
+    }
+
+    #[test]
+    fn the_documented_defaults_are_the_real_ones() {
+        assert_eq!(known(setting::HOP_LIMIT).unwrap().default, setting::DEFAULT_HOP_LIMIT.to_string());
+    }
+}

@@ -1,0 +1,101 @@
+//! Changes asked for over the wire, as commands; and what became of them.
+
+use fed_core::command::{Command, Reply};
+use fed_core::ids::{DeviceId, InvalidId, UserId};
+use fed_proto::client as pb;
+use tonic::Status;
+
+use super::convert::{self, BadRequest};
+use super::failure::refused;
+use super::settings;
+
+/// Most changes in one call.
+pub(super) const MOST_CHANGES: usize = 4_096;
+
+/// The command for one change.
+pub(super) fn command(change: pb::Change) -> Result<Command, BadRequest> {
+    use pb::change::What;
+    match change.what.ok_or(BadRequest::Missing("change"))? {
+        What::PutUser(request) => put_user(request),
+        What::DeleteUser(request) => delete_user(request),
+        What::PutDevice(request) => put_device(request),
+        What::DeleteDevice(request) => delete_device(request),
+        What::PutSetting(request) => put_setting(request),
+        What::DeleteSetting(request) => Ok(delete_setting(request)),
+    }
+}
+
+pub(super) fn put_user(request: pb::PutUserRequest) -> Result<Command, BadRequest> {
+    let user = convert::user(request.user.ok_or(BadRequest::Missing("user"))?)?;
+    Ok(Command::PutUser { user, expect: convert::expect(request.expect) })
+}
+
+pub(super) fn delete_user(request: pb::DeleteRequest) -> Result<Command, BadRequest> {
+    let id: UserId = parse("user", &request.id)?;
+    Ok(Command::DeleteUser { id, expect: convert::expect(request.expect) })
+}
+
+pub(super) fn put_device(request: pb::PutDeviceRequest) -> Result<Command, BadRequest> {
+    let device = convert::device(request.device.ok_or(BadRequest::Missing("device"))?)?;
+    Ok(Command::PutDevice { device, expect: convert::expect(request.expect) })
+}
+
+pub(super) fn delete_device(request: pb::DeleteRequest) -> Result<Command, BadRequest> {
+    let id: DeviceId = parse("device", &request.id)?;
+    Ok(Command::DeleteDevice { id, expect: convert::expect(request.expect) })
+}
+
+/// Keys that the federation does not read may be set (as notes of the administrator's), but not by a slip of the hand.
+pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, BadRequest> {
+    if settings::known(&request.key).is_none()
+        && let Some(nearest) = settings::nearest(&request.key)
+    {
+        let why = format!("there is no such setting; did you mean {nearest:?}?");
+        return Err(BadRequest::field(format!("setting {}", request.key.escape_debug()), "key", why));
+    }
+    Ok(Command::PutSetting {
+        key: request.key,
+        value: request.value.into(),
+        expect: convert::expect(request.expect),
+    })
+}
+
+pub(super) fn delete_setting(request: pb::DeleteRequest) -> Command {
+    Command::DeleteSetting { key: request.id, expect: convert::expect(request.expect) }
+}
+
+pub(super) fn parse<T: std::str::FromStr<Err = InvalidId>>(what: &str, id: &str) -> Result<T, BadRequest> {
+    id.parse().map_err(|why| BadRequest::field(what, "id", why))
+}
+
+/// The reply to one command, or its refusal as an error.
+pub(super) fn reply(reply: &Reply, revision: u64) -> Result<pb::WriteReply, Status> {
+    match reply {
+        Reply::Refused(refusal) => Err(refused(refusal)),
+        Reply::BindingRefused { .. } => Err(Status::internal("a change of the directory was answered as a binding")),
+        Reply::Done { .. } | Reply::SessionOpened { .. } | Reply::Bound { .. } | Reply::Batch(_) => {
+            Ok(pb::WriteReply { revision })
+        }
+    }
+}
+
+/// The reply to one of many commands.
+pub(super) fn result(reply: &Reply, revision: u64) -> pb::WriteResult {
+    match reply {
+        Reply::Refused(refusal) => pb::WriteResult { revision: 0, refusal: refusal.to_string() },
+        _ => pb::WriteResult { revision, refusal: String::new() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_setting_is_refused_with_the_right_name() {
+        let request = pb::PutSettingRequest { key: "relm".to_owned(), value: "x".to_owned(), expect: None };
+        assert!(put_setting(request).unwrap_err().to_string().contains("did you mean \"realm\""));
+        let note = pb::PutSettingRequest { key: "site-contact".to_owned(), value: "x".to_owned(), expect: None };
+        assert!(put_setting(note).is_ok());
+    }
+}

@@ -1,0 +1,438 @@
+//! The command line: what can be asked, as clap types.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::address::Address;
+use crate::config::ConfigFlags;
+
+/// One telephone system out of many Asterisk servers: the node beside each of them, and the command line to all.
+#[derive(Debug, Parser)]
+#[command(name = "fed-node", version, after_help = super::exit::EXIT_CODES)]
+pub struct Cli {
+    /// Configuration file [default: /etc/fed-node/fed-node.toml, where it exists]
+    #[arg(long, global = true, env = "FED_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Node to talk to [default: client.listen of the configuration]
+    #[arg(long, global = true, env = "FED_SERVER", value_name = "ADDRESS")]
+    pub server: Option<Address>,
+
+    /// How to print data: a table for people, JSON for scripts
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For scripts; one JSON document, or one object a line for `watch`.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new federation: this node's data folder, the realm and the keys
+    Init(InitArgs),
+    /// Make this node's data folder as a new member of a running federation
+    Join(JoinArgs),
+    /// Serve: the node beside this Asterisk, until SIGTERM or Ctrl-C
+    Run(RunArgs),
+    /// Take a node out of the federation for good
+    Leave(LeaveArgs),
+    /// How the federation is, in words and as a table; works without a quorum
+    Status,
+    /// Users: add, set, show, list, remove, import, export
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Devices (telephones): add, set, show, list, remove
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Where a user, device or number is registered now
+    Where {
+        /// User id, device id, number or alias
+        who: String,
+    },
+    /// Nodes: list, show
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// What a call would do, without calling
+    Route(RouteArgs),
+    /// Print changes of the map as they happen
+    Watch(WatchArgs),
+    /// Compare the map with the Asterisks: every binding, contact and object
+    Drift(DriftArgs),
+    /// Settings of the federation: list, get, set, unset
+    #[command(subcommand)]
+    Setting(SettingCommand),
+    /// Print, or install, the few stanzas that an existing Asterisk needs
+    AsteriskConfig(AsteriskConfigArgs),
+    /// Print a configuration file with every key, its help and default
+    ExampleConfig,
+    /// A whole federation of three nodes on this machine, with simulated Asterisks, to try things out
+    Dev(DevArgs),
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// SIP realm of all passwords; for good
+    #[arg(long, default_value = fed_core::records::setting::DEFAULT_REALM)]
+    pub realm: String,
+    /// The configuration.
+    #[command(flatten)]
+    pub flags: ConfigFlags,
+}
+
+/// `join`
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// Peer address (port 7401 by default) of any running node
+    pub seed: Address,
+    /// The configuration.
+    #[command(flatten)]
+    pub flags: ConfigFlags,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub flags: ConfigFlags,
+}
+
+/// `leave`
+#[derive(Debug, Args)]
+pub struct LeaveArgs {
+    /// Name or id of another node that is gone for good [default: the node asked, which then stops]
+    pub node: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `user ...`
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add a user, and a device of the same name unless told otherwise
+    Add(UserAddArgs),
+    /// Change fields of a user; what is not named stays
+    Set(UserSetArgs),
+    /// Show a user with its devices and where they are
+    Show {
+        /// User id
+        id: String,
+    },
+    /// List all users
+    List,
+    /// Remove a user with its devices
+    Remove {
+        /// User id
+        id: String,
+    },
+    /// Add or change users from a CSV file; the whole file is checked before the first write
+    Import(ImportArgs),
+    /// Print all users as CSV, as `import` takes it (digests, never passwords)
+    Export,
+}
+
+/// `user add`
+#[derive(Debug, Args)]
+pub struct UserAddArgs {
+    /// User id
+    pub id: String,
+    /// The user's fields.
+    #[command(flatten)]
+    pub fields: UserFields,
+    /// Id of the device to add with it [default: the user's id]
+    #[arg(long, value_name = "DEVICE", conflicts_with = "no_device")]
+    pub device: Option<String>,
+    /// Add no device
+    #[arg(long)]
+    pub no_device: bool,
+    /// The device's fields.
+    #[command(flatten)]
+    pub device_fields: DeviceFields,
+    /// Where the device's password comes from.
+    #[command(flatten)]
+    pub password: PasswordArgs,
+}
+
+/// `user set`
+#[derive(Debug, Args)]
+pub struct UserSetArgs {
+    /// User id
+    pub id: String,
+    /// What to change.
+    #[command(flatten)]
+    pub fields: UserFields,
+}
+
+/// Fields of a user. An empty text clears an optional one.
+#[derive(Debug, Clone, Default, Args)]
+pub struct UserFields {
+    /// Name shown to people
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Number or alias; repeat for several. Replaces all there were
+    #[arg(long = "number", value_name = "NUMBER")]
+    pub numbers: Vec<String>,
+    /// How several devices ring: all or sequential
+    #[arg(long)]
+    pub ring: Option<String>,
+    /// Seconds a device rings, 1 to 300
+    #[arg(long, value_name = "SECONDS")]
+    pub ring_timeout: Option<u32>,
+    /// Number for every call; empty clears
+    #[arg(long, value_name = "NUMBER")]
+    pub forward_always: Option<String>,
+    /// Number when busy; empty clears
+    #[arg(long, value_name = "NUMBER")]
+    pub forward_busy: Option<String>,
+    /// Number when nobody answers; empty clears
+    #[arg(long, value_name = "NUMBER")]
+    pub forward_no_answer: Option<String>,
+    /// Number when registered nowhere; empty clears
+    #[arg(long, value_name = "NUMBER")]
+    pub forward_offline: Option<String>,
+    /// Refuse calls as busy
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub do_not_disturb: Option<bool>,
+    /// Voice mailbox, box@context; empty clears
+    #[arg(long)]
+    pub mailbox: Option<String>,
+    /// Service class; empty clears
+    #[arg(long, value_name = "CLASS")]
+    pub service_class: Option<String>,
+    /// Node id whose devices ring first; repeat for several. Replaces all there were
+    #[arg(long = "preferred-node", value_name = "ID")]
+    pub preferred_nodes: Vec<u64>,
+}
+
+/// Where a password comes from; never from an argument, which every user of the machine can read.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PasswordArgs {
+    /// Read the device's password from the first line of stdin
+    #[arg(long, conflicts_with = "password_file")]
+    pub password_stdin: bool,
+    /// Read the device's password from the first line of a file that only you can read
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// `user import`
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// CSV file with a header line; `user export` shows the columns
+    pub file: PathBuf,
+    /// Check the file and say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `device ...`
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Add a device to a user
+    Add(DeviceAddArgs),
+    /// Change fields of a device, or its password; what is not named stays
+    Set(DeviceSetArgs),
+    /// Show a device and where it is registered
+    Show {
+        /// Device id
+        id: String,
+    },
+    /// List devices
+    List {
+        /// Only those of this user
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Remove a device
+    Remove {
+        /// Device id
+        id: String,
+    },
+}
+
+/// `device add`
+#[derive(Debug, Args)]
+pub struct DeviceAddArgs {
+    /// Device id: SIP user name, and the name of its endpoint in Asterisk
+    pub id: String,
+    /// Whose it is
+    #[arg(long)]
+    pub user: String,
+    /// The device's fields.
+    #[command(flatten)]
+    pub fields: DeviceFields,
+    /// Where its password comes from.
+    #[command(flatten)]
+    pub password: PasswordArgs,
+}
+
+/// `device set`
+#[derive(Debug, Args)]
+pub struct DeviceSetArgs {
+    /// Device id
+    pub id: String,
+    /// Give it to this user
+    #[arg(long)]
+    pub user: Option<String>,
+    /// What to change.
+    #[command(flatten)]
+    pub fields: DeviceFields,
+    /// A new password.
+    #[command(flatten)]
+    pub password: PasswordArgs,
+}
+
+/// Fields of a device.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DeviceFields {
+    /// pjsip, sip or iax2
+    #[arg(long)]
+    pub technology: Option<String>,
+    /// Codec in order of preference; repeat for several. Replaces all there were
+    #[arg(long = "codec", value_name = "CODEC")]
+    pub codecs: Vec<String>,
+    /// any, udp, tcp, tls or webrtc
+    #[arg(long)]
+    pub transport: Option<String>,
+    /// Places it may be registered at, 1 to 10
+    #[arg(long, value_name = "COUNT")]
+    pub max_contacts: Option<u32>,
+}
+
+/// `node ...`
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// List all nodes
+    List,
+    /// Show one
+    Show {
+        /// Name or id
+        node: String,
+    },
+}
+
+/// `route`
+#[derive(Debug, Args)]
+pub struct RouteArgs {
+    /// Number, alias, user id or device id that is dialled
+    pub number: String,
+    /// Device that calls
+    #[arg(long, value_name = "DEVICE", default_value = "")]
+    pub from: String,
+    /// Say why, step by step
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// `watch`
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Begin after this revision instead of now
+    #[arg(long, value_name = "REVISION")]
+    pub after: Option<u64>,
+    /// End after this many changes
+    #[arg(long, value_name = "COUNT")]
+    pub count: Option<u64>,
+}
+
+/// `drift`
+#[derive(Debug, Args)]
+pub struct DriftArgs {
+    /// Only the node asked; otherwise every node whose client API can be reached from here
+    #[arg(long)]
+    pub here: bool,
+}
+
+/// `setting ...`
+#[derive(Debug, Subcommand)]
+pub enum SettingCommand {
+    /// List all settings
+    List,
+    /// Print one value
+    Get {
+        /// Key
+        key: String,
+    },
+    /// Set one
+    Set {
+        /// Key
+        key: String,
+        /// Value
+        value: String,
+    },
+    /// Return one to its default
+    Unset {
+        /// Key
+        key: String,
+    },
+}
+
+/// `asterisk-config`
+#[derive(Debug, Args)]
+pub struct AsteriskConfigArgs {
+    /// Install into asterisk.config_dir, with a backup of each file changed; lines of yours are never changed
+    #[arg(long)]
+    pub write: bool,
+    /// The configuration.
+    #[command(flatten)]
+    pub flags: ConfigFlags,
+}
+
+/// `dev`
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// How many nodes
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=7))]
+    pub nodes: u8,
+    /// Keep everything in this folder, and find it again the next time [default: a temporary one]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// End at once when everything runs (for scripts)
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_password_is_no_argument() {
+        let error = Cli::try_parse_from(["fed-node", "user", "add", "alice", "--password", "canary"]).unwrap_err();
+        assert!(error.to_string().contains("--password"), "{error}");
+    }
+
+    #[test]
+    fn configuration_keys_are_flags() {
+        let cli = Cli::try_parse_from(["fed-node", "run", "--peer-listen", "[::1]:1", "--log-format=json"]).unwrap();
+        let Command::Run(run) = cli.command else { panic!("run") };
+        let given: Vec<_> = run.flags.values().map(|(key, value)| (key.name, value)).collect();
+        assert_eq!(given, [("peer.listen", "[::1]:1"), ("log.format", "json")]);
+    }
+
+    #[test]
+    fn global_flags_may_stand_anywhere() {
+        let cli = Cli::try_parse_from(["fed-node", "user", "list", "-o", "json", "--server", "localhost:1"]).unwrap();
+        assert_eq!((cli.output, cli.server.unwrap().port()), (Output::Json, 1));
+    }
+}

@@ -1,0 +1,71 @@
+//! The connection to a node.
+
+use std::future::Future;
+use std::time::Duration;
+
+use fed_proto::client as pb;
+use fed_proto::client::federation_client::FederationClient;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Response, Status};
+
+use super::exit::{Exit, Failure, Outcome};
+use crate::address::Address;
+
+/// The calls of a node.
+pub type Api = FederationClient<Channel>;
+
+/// A client of one node.
+#[derive(Clone)]
+pub struct Client {
+    /// The calls.
+    pub api: Api,
+    /// The node asked.
+    pub address: Address,
+}
+
+/// Longest wait for a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// Largest answer: a page of 1,000 records with room to spare.
+const LARGEST_ANSWER: usize = 16 << 20;
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When nobody answers there; the text says what to do.
+    pub async fn connect(address: &Address) -> Outcome<Self> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| Failure::usage(format!("{address}: {error}")))?
+            .connect_timeout(CONNECT_WITHIN);
+        let channel = endpoint.connect().await.map_err(|error| {
+            let why = std::iter::successors(std::error::Error::source(&error), |error| error.source())
+                .last()
+                .map_or_else(|| error.to_string(), ToString::to_string);
+            Failure::new(
+                Exit::Unavailable,
+                format!("no fed-node answers at {address}: {why}; start it with `fed-node run`, or name another with --server"),
+            )
+        })?;
+        let api = FederationClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
+        Ok(Self { api, address: address.clone() })
+    }
+
+    /// A fresh answer, or where there is no quorum what this node has, with a word on stderr.
+    ///
+    /// # Errors
+    /// As the call.
+    pub async fn read<T, F>(&self, call: impl Fn(Api, i32) -> F) -> Outcome<T>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        match call(self.api.clone(), pb::Consistency::Linearizable as i32).await {
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status) if status.code() == Code::Unavailable => {
+                let answer = call(self.api.clone(), pb::Consistency::Local as i32).await?;
+                eprintln!("stale: no quorum at {}; this is what that node knew last ({})", self.address, status.message());
+                Ok(answer.into_inner())
+            }
+            Err(status) => Err(status.into()),
+        }
+    }
+}

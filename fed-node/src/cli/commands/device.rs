@@ -1,0 +1,84 @@
+//! `device add|set|show|list|remove`.
+
+use fed_proto::client as pb;
+
+use super::{edit, user};
+use crate::cli::args::{DeviceAddArgs, DeviceCommand, DeviceSetArgs, Output};
+use crate::cli::client::{Api, Client};
+use crate::cli::exit::{Failure, Outcome};
+use crate::cli::output::print;
+use crate::cli::password;
+use crate::cli::views::{DeviceView, Devices, Done};
+
+pub(super) async fn device(client: &Client, command: DeviceCommand, output: Output) -> Outcome {
+    match command {
+        DeviceCommand::Add(args) => add(client, args, output).await,
+        DeviceCommand::Set(args) => set(client, args, output).await,
+        DeviceCommand::Show { id } => {
+            let get = |mut api: Api, consistency| {
+                let request = pb::GetRequest { id: id.clone(), consistency, with_credentials: false };
+                async move { api.get_device(request).await }
+            };
+            print(output, &DeviceView::from(client.read(get).await?))
+        }
+        DeviceCommand::List { user } => {
+            let devices = all_devices(client, user.as_deref().unwrap_or_default(), false).await?;
+            print(output, &Devices(devices.into_iter().map(Into::into).collect()))
+        }
+        DeviceCommand::Remove { id } => {
+            let request = pb::DeleteRequest { id: id.clone(), expect: None };
+            let reply = client.api.clone().delete_device(request).await?.into_inner();
+            print(output, &Done { text: format!("device {id} removed"), revision: reply.revision })
+        }
+    }
+}
+
+async fn add(client: &Client, args: DeviceAddArgs, output: Output) -> Outcome {
+    let mut device = edit::new_device(&args.id, &args.user);
+    edit::device(&mut device, args.fields);
+    fed_core::ids::DeviceId::new(args.id.clone()).map_err(Failure::usage)?;
+    let secret = password::read(&args.password, &args.id)?;
+    user::set_credentials(client, &mut device, &secret).await?;
+    let expect = Some(pb::Expect { what: Some(pb::expect::What::Absent(true)) });
+    let request = pb::PutDeviceRequest { device: Some(device), expect };
+    let reply = client.api.clone().put_device(request).await?.into_inner();
+    print(output, &Done { text: format!("device {} added to user {}", args.id, args.user), revision: reply.revision })
+}
+
+async fn set(client: &Client, args: DeviceSetArgs, output: Output) -> Outcome {
+    let request = pb::GetRequest { id: args.id.clone(), with_credentials: true, ..pb::GetRequest::default() };
+    let record = client.api.clone().get_device(request).await?.into_inner();
+    let revision = record.stamp.unwrap_or_default().modified;
+    let mut device = record.device.unwrap_or_default();
+    edit::device(&mut device, args.fields);
+    if let Some(owner) = args.user {
+        device.user = owner;
+    }
+    user::new_credentials(client, &mut device, &args.password).await?;
+    let expect = Some(pb::Expect { what: Some(pb::expect::What::Revision(revision)) });
+    let request = pb::PutDeviceRequest { device: Some(device), expect };
+    let reply = client.api.clone().put_device(request).await?.into_inner();
+    print(output, &Done { text: format!("device {} changed", args.id), revision: reply.revision })
+}
+
+/// Every device, or those of one user, page by page.
+///
+/// # Errors
+/// When the node cannot be asked.
+pub(crate) async fn all_devices(client: &Client, user: &str, with_credentials: bool) -> Outcome<Vec<pb::DeviceRecord>> {
+    let mut devices = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = |mut api: Api, consistency| {
+            let request =
+                pb::ListRequest { after: after.clone(), limit: 0, consistency, with_credentials, user: user.to_owned() };
+            async move { api.list_devices(request).await }
+        };
+        let page = client.read(page).await?;
+        devices.extend(page.devices);
+        if page.next.is_empty() {
+            return Ok(devices);
+        }
+        after = page.next;
+    }
+}

@@ -1,0 +1,90 @@
+//! Fields named on the command line, written over a record; what is not named stays.
+
+use fed_proto::client as pb;
+
+use crate::cli::args::{DeviceFields, UserFields};
+
+/// An empty text clears an optional field.
+fn optional(place: &mut Option<String>, given: Option<String>) {
+    if let Some(text) = given {
+        *place = Some(text).filter(|text| !text.is_empty());
+    }
+}
+
+/// Writes the fields given over the user.
+pub(super) fn user(user: &mut pb::User, fields: UserFields) {
+    if let Some(name) = fields.name {
+        user.display_name = name;
+    }
+    if !fields.numbers.is_empty() {
+        user.numbers = fields.numbers.into_iter().filter(|number| !number.is_empty()).collect();
+    }
+    if let Some(ring) = fields.ring {
+        user.ring = ring;
+    }
+    if let Some(seconds) = fields.ring_timeout {
+        user.ring_timeout_s = seconds;
+    }
+    optional(&mut user.forward_always, fields.forward_always);
+    optional(&mut user.forward_busy, fields.forward_busy);
+    optional(&mut user.forward_no_answer, fields.forward_no_answer);
+    optional(&mut user.forward_offline, fields.forward_offline);
+    optional(&mut user.mailbox, fields.mailbox);
+    optional(&mut user.service_class, fields.service_class);
+    if let Some(refuse) = fields.do_not_disturb {
+        user.do_not_disturb = refuse;
+    }
+    if !fields.preferred_nodes.is_empty() {
+        user.preferred_nodes = fields.preferred_nodes;
+    }
+}
+
+/// Writes the fields given over the device.
+pub(super) fn device(device: &mut pb::Device, fields: DeviceFields) {
+    if let Some(technology) = fields.technology {
+        device.technology = technology;
+    }
+    if !fields.codecs.is_empty() {
+        device.codecs = fields.codecs.into_iter().filter(|codec| !codec.is_empty()).collect();
+    }
+    if let Some(transport) = fields.transport {
+        device.transport = transport;
+    }
+    if let Some(count) = fields.max_contacts {
+        device.max_contacts = count;
+    }
+}
+
+/// A user with the defaults.
+pub(super) fn new_user(id: &str) -> pb::User {
+    pb::User { id: id.to_owned(), ring: "all".to_owned(), ring_timeout_s: 30, ..pb::User::default() }
+}
+
+/// A device with the defaults, without credentials yet.
+pub(super) fn new_device(id: &str, user: &str) -> pb::Device {
+    pb::Device {
+        id: id.to_owned(),
+        user: user.to_owned(),
+        technology: "pjsip".to_owned(),
+        transport: "any".to_owned(),
+        max_contacts: 1,
+        ..pb::Device::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_stays_and_an_empty_text_clears() {
+        let mut alice = new_user("alice");
+        alice.numbers = vec!["1001".to_owned()];
+        alice.mailbox = Some("1001@default".to_owned());
+        let fields = UserFields { name: Some("Alice".to_owned()), mailbox: Some(String::new()), ..UserFields::default() };
+        user(&mut alice, fields);
+        assert_eq!((alice.display_name.as_str(), alice.mailbox, alice.numbers.len()), ("Alice", None, 1));
+        user(&mut alice, UserFields { numbers: vec![String::new()], ..UserFields::default() });
+        assert!(alice.numbers.is_empty());
+    }
+}

@@ -1,0 +1,118 @@
+//! How a command ends: what went wrong in words, and the exit code for scripts.
+
+use std::fmt;
+
+use tonic::{Code, Status};
+
+/// Shown by `--help`.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed for another reason
+  2  usage, configuration or input is wrong; nothing was tried
+  3  refused by a rule of the federation; nothing was changed
+  4  there is no such object
+  5  no quorum, or the node cannot be reached; nothing was changed
+  6  outcome unknown: the change may or may not have happened; look before repeating it
+  7  drift was found";
+
+/// The exit codes, by meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 1
+    Failed,
+    /// 2
+    Usage,
+    /// 3
+    Refused,
+    /// 4
+    NotFound,
+    /// 5
+    Unavailable,
+    /// 6
+    Unknown,
+    /// 7
+    Drift,
+}
+
+impl Exit {
+    /// The number for the system.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::NotFound => 4,
+            Self::Unavailable => 5,
+            Self::Unknown => 6,
+            Self::Drift => 7,
+        }
+    }
+}
+
+/// A command that did not do what it was asked.
+#[derive(Debug)]
+pub struct Failure {
+    /// Its exit code.
+    pub exit: Exit,
+    /// What went wrong, with what and what to do. Empty: it has been said already.
+    pub message: String,
+}
+
+/// What a command gives back.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    /// A failure with its words.
+    pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit, message: message.to_string() }
+    }
+
+    /// Wrong usage, configuration or input.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Any other failure.
+    pub fn failed(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        let exit = match status.code() {
+            Code::InvalidArgument => Exit::Usage,
+            Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition => Exit::Refused,
+            Code::NotFound => Exit::NotFound,
+            Code::Unavailable | Code::ResourceExhausted => Exit::Unavailable,
+            // The connection broke, or the time was up, after the request had gone out.
+            Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => Exit::Unknown,
+            _ => Exit::Failed,
+        };
+        Self::new(exit, status.message())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::failed(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_an_outage_and_an_unknown_outcome_are_told_apart() {
+        let exit = |status: Status| Failure::from(status).exit.code();
+        assert_eq!(exit(Status::already_exists("")), 3);
+        assert_eq!(exit(Status::unavailable("")), 5);
+        assert_eq!(exit(Status::deadline_exceeded("")), 6);
+        for code in 1..=7 {
+            assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code} is documented");
+        }
+    }
+}

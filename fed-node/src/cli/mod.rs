@@ -1,0 +1,17 @@
+//! The command line. [`args`] parses, [`commands`] act through the client API, [`output`] prints, [`exit`] says how it ended.
+
+mod args;
+mod client;
+mod commands;
+mod exit;
+mod output;
+mod password;
+mod views;
+
+pub use args::{AsteriskConfigArgs, Cli, Command, DevArgs, ImportArgs, InitArgs, JoinArgs, Output, RunArgs};
+pub use client::{Api, Client};
+pub use commands::dispatch;
+pub(crate) use commands::{all_devices, all_users, realm};
+pub use exit::{EXIT_CODES, Exit, Failure, Outcome};
+pub use output::{Show, emit, print};
+pub use password::ha1;

@@ -1,0 +1,68 @@
+//! Data on stdout: a table for people, JSON for scripts. Talk goes to stderr.
+
+use comfy_table::{Cell, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::args::Output;
+use super::exit::{Failure, Outcome};
+
+/// Something that can be shown both ways.
+pub trait Show: Serialize {
+    /// For people.
+    fn text(&self) -> String;
+}
+
+/// Prints data.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn print(output: Output, data: &impl Show) -> Outcome {
+    match output {
+        Output::Table => emit(&data.text()),
+        Output::Json => {
+            let json = serde_json::to_string_pretty(data).map_err(Failure::failed)?;
+            emit(&json)
+        }
+    }
+}
+
+/// One JSON object on a line of its own.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn print_line(data: &impl Serialize) -> Outcome {
+    emit(&serde_json::to_string(data).map_err(Failure::failed)?)
+}
+
+/// A line of data. A reader that went away (`| head`) ends the program quietly.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn emit(text: &str) -> Outcome {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => Ok(other?),
+    }
+}
+
+/// A table with a head line; as wide as the terminal, or as it needs where there is none.
+#[must_use]
+pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(head.map(Cell::new));
+    for row in rows {
+        table.add_row(row.map(Cell::new));
+    }
+    table.to_string()
+}
+
+/// Lines of `name: value`, the names in a column.
+#[must_use]
+pub fn fields(fields: &[(&str, String)]) -> String {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines = fields.iter().filter(|(_, value)| !value.is_empty());
+    lines.map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")
+}

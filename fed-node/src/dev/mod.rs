@@ -1,0 +1,1 @@
+//! `dev`: placeholder until the simulated Asterisk is there.

@@ -1,0 +1,119 @@
+//! How a node comes to be: `init` makes a federation of one, `join` a further member. Both only write the data folder;
+//! `run` does the rest.
+
+use std::path::{Path, PathBuf};
+
+use fed_core::map::FederationMap;
+use fed_raft::{Cluster, StartError};
+
+use crate::address::Address;
+use crate::cli::{Exit, Failure, Outcome};
+use crate::config::Config;
+
+/// The consensus folder inside the data folder.
+#[must_use]
+pub fn cluster_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("cluster")
+}
+
+/// The realm chosen at `init`, until the first node has written it into the map.
+fn realm_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("founding-realm")
+}
+
+/// The realm that `init` was given; `None` on a node that did not found the federation.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn founding_realm(data_dir: &Path) -> std::io::Result<Option<String>> {
+    match std::fs::read_to_string(realm_file(data_dir)) {
+        Ok(text) => Ok(Some(text.trim_end().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What fed-raft needs to know, from the configuration.
+#[must_use]
+pub fn raft_config(config: &Config) -> fed_raft::Config {
+    use std::time::Duration;
+    let millis = Duration::from_millis;
+    let mut raft = fed_raft::Config::new(cluster_dir(&config.data_dir), config.peer.listen.to_string());
+    // Port 0 is known only once it is bound: then fed-raft tells the others what it got.
+    raft.advertise = match &config.peer.advertise {
+        Some(address) => address.to_string(),
+        None if config.peer.listen.port() == 0 => String::new(),
+        None => config.peer_advertised().to_string(),
+    };
+    raft.heartbeat = millis(config.raft.heartbeat_ms);
+    raft.election_min = millis(config.raft.election_min_ms);
+    raft.election_max = millis(config.raft.election_max_ms);
+    raft.session_ttl = millis(config.raft.session_ttl_ms);
+    raft.propose_timeout = millis(config.raft.write_timeout_ms);
+    raft
+}
+
+/// `init`
+///
+/// # Errors
+/// When the folder is taken, cannot be written, or the realm cannot be one.
+pub fn init(config: &Config, realm: &str) -> Outcome {
+    let fine = (1..=64).contains(&realm.len()) && realm.bytes().all(|b| b.is_ascii_graphic() && !b"\"\\:;,[]".contains(&b));
+    if !fine {
+        return Err(Failure::usage(format!(
+            "{realm:?} cannot be a SIP realm: use 1 to 64 printable characters without blanks, quotes, backslashes, brackets, : ; or ,"
+        )));
+    }
+    std::fs::create_dir_all(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
+    let identity = Cluster::<FederationMap>::init(&raft_config(config)).map_err(|error| start_failure(&error))?;
+    let file = realm_file(&config.data_dir);
+    std::fs::write(&file, format!("{realm}\n")).map_err(|error| folder(&file, &error))?;
+    eprintln!(
+        "made federation {} with node {} in {}; start it with `fed-node run`",
+        identity.cluster,
+        identity.node,
+        config.data_dir.display()
+    );
+    eprintln!("further nodes: `fed-node join {}` on each", config.peer_advertised());
+    Ok(())
+}
+
+/// `join`
+///
+/// # Errors
+/// When the folder is taken or nobody at `seed` takes this node in.
+pub async fn join(config: &Config, seed: &Address) -> Outcome {
+    std::fs::create_dir_all(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
+    let identity = Cluster::<FederationMap>::join(&raft_config(config), &seed.to_string())
+        .await
+        .map_err(|error| start_failure(&error))?;
+    eprintln!(
+        "this is node {} of federation {}, in {}; start it with `fed-node run`",
+        identity.node,
+        identity.cluster,
+        config.data_dir.display()
+    );
+    Ok(())
+}
+
+/// The exit code of a node that cannot be made or started.
+#[must_use]
+pub fn start_failure(error: &StartError) -> Failure {
+    let exit = match error {
+        StartError::Join { .. } => Exit::Unavailable,
+        StartError::Config(_)
+        | StartError::Empty(_)
+        | StartError::Occupied { .. }
+        | StartError::OtherNode { .. }
+        | StartError::Mixed { .. }
+        | StartError::NewerFormat { .. }
+        | StartError::InUse(_)
+        | StartError::Listen { .. } => Exit::Usage,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, error)
+}
+
+fn folder(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("{}: {error}; make it writable, or choose another with --data-dir", path.display()))
+}

@@ -1,0 +1,87 @@
+use fed_ari::stanzas::Asking;
+
+use super::*;
+
+fn options() -> StanzaOptions {
+    StanzaOptions {
+        ari_user: "fed".to_owned(),
+        ari_password: "canary".to_owned(),
+        http: "127.0.0.1:8088".parse().unwrap(),
+        app: "fed".to_owned(),
+        agi: "127.0.0.1:4573".to_owned(),
+        asking: Asking::FastAgi,
+    }
+}
+
+const EXTENSIONS: &str = "[general]\nstatic=yes ; mine\n\n[office]\nexten => 1,1,Dial(PJSIP/alice)\n";
+
+fn asterisk() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("extensions.conf"), EXTENSIONS).unwrap();
+    std::fs::write(folder.path().join("http.conf"), "[general]\nenabled=no\n#include \"http_more.conf\"\n").unwrap();
+    std::fs::write(folder.path().join("http_more.conf"), "[general]\nbindaddr=192.0.2.7\n").unwrap();
+    folder
+}
+
+#[test]
+fn every_line_of_the_administrator_stays_and_a_copy_is_kept() {
+    let folder = asterisk();
+    let installed = plan(folder.path(), &options()).unwrap().install().unwrap();
+    assert!(installed.iter().all(|file| file.changed));
+    let after = std::fs::read_to_string(folder.path().join("extensions.conf")).unwrap();
+    assert!(after.starts_with(EXTENSIONS) && after.contains("[fed-users]"), "{after}");
+    let copy = std::fs::read_to_string(folder.path().join("extensions.conf.before-fed-node")).unwrap();
+    assert_eq!(copy, EXTENSIONS);
+    assert!(!folder.path().join("sorcery.conf.before-fed-node").exists(), "there was no sorcery.conf");
+}
+
+#[test]
+fn a_second_run_changes_nothing() {
+    let folder = asterisk();
+    plan(folder.path(), &options()).unwrap().install().unwrap();
+    let snapshot = || {
+        let mut files: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().modified().unwrap(), path))
+            .collect();
+        files.sort();
+        files
+    };
+    let before = snapshot();
+    let again = plan(folder.path(), &options()).unwrap().install().unwrap();
+    assert!(again.iter().all(|file| !file.changed && file.backup.is_none()));
+    assert_eq!(snapshot(), before);
+}
+
+#[test]
+fn what_an_included_file_says_is_respected() {
+    let folder = asterisk();
+    let shown = plan(folder.path(), &options()).unwrap().shown();
+    let http = &shown["http.conf"];
+    assert!(http.contains("enabled=yes") && !http.contains("bindaddr"), "{http}");
+}
+
+#[test]
+fn a_context_of_the_same_name_written_by_somebody_else_stops_everything_before_the_first_write() {
+    let folder = asterisk();
+    std::fs::write(folder.path().join("extensions.conf"), "[fed-users]\nexten => 1,1,Hangup()\n").unwrap();
+    let error = plan(folder.path(), &options()).unwrap_err().to_string();
+    assert!(error.contains("fed-users") && error.contains("extensions.conf"), "{error}");
+    assert!(!folder.path().join("ari.conf").exists());
+}
+
+#[test]
+fn a_file_made_here_is_not_for_everybody() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = asterisk();
+    plan(folder.path(), &options()).unwrap().install().unwrap();
+    let mode = std::fs::metadata(folder.path().join("ari.conf")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o007, 0);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let error = plan(Path::new("/nowhere/asterisk"), &options()).unwrap_err().to_string();
+    assert!(error.contains("/nowhere/asterisk") && error.contains("asterisk.config_dir"), "{error}");
+}

@@ -1,0 +1,85 @@
+//! `asterisk-config`: the few stanzas that an existing Asterisk needs, printed or installed.
+//!
+//! fed-ari says what they are; this reads and writes the files. Every file keeps each line that is not ours, byte by byte;
+//! a second run with the same answer changes nothing; before a change the file is copied beside itself; a file is whole or
+//! as before, also after a crash.
+
+mod files;
+mod options;
+
+use serde::Serialize;
+
+use crate::cli::{AsteriskConfigArgs, Failure, Outcome, Output, Show, emit, print};
+use crate::config::Config;
+
+pub use files::{Installed, Plan, plan};
+
+/// `asterisk-config`
+///
+/// # Errors
+/// What stands in the way, with the file and the remedy; nothing has been written then.
+pub async fn command(config: &Config, args: &AsteriskConfigArgs, output: Output) -> Outcome {
+    let options = options::options(config, args.write).await?;
+    let folder = &config.asterisk.config_dir;
+    let plan = plan(folder, &options.stanzas).map_err(Failure::usage)?;
+    if !args.write {
+        return if output == Output::Json { print(output, &Shown(plan.shown())) } else { emit(shown(&plan, config).trim_end()) };
+    }
+    options.keep_password()?;
+    let installed = plan.install().map_err(Failure::failed)?;
+    print(output, &Report(installed))
+}
+
+fn shown(plan: &Plan, config: &Config) -> String {
+    let mut text = String::new();
+    for (file, block) in plan.shown() {
+        let path = config.asterisk.config_dir.join(file);
+        if block.is_empty() {
+            text.push_str(&format!("; {}: nothing is missing\n\n", path.display()));
+        } else {
+            text.push_str(&format!("; ---- {} ----\n{}\n\n", path.display(), block.trim_end()));
+        }
+    }
+    text
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Shown(std::collections::BTreeMap<&'static str, String>);
+
+impl Show for Shown {
+    fn text(&self) -> String {
+        self.0.values().cloned().collect()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Report(Vec<Installed>);
+
+impl Show for Report {
+    fn text(&self) -> String {
+        let mut lines: Vec<String> = self
+            .0
+            .iter()
+            .map(|file| match (file.changed, &file.backup) {
+                (false, _) => format!("{}: as it was", file.path),
+                (true, Some(backup)) => format!("{}: written (before: {backup})", file.path),
+                (true, None) => format!("{}: made", file.path),
+            })
+            .collect();
+        if self.0.iter().any(|file| file.changed && file.restart) {
+            lines.push("restart Asterisk for it to take effect".to_owned());
+        } else if let modules @ [_, ..] = self.reloads().as_slice() {
+            lines.push(format!("take effect with: asterisk -rx '{}'", modules.join("' -rx '")));
+        }
+        lines.join("\n")
+    }
+}
+
+impl Report {
+    fn reloads(&self) -> Vec<String> {
+        let changed = self.0.iter().filter(|file| file.changed);
+        changed.filter_map(|file| Some(format!("module reload {}", file.reload.as_ref()?))).collect()
+    }
+}

@@ -1,0 +1,87 @@
+//! What the stanzas have to know, from the configuration; and a password where there is none yet.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fed_ari::client::{AriClient, AriConfig, Capabilities};
+use fed_ari::stanzas::{Asking, StanzaOptions};
+
+use crate::address::Address;
+use crate::cli::{Failure, Outcome};
+use crate::config::{Config, GENERATED_PASSWORD};
+
+/// Longest wait for a running Asterisk to tell its version.
+const TELL_WITHIN: Duration = Duration::from_secs(2);
+
+/// The options, and the password file that is still to be written.
+pub(super) struct Options {
+    pub(super) stanzas: StanzaOptions,
+    new_password: Option<(PathBuf, String)>,
+}
+
+/// From the configuration. Without a password, one is made up; it is kept only by [`Options::keep_password`].
+pub(super) async fn options(config: &Config, write: bool) -> Outcome<Options> {
+    let asterisk = &config.asterisk;
+    let mut new_password = None;
+    let password = if asterisk.password.is_empty() {
+        let password = data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>());
+        new_password = Some((config.data_dir.join(GENERATED_PASSWORD), password.clone()));
+        if write { password } else { "MADE-UP-WHEN-INSTALLED".to_owned() }
+    } else {
+        asterisk.password.reveal().to_owned()
+    };
+    Ok(Options {
+        stanzas: StanzaOptions {
+            ari_user: asterisk.username.clone(),
+            ari_password: password,
+            http: http_address(&asterisk.url).await?,
+            app: asterisk.app.clone(),
+            agi: config.agi.listen.to_string(),
+            asking: asking(config).await,
+        },
+        new_password,
+    })
+}
+
+impl Options {
+    /// Writes the password that was made up where `run` finds it, for its owner alone.
+    pub(super) fn keep_password(&self) -> Outcome {
+        let Some((path, password)) = &self.new_password else { return Ok(()) };
+        let write = || -> std::io::Result<()> {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            writeln!(file, "{password}")?;
+            file.sync_all()
+        };
+        write().map_err(|error| Failure::failed(format!("{}: {error}; the ARI password could not be kept", path.display())))?;
+        eprintln!("made up a password for ARI and kept it in {}", path.display());
+        Ok(())
+    }
+}
+
+/// Where Asterisk's HTTP server is to listen.
+async fn http_address(url: &str) -> Outcome<SocketAddr> {
+    let bad = |why: String| Failure::usage(format!("asterisk.url {url}: {why}"));
+    let rest = url.strip_prefix("http://").unwrap_or(url);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let authority = if has_port { authority.to_owned() } else { format!("{authority}:8088") };
+    let address: Address = authority.parse().map_err(|error| bad(format!("{error}")))?;
+    address.resolve_one().await.map_err(|error| bad(error.to_string()))
+}
+
+/// The quicker way to ask on this Asterisk, when it runs and tells; FastAGI, which every version has, otherwise.
+async fn asking(config: &Config) -> Asking {
+    let asterisk = &config.asterisk;
+    let ari = AriConfig::new(&asterisk.url, &asterisk.username, asterisk.password.reveal(), &asterisk.app);
+    let Ok(client) = AriClient::new(ari) else { return Asking::FastAgi };
+    match tokio::time::timeout(TELL_WITHIN, client.info()).await {
+        Ok(Ok(info)) => Asking::best(&Capabilities::of_version(info.version)),
+        _ => Asking::FastAgi,
+    }
+}

@@ -1,0 +1,15 @@
+//! The node of a federation: configuration, wiring, client API and command line.
+//!
+//! One `fed-node` runs beside each Asterisk. [`run`] ties the cluster (fed-raft), the bridge and router (fed-ari), the SIP
+//! [`redirect`] server and the client [`api`] together; [`cli`] is the command line, a client of that API.
+
+pub mod address;
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod dev;
+pub mod founding;
+pub mod install;
+pub mod redirect;
+pub mod roster;
+pub mod run;

@@ -1,0 +1,237 @@
+//! From lines to users and devices, or to everything that is wrong with them. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use fed_proto::client as pb;
+
+use super::row::{COLUMNS, Row};
+use crate::api::convert;
+use crate::cli::ha1;
+use crate::config::Secret;
+
+/// What a file asks for.
+#[derive(Debug, Default, PartialEq)]
+pub struct Roster {
+    /// Users in the order of the file.
+    pub users: Vec<pb::User>,
+    /// Devices in the order of the file; each belongs to one of the users.
+    pub devices: Vec<pb::Device>,
+}
+
+/// Something wrong with a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct LineError {
+    /// Counted from 1; the header is line 1.
+    pub line: u64,
+    /// What, with the object and what would be right.
+    pub why: String,
+}
+
+/// Checks a whole file; `realm` is the federation's.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the lines. Passwords are in none of it.
+pub fn check(text: &str, realm: &str) -> Result<Roster, Vec<LineError>> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(text.as_bytes());
+    check_header(&mut reader)?;
+    let header = reader.headers().cloned().unwrap_or_default();
+    let mut checker = Checker { realm, ..Checker::default() };
+    for record in reader.records() {
+        let position = |at: Option<&csv::Position>| at.map_or(0, csv::Position::line);
+        match record {
+            Ok(record) => {
+                checker.line = position(record.position());
+                match record.deserialize(Some(&header)) {
+                    Ok(row) => checker.row(&row),
+                    Err(error) => checker.wrong(shape(&error)),
+                }
+            }
+            Err(error) => {
+                checker.line = position(error.position());
+                checker.wrong(shape(&error));
+            }
+        }
+    }
+    if checker.errors.is_empty() { Ok(checker.roster) } else { Err(checker.errors) }
+}
+
+fn check_header(reader: &mut csv::Reader<&[u8]>) -> Result<(), Vec<LineError>> {
+    let wrong = |why: String| vec![LineError { line: 1, why }];
+    let header = reader.headers().map_err(|error| wrong(shape(&error)))?;
+    let mut errors = Vec::new();
+    for (index, column) in header.iter().enumerate() {
+        if header.iter().take(index).any(|before| before == column) {
+            errors.extend(wrong(format!("column {column:?} is there twice")));
+        } else if !COLUMNS.contains(&column) {
+            let nearest = COLUMNS.iter().min_by_key(|known| strsim::damerau_levenshtein(known, column));
+            let hint = nearest.map(|known| format!("; did you mean {known:?}?")).unwrap_or_default();
+            errors.extend(wrong(format!("there is no column {column:?}{hint}")));
+        }
+    }
+    if !header.iter().any(|column| column == "user") {
+        errors.extend(wrong(format!("the header needs a column \"user\"; the columns are {}", COLUMNS.join(","))));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// What the CSV reader found, without the line (it is said before) and without the values.
+fn shape(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} columns, the header has {expected_len}")
+        }
+        csv::ErrorKind::Utf8 { .. } => "is not UTF-8 text".to_owned(),
+        _ => "cannot be read as CSV".to_owned(),
+    }
+}
+
+#[derive(Default)]
+struct Checker<'a> {
+    realm: &'a str,
+    line: u64,
+    roster: Roster,
+    errors: Vec<LineError>,
+    /// User and the line it stands on.
+    users: HashMap<String, (pb::User, u64)>,
+    devices: HashMap<String, u64>,
+    /// Every name that leads to a user: ids and numbers.
+    names: BTreeMap<String, (String, u64)>,
+}
+
+impl Checker<'_> {
+    fn wrong(&mut self, why: impl ToString) {
+        self.errors.push(LineError { line: self.line, why: why.to_string() });
+    }
+
+    fn row(&mut self, row: &Row) {
+        self.user(row);
+        if row.device.is_empty() {
+            if !row.password.is_empty() || !row.md5_ha1.is_empty() {
+                self.wrong(format!("user {:?} has a password but no device: name the device", row.user));
+            }
+        } else {
+            self.device(row);
+        }
+    }
+
+    fn user(&mut self, row: &Row) {
+        let user = match user(row) {
+            Ok(user) => user,
+            Err(why) => return self.wrong(why),
+        };
+        if let Err(why) = convert::user(user.clone()) {
+            return self.wrong(why);
+        }
+        match self.users.get(&user.id) {
+            Some(_) if row.user_columns_are_empty() => {}
+            Some((before, line)) if *before != user => {
+                let line = *line;
+                self.wrong(format!("user {} says something else than on line {line}: make the lines agree, or leave the user's columns empty here", user.id));
+            }
+            Some(_) => {}
+            None => {
+                let names = std::iter::once(&user.id).chain(&user.numbers);
+                for name in names.cloned().collect::<Vec<_>>() {
+                    self.name(name, &user.id);
+                }
+                self.users.insert(user.id.clone(), (user.clone(), self.line));
+                self.roster.users.push(user);
+            }
+        }
+    }
+
+    /// A number, alias or id leads to one user.
+    fn name(&mut self, name: String, user: &str) {
+        match self.names.get(&name) {
+            Some((other, line)) if other != user => {
+                let text = format!("{name} leads to user {user} here and to user {other} on line {line}: choose another");
+                self.wrong(text);
+            }
+            _ => {
+                self.names.insert(name, (user.to_owned(), self.line));
+            }
+        }
+    }
+
+    fn device(&mut self, row: &Row) {
+        let device = match device(row, self.realm) {
+            Ok(device) => device,
+            Err(why) => return self.wrong(why),
+        };
+        if let Err(why) = convert::device(device.clone()) {
+            return self.wrong(why);
+        }
+        if let Some(line) = self.devices.insert(device.id.clone(), self.line) {
+            self.wrong(format!("device {} is there already, on line {line}", device.id));
+        }
+        self.name(device.id.clone(), &device.user);
+        self.roster.devices.push(device);
+    }
+}
+
+fn user(row: &Row) -> Result<pb::User, String> {
+    let optional = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    Ok(pb::User {
+        id: row.user.clone(),
+        display_name: row.name.clone(),
+        numbers: row.numbers.split_whitespace().map(str::to_owned).collect(),
+        service_class: optional(&row.service_class),
+        ring: if row.ring.is_empty() { "all".to_owned() } else { row.ring.clone() },
+        ring_timeout_s: number(&row.ring_timeout_s, "ring_timeout_s", 30, 1..=300)?,
+        forward_always: optional(&row.forward_always),
+        forward_busy: optional(&row.forward_busy),
+        forward_no_answer: optional(&row.forward_no_answer),
+        forward_offline: optional(&row.forward_offline),
+        do_not_disturb: match row.do_not_disturb.as_str() {
+            "yes" | "true" | "1" => true,
+            "" | "no" | "false" | "0" => false,
+            other => return Err(format!("do_not_disturb {other:?} must be yes or no")),
+        },
+        mailbox: optional(&row.mailbox),
+        preferred_nodes: row
+            .preferred_nodes
+            .split_whitespace()
+            .map(|id| id.parse().map_err(|_| format!("preferred_nodes {id:?} must be node ids, separated by blanks")))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn device(row: &Row, realm: &str) -> Result<pb::Device, String> {
+    let (device, given) = (&row.device, Secret::new(row.password.as_str()));
+    let (realm, digest) = match (given.is_empty(), row.md5_ha1.is_empty()) {
+        (false, true) => (realm.to_owned(), ha1(device, realm, &given)),
+        (true, false) if row.realm.is_empty() || row.realm == realm => (realm.to_owned(), row.md5_ha1.to_lowercase()),
+        (true, false) => {
+            return Err(format!(
+                "device {device:?}: its md5_ha1 was made for realm {:?}, this federation has {realm:?}: give the password instead",
+                row.realm
+            ));
+        }
+        (false, false) => return Err(format!("device {device:?} has both password and md5_ha1: keep one")),
+        (true, true) => return Err(format!("device {device:?} has no password and no md5_ha1: give one of them")),
+    };
+    let text = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
+    Ok(pb::Device {
+        id: device.clone(),
+        user: row.user.clone(),
+        technology: text(&row.technology, "pjsip"),
+        realm,
+        md5_ha1: digest,
+        codecs: row.codecs.split_whitespace().map(str::to_owned).collect(),
+        transport: text(&row.transport, "any"),
+        max_contacts: number(&row.max_contacts, "max_contacts", 1, 1..=10)?,
+    })
+}
+
+fn number(text: &str, column: &str, default: u32, range: std::ops::RangeInclusive<u32>) -> Result<u32, String> {
+    if text.is_empty() {
+        return Ok(default);
+    }
+    let known = text.parse().ok().filter(|number| range.contains(number));
+    known.ok_or_else(|| format!("{column} {text:?} must be a whole number from {} to {}", range.start(), range.end()))
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -1,0 +1,136 @@
+//! The Asterisk beside this node, as the client API shows it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use fed_ari::bridge::{self, Bridge, BridgeStatus, Phase, check_drift};
+use fed_ari::client::{AriClient, Capabilities};
+use fed_ari::port::MapPort;
+use fed_core::ids::SessionId;
+use fed_proto::client as pb;
+use tokio::sync::watch;
+
+use super::record::Told;
+use crate::api::{AsteriskSide, Drift};
+
+/// An Asterisk with its bridge.
+pub(super) struct Bridged {
+    pub(super) status: watch::Receiver<BridgeStatus>,
+    pub(super) client: AriClient,
+    pub(super) port: Arc<dyn MapPort>,
+}
+
+#[async_trait]
+impl AsteriskSide for Bridged {
+    fn status(&self) -> pb::AsteriskStatus {
+        let status = self.status.borrow().clone();
+        let mut trouble: Vec<String> = status.faults.iter().map(ToString::to_string).collect();
+        match status.phase {
+            Phase::Down if trouble.is_empty() => trouble.push(format!(
+                "not connected to {} yet; is Asterisk running?",
+                self.client.config().base_url
+            )),
+            Phase::Reconciling if trouble.is_empty() => {
+                trouble.push(format!("being compared with the map: {} of {} objects", status.verified, status.desired));
+            }
+            _ => {}
+        }
+        pb::AsteriskStatus {
+            connected: matches!(status.phase, Phase::Reconciling | Phase::Up),
+            version: status.version.map(|version| version.to_string()).unwrap_or_default(),
+            trouble: trouble.join("; "),
+            session: status.session.map_or(0, |SessionId(session)| session),
+        }
+    }
+
+    async fn drift(&self) -> Result<Drift, String> {
+        let found = check_drift(&*self.port, &self.client).await.map_err(|error| error.to_string())?;
+        let bindings = self.port.local().view().bindings_at(self.port.here()).map_err(|error| error.to_string())?;
+        let status = self.status.borrow().clone();
+        let mut differences: Vec<pb::Difference> = found.iter().map(difference).collect();
+        differences.extend(objects(&status));
+        Ok(Drift { compared: (bindings.len() + status.desired) as u64, differences })
+    }
+}
+
+fn difference(drift: &bridge::Drift) -> pb::Difference {
+    let (kind, device) = match drift {
+        bridge::Drift::NotRegistered { device, .. } => ("binding_without_contact", device),
+        bridge::Drift::NotBound { device, .. } => ("contact_without_binding", device),
+        bridge::Drift::DeadBinding { device, .. } => ("dead_binding", device),
+    };
+    pb::Difference { kind: kind.to_owned(), object: device.clone(), detail: drift.to_string() }
+}
+
+/// Objects that Asterisk does not hold as wanted.
+fn objects(status: &BridgeStatus) -> Vec<pb::Difference> {
+    let missing = status.desired.saturating_sub(status.verified);
+    if missing == 0 {
+        return Vec::new();
+    }
+    let detail = status.faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let detail = if detail.is_empty() { "they are being written".to_owned() } else { detail };
+    vec![pb::Difference { kind: "object_differs".to_owned(), object: format!("{missing} objects"), detail }]
+}
+
+/// A node without an Asterisk.
+pub(super) struct NoAsterisk;
+
+#[async_trait]
+impl AsteriskSide for NoAsterisk {
+    fn status(&self) -> pb::AsteriskStatus {
+        pb::AsteriskStatus { connected: false, version: "none".to_owned(), ..pb::AsteriskStatus::default() }
+    }
+
+    async fn drift(&self) -> Result<Drift, String> {
+        Ok(Drift::default())
+    }
+}
+
+/// Tells the node's record what the bridge learns of its Asterisk.
+pub(super) async fn tell(mut status: watch::Receiver<BridgeStatus>, told: watch::Sender<Told>) {
+    loop {
+        if let Some(version) = status.borrow_and_update().version {
+            let capabilities = Capabilities::of_version(version).names().into_iter().map(str::to_owned).collect();
+            let now = Told { version: Some(version.to_string()), capabilities };
+            told.send_if_modified(|before| {
+                let changed = *before != now;
+                *before = now;
+                changed
+            });
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says in the log what is wrong with the Asterisk, once each time it changes.
+pub(super) async fn log(mut status: watch::Receiver<BridgeStatus>) {
+    let mut before = BridgeStatus::default();
+    loop {
+        let now = status.borrow_and_update().clone();
+        for fault in now.faults.iter().filter(|fault| !before.faults.contains(fault)) {
+            tracing::warn!("{fault}");
+        }
+        if now.phase != before.phase {
+            match now.phase {
+                Phase::Up => tracing::info!(version = ?now.version.map(|v| v.to_string()), objects = now.verified, "Asterisk and map agree"),
+                Phase::Reconciling => tracing::info!("connected to Asterisk"),
+                Phase::Down => tracing::warn!("not connected to Asterisk"),
+                Phase::Stopped => {}
+            }
+        }
+        before = now;
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Stops the bridge of a node that has one.
+pub(super) async fn stop(bridge: Option<Bridge>) {
+    if let Some(bridge) = bridge {
+        bridge.stop().await;
+    }
+}

@@ -1,0 +1,58 @@
+//! Taking nodes out of the federation.
+
+use async_trait::async_trait;
+use fed_core::command::{Command, Reply};
+use fed_core::ids::NodeId;
+use fed_core::map::{FederationMap, MapView};
+use fed_raft::Cluster;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::api::{Leave, failure};
+
+/// Removes nodes over this node's member of the cluster.
+pub(super) struct Leaver {
+    pub(super) cluster: Cluster<FederationMap>,
+    /// Cancelled first, so that this node does not write itself back into the map.
+    pub(super) leaving: CancellationToken,
+    /// Cancelled last: this node has left and stops.
+    pub(super) left: CancellationToken,
+}
+
+#[async_trait]
+impl Leave for Leaver {
+    async fn remove(&self, node: NodeId) -> Result<u64, Status> {
+        let own = node == self.cluster.id();
+        let members = self.cluster.members();
+        if members.len() <= 1 && own {
+            return Err(Status::failed_precondition(
+                "this is the last node: the federation ends when you stop it and delete its data folder",
+            ));
+        }
+        let snapshot = self.cluster.local();
+        let view = MapView::new(&snapshot);
+        if !own && view.session_of(node).map_err(|error| failure::damaged(&error))?.is_some() {
+            let text = format!("node {node} is up: run `fed-node leave` there, or stop it first");
+            return Err(Status::failed_precondition(text));
+        }
+        if own {
+            self.leaving.cancel();
+        }
+        if !members.iter().any(|member| member.id == node) {
+            return Err(Status::not_found(format!("there is no node {node} in the cluster; `fed-node node list` shows them")));
+        }
+        // The map first: a member that was removed can no longer write.
+        let proposed = self.cluster.propose(Command::DeleteNode { id: node }).await;
+        let proposed = proposed.map_err(|error| failure::not_proposed(&error))?;
+        if let Reply::Refused(why) = &proposed.reply
+            && !matches!(why, fed_core::command::Refusal::NotFound { .. })
+        {
+            return Err(failure::refused(why));
+        }
+        self.cluster.remove(node).await.map_err(|error| failure::not_changed(&error))?;
+        if own {
+            self.left.cancel();
+        }
+        Ok(proposed.revision.0)
+    }
+}

@@ -1,0 +1,46 @@
+//! `run`: everything a node is, started in order and stopped in the reverse.
+
+mod asterisk;
+mod founder;
+mod leave;
+mod logging;
+mod node;
+mod port;
+mod record;
+mod session;
+
+pub use node::{Running, RunError};
+pub use port::RaftPort;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{Exit, Failure, Outcome};
+use crate::config::Config;
+
+/// Serves until SIGTERM, SIGINT, or until this node has left the federation.
+///
+/// # Errors
+/// When the node cannot start, or had to stop by itself.
+pub async fn run(config: Config) -> Outcome {
+    logging::start(&config.log);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = Running::start(config).await.map_err(|error| match error {
+        RunError::Cluster(error) => crate::founding::start_failure(&error),
+        error => Failure::new(Exit::Usage, error),
+    })?;
+    let stopped = tokio::select! {
+        _ = terminate.recv() => { tracing::info!("SIGTERM: stopping"); None }
+        _ = interrupt.recv() => { tracing::info!("interrupted: stopping"); None }
+        why = running.ended() => Some(why),
+    };
+    running.stop().await;
+    match stopped {
+        Some(Err(why)) => Err(Failure::failed(why)),
+        Some(Ok(why)) => {
+            tracing::info!("{why}");
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,289 @@
+//! A running node: its parts, in the order in which they start.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fed_ari::bridge::{Bridge, BridgeConfig};
+use fed_ari::client::{AriClient, AriConfig, AriError};
+use fed_ari::port::MapPort;
+use fed_ari::router::{FastAgi, Router};
+use fed_core::map::FederationMap;
+use fed_core::records::{Node, NodeState};
+use fed_raft::{Cluster, StartError};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::asterisk::{self, Bridged, NoAsterisk};
+use super::leave::Leaver;
+use super::record::{self, Told};
+use super::{RaftPort, founder, session};
+use crate::api::{self, ApiService, AsteriskSide, NodeView, ServeError};
+use crate::config::Config;
+use crate::founding;
+use crate::redirect::{self, MapLocator, RedirectServer, Stamp, Stamper};
+
+/// Longest wait for the parts to end; with the cluster's own, a stop takes 5 s at most.
+const STOPPING: Duration = Duration::from_secs(2);
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The data folder, or the peers' address.
+    #[error(transparent)]
+    Cluster(#[from] StartError),
+    /// The client API's address.
+    #[error(transparent)]
+    Api(#[from] ServeError),
+    /// The redirect server's address.
+    #[error(transparent)]
+    Redirect(#[from] redirect::StartError),
+    /// The FastAGI server's address.
+    #[error("cannot serve FastAGI on {address}: {source}; change agi.listen or stop what uses it")]
+    Agi {
+        /// The address.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What is said of the Asterisk cannot be used.
+    #[error("{0}")]
+    Asterisk(#[from] AriError),
+    /// No password for the Asterisk.
+    #[error(
+        "there is no password for the ARI user {user:?}: run `fed-node asterisk-config --write`, or set asterisk.password_file (a node without an Asterisk: asterisk.enabled = false)"
+    )]
+    NoPassword {
+        /// The ARI user.
+        user: String,
+    },
+    /// A file of the data folder.
+    #[error("{path}: {source}")]
+    File {
+        /// The file or folder.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A node that serves.
+pub struct Running {
+    cluster: Cluster<FederationMap>,
+    bridge: Option<Bridge>,
+    redirect: RedirectServer,
+    api: JoinHandle<()>,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+    left: CancellationToken,
+    addresses: Addresses,
+}
+
+/// Where a node really listens, also where port 0 was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// The other nodes.
+    pub peer: SocketAddr,
+    /// Clients.
+    pub client: SocketAddr,
+    /// SIP redirects; none when nothing was to be listened on.
+    pub redirect: Option<SocketAddr>,
+    /// FastAGI.
+    pub agi: SocketAddr,
+}
+
+impl Running {
+    /// Starts every part. Local answers are given from then on, with or without a quorum.
+    ///
+    /// # Errors
+    /// [`RunError`] naming what is in the way and the remedy; nothing is left running.
+    pub async fn start(config: Config) -> Result<Self, RunError> {
+        let client = ari_client(&config)?;
+        let realm = founding::founding_realm(&config.data_dir)
+            .map_err(|source| RunError::File { path: config.data_dir.display().to_string(), source })?;
+        let cluster = Cluster::start(founding::raft_config(&config), FederationMap).await?;
+        let started = Self::around(&config, client, realm, cluster.clone()).await;
+        if started.is_err() {
+            cluster.shutdown().await;
+        }
+        started
+    }
+
+    /// Everything around the cluster's member.
+    async fn around(
+        config: &Config,
+        client: Option<AriClient>,
+        realm: Option<String>,
+        cluster: Cluster<FederationMap>,
+    ) -> Result<Self, RunError> {
+        let port: Arc<dyn MapPort> = Arc::new(RaftPort::new(cluster.clone()));
+        let router = Arc::new(Router::new(port.clone()));
+        let agi = bind_agi(config).await?;
+        let agi_address = agi.local_addr().map_err(|source| agi_failed(config, source))?;
+        let redirect = start_redirect(config, &port, &router).await?;
+        let redirect_address = redirect.addresses().first().copied();
+
+        let (stop, leaving, left) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let mut tasks = JoinSet::new();
+        let (told, telling) = watch::channel(Told::default());
+        let (bridge, asterisk): (Option<Bridge>, Arc<dyn AsteriskSide>) = match client {
+            Some(client) => {
+                let bridge = start_bridge(&client, &port, &router, redirect_address, &cluster);
+                tasks.spawn(asterisk::tell(bridge.watch_status(), told));
+                tasks.spawn(asterisk::log(bridge.watch_status()));
+                let status = bridge.watch_status();
+                (Some(bridge), Arc::new(Bridged { status, client, port: port.clone() }))
+            }
+            None => {
+                let rhythm = session::rhythm(Duration::from_millis(config.raft.session_ttl_ms));
+                let (port, stop) = (port.clone(), stop.clone());
+                tasks.spawn(async move { session::hold(&*port, rhythm, stop).await });
+                // Nobody tells anything, but the record is kept all the same.
+                tasks.spawn(async move { told.closed().await });
+                (None, Arc::new(NoAsterisk))
+            }
+        };
+
+        let view = NodeView {
+            cluster: cluster.clone(),
+            name: config.node.name.clone(),
+            asterisk,
+            leave: Arc::new(Leaver { cluster: cluster.clone(), leaving: leaving.clone(), left: left.clone() }),
+            started: Instant::now(),
+            stop: stop.clone(),
+        };
+        let (client_address, api) = api::serve(&config.client.listen, ApiService::new(view), stop.clone()).await?;
+        let addresses =
+            Addresses { peer: cluster.address(), client: client_address, redirect: redirect_address, agi: agi_address };
+
+        let wanted = node_record(config, &cluster, &addresses);
+        let founding = port.clone();
+        tasks.spawn(async move {
+            leaving.run_until_cancelled(record::keep(&*port, wanted, telling)).await;
+        });
+        if let Some(realm) = realm {
+            tasks.spawn(async move { founder::found(&*founding, realm).await });
+        }
+        tasks.spawn(agi.run(router));
+        tracing::info!(
+            node = %cluster.id(), name = config.node.name, peer = %addresses.peer, client = %addresses.client,
+            redirect = ?addresses.redirect, agi = %addresses.agi, "serving"
+        );
+        Ok(Self { cluster, bridge, redirect, api, tasks, stop, left, addresses })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Waits until this node ends by itself: it left the federation (`Ok` with the words), or had to stop (`Err` with why).
+    ///
+    /// # Errors
+    /// Why it had to stop.
+    pub async fn ended(&self) -> Result<&'static str, String> {
+        loop {
+            if let Some(why) = self.cluster.status().stopped {
+                return if self.left.is_cancelled() { Ok("left the federation") } else { Err(why) };
+            }
+            tokio::select! {
+                () = self.left.cancelled() => return Ok("left the federation"),
+                () = self.cluster.status_changed() => {}
+            }
+        }
+    }
+
+    /// Stops within 5 s: clients and watches first, then the bridge (its Asterisk keeps its objects and calls), then the cluster's
+    /// member, which hands leadership over.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let parts = async {
+            asterisk::stop(self.bridge.take()).await;
+            let _ = (&mut self.api).await;
+        };
+        if tokio::time::timeout(STOPPING, parts).await.is_err() {
+            self.api.abort();
+            tracing::warn!("some clients were cut off");
+        }
+        self.tasks.shutdown().await;
+        self.redirect.stop().await;
+        self.cluster.shutdown().await;
+        tracing::info!("stopped");
+    }
+}
+
+fn ari_client(config: &Config) -> Result<Option<AriClient>, RunError> {
+    let asterisk = &config.asterisk;
+    if !asterisk.enabled {
+        return Ok(None);
+    }
+    if asterisk.password.is_empty() {
+        return Err(RunError::NoPassword { user: asterisk.username.clone() });
+    }
+    let mut ari = AriConfig::new(&asterisk.url, &asterisk.username, asterisk.password.reveal(), &asterisk.app);
+    ari.timeouts.request = Duration::from_millis(asterisk.timeout_ms);
+    Ok(Some(AriClient::new(ari)?))
+}
+
+fn agi_failed(config: &Config, source: std::io::Error) -> RunError {
+    RunError::Agi { address: config.agi.listen.to_string(), source }
+}
+
+async fn bind_agi(config: &Config) -> Result<FastAgi, RunError> {
+    let address = config.agi.listen.resolve_one().await.map_err(|source| agi_failed(config, source))?;
+    FastAgi::bind(address).await.map_err(|source| agi_failed(config, source))
+}
+
+/// Capabilities given out by the redirect server draw from the router's nonces: one sequence for the whole node.
+struct RouterStamper(Arc<Router>);
+
+impl Stamper for RouterStamper {
+    fn stamp(&self) -> Stamp {
+        let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let now_unix_s = u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX);
+        Stamp { now_unix_s, nonce: self.0.next_nonce() }
+    }
+}
+
+async fn start_redirect(
+    config: &Config,
+    port: &Arc<dyn MapPort>,
+    router: &Arc<Router>,
+) -> Result<RedirectServer, redirect::StartError> {
+    let locator = MapLocator::new(port.clone(), Duration::from_millis(config.redirect.budget_ms));
+    let listen = redirect::RedirectConfig { listen: vec![config.redirect.listen.to_string()], ..Default::default() };
+    RedirectServer::start(listen, port.here(), locator, RouterStamper(router.clone())).await
+}
+
+fn start_bridge(
+    client: &AriClient,
+    port: &Arc<dyn MapPort>,
+    router: &Arc<Router>,
+    redirect: Option<SocketAddr>,
+    cluster: &Cluster<FederationMap>,
+) -> Bridge {
+    let redirect = redirect.map(|address| address.to_string()).unwrap_or_default();
+    let identity = format!("{}/{}", cluster.identity().cluster, cluster.id());
+    Bridge::start(client.clone(), port.clone(), router.clone(), BridgeConfig::new(redirect, identity))
+}
+
+/// The record of this node, with the ports really bound where the configuration left them open.
+fn node_record(config: &Config, cluster: &Cluster<FederationMap>, addresses: &Addresses) -> Node {
+    let peer = config.peer_advertised();
+    let client = config.client_advertised();
+    let bound = |address: crate::address::Address, port| if address.port() == 0 { address.with_port(port) } else { address };
+    Node {
+        id: cluster.id(),
+        name: config.node.name.clone(),
+        peer_address: bound(peer, addresses.peer.port()).to_string(),
+        client_address: bound(client, addresses.client.port()).to_string(),
+        sip_address: config.sip_advertised().to_string(),
+        asterisk_version: None,
+        capabilities: Vec::new(),
+        state: NodeState::Up,
+        weight: config.node.weight,
+        zone: config.node.zone.clone(),
+    }
+}

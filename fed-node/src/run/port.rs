@@ -1,0 +1,111 @@
+//! The map as the bridge and the router see it, over this node's member of the cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fed_ari::port::{MapEvent, MapPort, MapSnapshot, MapWatch, PortError, Proposed};
+use fed_core::command::Command;
+use fed_core::event::Change;
+use fed_core::ids::{NodeId, Revision, SessionId};
+use fed_core::map::FederationMap;
+use fed_raft::{Cluster, Consistency, KeepAliveError, ProposeError, ReadError, Snapshot, Watch, WatchItem};
+
+/// [`MapPort`] over the cluster.
+#[derive(Clone)]
+pub struct RaftPort {
+    cluster: Cluster<FederationMap>,
+}
+
+impl RaftPort {
+    /// A port for this node.
+    #[must_use]
+    pub fn new(cluster: Cluster<FederationMap>) -> Self {
+        Self { cluster }
+    }
+}
+
+fn snapshot(snapshot: Snapshot) -> MapSnapshot {
+    let (revision, stale) = (snapshot.revision(), snapshot.stale());
+    MapSnapshot::new(Arc::new(snapshot), revision, stale)
+}
+
+fn not_proposed(error: ProposeError) -> PortError {
+    match error {
+        ProposeError::OutcomeUnknown { why } => PortError::OutcomeUnknown(why),
+        ProposeError::Overloaded { retry_after } => PortError::Overloaded { retry_after },
+        ProposeError::Stopped(_) => PortError::Stopped,
+        ProposeError::NoLeader | ProposeError::TooLarge { .. } | ProposeError::Refused(_) => {
+            PortError::NoQuorum(error.to_string())
+        }
+    }
+}
+
+fn not_read(error: ReadError) -> PortError {
+    match error {
+        ReadError::Store(error) => PortError::Store(error.to_string()),
+        ReadError::Stopped(_) => PortError::Stopped,
+        ReadError::NoQuorum | ReadError::Behind { .. } => PortError::NoQuorum(error.to_string()),
+    }
+}
+
+fn proposed(proposed: fed_raft::Proposed<fed_core::command::Reply>) -> Proposed {
+    Proposed { reply: proposed.reply, revision: proposed.revision }
+}
+
+#[async_trait]
+impl MapPort for RaftPort {
+    fn here(&self) -> NodeId {
+        self.cluster.id()
+    }
+
+    fn applied(&self) -> Revision {
+        self.cluster.local().revision()
+    }
+
+    fn local(&self) -> MapSnapshot {
+        snapshot(self.cluster.local())
+    }
+
+    async fn linearizable(&self, budget: Duration) -> Result<MapSnapshot, PortError> {
+        self.cluster.read(Consistency::Linearizable, budget).await.map(snapshot).map_err(not_read)
+    }
+
+    async fn propose(&self, command: Command) -> Result<Proposed, PortError> {
+        self.cluster.propose(command).await.map(proposed).map_err(not_proposed)
+    }
+
+    async fn propose_many(&self, commands: Vec<Command>) -> Result<Vec<Proposed>, PortError> {
+        let all = self.cluster.propose_many(commands).await.map_err(not_proposed)?;
+        Ok(all.into_iter().map(proposed).collect())
+    }
+
+    fn watch(&self, from: Revision) -> Box<dyn MapWatch> {
+        Box::new(RaftWatch(self.cluster.watch(from)))
+    }
+
+    async fn keep_alive(&self, session: SessionId) -> Result<(), PortError> {
+        match self.cluster.keep_alive(session).await {
+            // A session that has ended is seen in the map.
+            Ok(_) | Err(KeepAliveError::Ended(_)) => Ok(()),
+            Err(KeepAliveError::NoLeader(why)) => Err(PortError::NoQuorum(why)),
+            Err(KeepAliveError::Stopped(_)) => Err(PortError::Stopped),
+        }
+    }
+}
+
+struct RaftWatch(Watch<Change>);
+
+#[async_trait]
+impl MapWatch for RaftWatch {
+    async fn next(&mut self) -> MapEvent {
+        loop {
+            match self.0.next().await {
+                WatchItem::Events { revision, events } => return MapEvent::Changes { revision, changes: events },
+                WatchItem::Progress(_) => {}
+                WatchItem::Compacted { .. } => return MapEvent::Compacted,
+                WatchItem::Stopped { .. } => return MapEvent::Stopped,
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! This node's record in the map: its name and addresses, and what its Asterisk is.
+
+use std::time::Duration;
+
+use fed_ari::port::{MapEvent, MapPort};
+use fed_core::command::{Command, Expect, Refusal, Reply};
+use fed_core::event::Change;
+use fed_core::kv::StoreError;
+use fed_core::records::{Node, NodeState};
+use tokio::sync::watch;
+
+/// What only the Asterisk can tell; `None` before it has told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) version: Option<String>,
+    pub(super) capabilities: Vec<String>,
+}
+
+/// Pause before another try.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Keeps the record as it should be until dropped: after a start, a change of configuration, an upgrade of Asterisk.
+pub(super) async fn keep(port: &dyn MapPort, wanted: Node, mut told: watch::Receiver<Told>) {
+    let mut watch = port.watch(port.applied());
+    loop {
+        let asterisk = told.borrow_and_update().clone();
+        match put(port, &wanted, asterisk).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            Err(error) => return tracing::error!(%error, "the map cannot be read"),
+        }
+        loop {
+            tokio::select! {
+                changed = told.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    break;
+                }
+                event = watch.next() => match event {
+                    MapEvent::Changes { changes, .. } => {
+                        let mine = |change: &Change| matches!(change, Change::NodePut { id } if *id == wanted.id);
+                        if changes.iter().any(mine) {
+                            break;
+                        }
+                    }
+                    MapEvent::Compacted => {
+                        watch = port.watch(port.applied());
+                        break;
+                    }
+                    MapEvent::Stopped => return,
+                },
+            }
+        }
+    }
+}
+
+/// Writes the record unless it is right already; false: try again.
+async fn put(port: &dyn MapPort, wanted: &Node, told: Told) -> Result<bool, StoreError> {
+    let snapshot = port.local();
+    let there = snapshot.view().node(wanted.id)?;
+    let mut node = wanted.clone();
+    if told.version.is_some() {
+        node.asterisk_version = told.version;
+        node.capabilities = told.capabilities;
+    } else if let Some(there) = &there {
+        node.asterisk_version = there.value.asterisk_version.clone();
+        node.capabilities = there.value.capabilities.clone();
+    }
+    // Draining is the administrator's decision, not this node's.
+    node.state = there.as_ref().map_or(NodeState::Up, |there| there.value.state);
+    if there.as_ref().is_some_and(|there| there.value == node) {
+        return Ok(true);
+    }
+    let expect = there.map_or(Expect::Absent, |there| Expect::Revision(there.modified));
+    match port.propose(Command::PutNode { node, expect }).await.map(|proposed| proposed.reply) {
+        Ok(Reply::Refused(Refusal::InUse { name, by })) => {
+            tracing::error!(name, %by, "another node has this name: give this one its own with node.name, or take the other out with `fed-node leave`");
+            Ok(false)
+        }
+        Ok(Reply::Refused(why)) => {
+            tracing::debug!(%why, "this node's record was not written");
+            Ok(false)
+        }
+        Ok(_) => Ok(true),
+        Err(error) => {
+            tracing::debug!(%error, "this node's record was not written");
+            Ok(false)
+        }
+    }
+}

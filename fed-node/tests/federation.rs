@@ -1,0 +1,154 @@
+//! Federations of real processes, driven by the command line as an administrator would.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Federation, until};
+
+#[test]
+fn a_user_added_at_any_node_is_known_at_every_node() {
+    let federation = Federation::start(3);
+    let [n1, n2, n3] = federation.nodes.as_slice() else { panic!("three nodes") };
+    n3.add_user("alice", "1001").ok();
+    n2.add_user("bob", "1002").ok();
+    for node in [n1, n2, n3] {
+        let users = node.json(&["user", "list"]);
+        let ids: Vec<_> = users.as_array().unwrap().iter().map(|user| user["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, ["alice", "bob"]);
+    }
+    let shown = n1.json(&["user", "show", "alice"]);
+    assert_eq!(shown["numbers"][0], "1001");
+    assert_eq!(shown["devices"][0]["id"], "alice");
+    assert!(!n1.asks(&["-o", "json", "user", "show", "alice"]).out.contains("md5"), "no digest is shown");
+
+    assert!(n2.asks(&["where", "1001"]).ok().out.contains("registered nowhere"));
+    let route = n1.asks(&["route", "1001", "--explain"]).ok().out;
+    assert!(route.contains("offline (SIP 480)") && route.contains("why:"), "{route}");
+    assert!(n1.asks(&["route", "9999"]).ok().out.contains("unknown user (SIP 404)"));
+
+    n1.asks(&["user", "set", "alice", "--name", "Alice", "--forward-offline", "1002"]).ok();
+    assert_eq!(n3.json(&["user", "show", "alice"])["name"], "Alice");
+    n2.asks(&["user", "remove", "bob"]).ok();
+    assert_eq!(n1.asks(&["user", "show", "bob"]).code, 4);
+    assert_eq!(n1.asks(&["device", "show", "bob"]).code, 4, "its device went with it");
+
+    let nodes = n2.json(&["node", "list"]);
+    assert_eq!(nodes.as_array().unwrap().len(), 3);
+    assert_eq!(n1.json(&["node", "show", "n3"])["name"], "n3");
+    federation.hashes_agree();
+}
+
+#[test]
+fn bad_input_is_refused_by_name_with_its_own_exit_code() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    node.add_user("alice", "1001").ok();
+    let before = node.json(&["status"])["revision"].clone();
+    for id in ["a&b", "a/b", "a;b", "a\nb", &"x".repeat(300)] {
+        let said = node.add_user(id, "2000");
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(said.err.contains("user id"), "{said:?}");
+    }
+    let taken = node.add_user("bob", "1001");
+    assert_eq!(taken.code, 3, "{taken:?}");
+    assert!(taken.err.contains("1001 already leads to user alice"), "{taken:?}");
+    let twice = node.add_user("alice", "1003");
+    assert_eq!(twice.code, 3, "{twice:?}");
+    assert!(twice.err.contains("user alice exists already"), "{twice:?}");
+    let number = node.add_user("carol", "10;01");
+    assert_eq!(number.code, 2, "{number:?}");
+    let missing = node.asks(&["user", "set", "nobody", "--name", "x"]);
+    assert_eq!(missing.code, 4, "{missing:?}");
+    assert!(missing.err.contains("user nobody does not exist"), "{missing:?}");
+    let silent = node.asks(&["user", "add", "dave"]);
+    assert_eq!(silent.code, 2, "{silent:?}");
+    assert!(silent.err.contains("--password-stdin"), "{silent:?}");
+    let key = node.asks(&["setting", "set", "relm", "x"]);
+    assert_eq!(key.code, 2, "{key:?}");
+    assert!(key.err.contains("did you mean \"realm\""), "{key:?}");
+    assert_eq!(node.asks(&["setting", "get", "capability_key"]).ok().out.trim(), "***");
+    assert_eq!(node.json(&["status"])["revision"], before, "nothing was half-written");
+
+    let nobody = support::says(&["--server", "127.0.0.1:1", "status"]);
+    assert_eq!(nobody.code, 5, "{nobody:?}");
+    assert!(nobody.err.contains("127.0.0.1:1") && nobody.err.contains("fed-node run"), "{nobody:?}");
+}
+
+#[test]
+fn a_node_killed_and_started_again_has_everything_that_was_acknowledged() {
+    let mut federation = Federation::start(3);
+    federation.nodes[0].add_user("alice", "1001").ok();
+    let leader = federation.nodes[0].json(&["status"])["leader"].as_u64().unwrap();
+    let leading = federation.nodes.iter().position(|node| node.json(&["status"])["node"] == leader).unwrap();
+    federation.nodes[leading].kill();
+    let other = (leading + 1) % 3;
+    let started = Instant::now();
+    until("writes resume", || (federation.nodes[other].add_user("bob", "1002").code == 0).then_some(()));
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    until("the dead node is seen as down", || {
+        let status = federation.nodes[other].json(&["status"]);
+        let down = status["members"].as_array()?.iter().any(|m| m["id"] == leader && m["up"] == false);
+        down.then_some(())
+    });
+    federation.nodes[leading].run();
+    federation.settle(3);
+    let users = federation.nodes[leading].json(&["user", "list"]);
+    assert_eq!(users.as_array().unwrap().len(), 2);
+    federation.hashes_agree();
+}
+
+#[test]
+fn without_a_quorum_reads_go_on_and_writes_are_refused_in_time() {
+    let mut federation = Federation::start(3);
+    federation.nodes[0].add_user("alice", "1001").ok();
+    federation.hashes_agree();
+    federation.nodes[1].kill();
+    federation.nodes[2].kill();
+    let alone = &federation.nodes[0];
+    until("the loss of the quorum is noticed", || (alone.json(&["status"])["quorum"] == false).then_some(()));
+    assert!(alone.asks(&["status"]).ok().out.contains("NO QUORUM"));
+    let read = alone.asks(&["user", "show", "alice"]).ok();
+    assert!(read.out.contains("1001") && read.err.contains("stale"), "{read:?}");
+    assert!(alone.asks(&["route", "1001"]).ok().out.contains("stale"));
+    let started = Instant::now();
+    let refused = alone.add_user("bob", "1002");
+    assert!(matches!(refused.code, 5 | 6), "{refused:?}");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_node_stops_within_five_seconds_and_hands_over() {
+    let mut federation = Federation::start(3);
+    federation.nodes[1].add_user("alice", "1001").ok();
+    for index in 0..3 {
+        let (took, code) = federation.nodes[index].terminate();
+        assert_eq!(code, 0, "{}", federation.nodes[index].log());
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+    for node in &mut federation.nodes {
+        node.spawn();
+    }
+    until("the federation is back", || {
+        let said = federation.nodes[2].asks(&["-o", "json", "user", "show", "alice"]);
+        (said.code == 0 && !said.err.contains("stale")).then_some(())
+    });
+}
+
+#[test]
+fn a_node_that_left_is_gone_for_good() {
+    let mut federation = Federation::start(3);
+    let left = federation.nodes[2].asks(&["leave", "--yes"]).ok();
+    assert!(left.out.contains("has left"), "{left:?}");
+    assert_eq!(federation.nodes[2].ends(), 0, "{}", federation.nodes[2].log());
+    until("two members are left", || {
+        let status = federation.nodes[0].json(&["status"]);
+        (status["members"].as_array()?.len() == 2).then_some(())
+    });
+    assert_eq!(federation.nodes[0].json(&["node", "list"]).as_array().unwrap().len(), 2);
+    let unasked = federation.nodes[1].asks(&["leave"]);
+    assert_eq!(unasked.code, 2, "{unasked:?}");
+    let up = federation.nodes[1].asks(&["leave", "n1", "--yes"]);
+    assert_eq!(up.code, 3, "{up:?}");
+    assert!(up.err.contains("is up"), "{up:?}");
+}

@@ -1,0 +1,284 @@
+//! Federations of real `fed-node` processes on loopback, and the command line to drive them.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest wait for anything to become true.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `probe` gives something.
+pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+/// A port that was free for TCP and UDP a moment ago.
+pub fn free_port() -> u16 {
+    loop {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// What one command said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Fails the test unless the command did what it was asked.
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "{self:?}");
+        self
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// The program with nothing of this process's environment that could be configuration.
+pub fn fed_node() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fed-node"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FED_")) {
+        command.env_remove(name);
+    }
+    command.env("FED_CONFIG", "/dev/null");
+    command
+}
+
+/// Runs the program to its end.
+pub fn says(args: &[&str]) -> Said {
+    Said::of(fed_node().args(args).stdin(Stdio::null()).output().unwrap())
+}
+
+/// A node: its folder, its ports, and its process while it runs.
+pub struct Node {
+    pub name: String,
+    pub dir: PathBuf,
+    pub peer: u16,
+    pub client: u16,
+    pub redirect: u16,
+    pub agi: u16,
+    /// Further flags of `run`.
+    pub flags: Vec<String>,
+    child: Option<Child>,
+    starts: u32,
+}
+
+impl Node {
+    /// A node without an Asterisk; nothing runs yet.
+    pub fn new(root: &Path, name: &str) -> Self {
+        let dir = root.join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        let flags = vec!["--asterisk-enabled=false".to_owned()];
+        let [peer, client, redirect, agi] = [(); 4].map(|()| free_port());
+        Self { name: name.to_owned(), dir, peer, client, redirect, agi, flags, child: None, starts: 0 }
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    pub fn peer_address(&self) -> String {
+        format!("127.0.0.1:{}", self.peer)
+    }
+
+    /// The configuration of this node, as flags.
+    pub fn config(&self) -> Vec<String> {
+        let mut flags = vec![
+            format!("--data-dir={}", self.data_dir().display()),
+            format!("--node-name={}", self.name),
+            format!("--peer-listen=127.0.0.1:{}", self.peer),
+            format!("--client-listen=127.0.0.1:{}", self.client),
+            format!("--redirect-listen=127.0.0.1:{}", self.redirect),
+            format!("--agi-listen=127.0.0.1:{}", self.agi),
+        ];
+        flags.extend(self.flags.iter().cloned());
+        flags
+    }
+
+    /// `fed-node COMMAND` with this node's configuration, to its end.
+    pub fn setup(&self, command: &[&str]) -> Said {
+        Said::of(fed_node().args(command).args(self.config()).stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// `fed-node run` in the background; returns once the client API answers.
+    pub fn run(&mut self) {
+        self.spawn();
+        until(&format!("{} answers", self.name), || {
+            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
+                panic!("{} ended with {status}: {}", self.name, self.log());
+            }
+            (self.asks(&["status"]).code == 0).then_some(())
+        });
+    }
+
+    pub fn spawn(&mut self) {
+        assert!(self.child.is_none());
+        self.starts += 1;
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.join("log")).unwrap();
+        let mut command = fed_node();
+        command.arg("run").args(self.config()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    /// What the node wrote to stderr.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// Asks this node by the command line.
+    pub fn asks(&self, args: &[&str]) -> Said {
+        self.hears(args, "")
+    }
+
+    /// The same with something on stdin.
+    pub fn hears(&self, args: &[&str], stdin: &str) -> Said {
+        let mut command = fed_node();
+        command.arg("--server").arg(format!("127.0.0.1:{}", self.client)).args(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that does not read its stdin may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        Said::of(child.wait_with_output().unwrap())
+    }
+
+    /// The same as JSON.
+    pub fn json(&self, args: &[&str]) -> Value {
+        self.asks(&[&["-o", "json"], args].concat()).ok().json()
+    }
+
+    pub fn add_user(&self, id: &str, number: &str) -> Said {
+        self.hears(&["user", "add", id, "--number", number, "--password-stdin"], &format!("secret-of-{id}\n"))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Sends SIGKILL and waits for the end.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Sends SIGTERM; how long the end took, and the exit code.
+    pub fn terminate(&mut self) -> (Duration, i32) {
+        let child = self.child.take().unwrap();
+        let started = Instant::now();
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        let output = child.wait_with_output().unwrap();
+        (started.elapsed(), output.status.code().unwrap_or(-1))
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn ends(&mut self) -> i32 {
+        let mut child = self.child.take().unwrap();
+        until(&format!("{} ends", self.name), || child.try_wait().unwrap()).code().unwrap_or(-1)
+    }
+
+    /// The redirect server's address.
+    pub fn redirect_address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.redirect).into()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("---- log of {} ----\n{}", self.name, self.log());
+        }
+    }
+}
+
+/// Several nodes of one federation.
+pub struct Federation {
+    pub nodes: Vec<Node>,
+    _root: tempfile::TempDir,
+}
+
+impl Federation {
+    /// A running federation of `count` nodes without Asterisks.
+    pub fn start(count: usize) -> Self {
+        Self::start_with(count, |_, _| {})
+    }
+
+    /// The same, each node prepared before its first start.
+    pub fn start_with(count: usize, mut prepare: impl FnMut(usize, &mut Node)) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let mut nodes: Vec<Node> = Vec::new();
+        for index in 0..count {
+            let mut node = Node::new(root.path(), &format!("n{}", index + 1));
+            prepare(index, &mut node);
+            match nodes.first() {
+                None => node.setup(&["init"]).ok(),
+                Some(first) => node.setup(&["join", &first.peer_address()]).ok(),
+            };
+            node.run();
+            nodes.push(node);
+        }
+        let federation = Self { nodes, _root: root };
+        federation.settle(count);
+        federation
+    }
+
+    /// Waits until every running node sees `count` members, a quorum and the founding settings.
+    pub fn settle(&self, count: usize) {
+        for node in self.nodes.iter().filter(|node| node.child.is_some()) {
+            until(&format!("{} sees {count} nodes up", node.name), || {
+                let said = node.asks(&["-o", "json", "status"]);
+                let status = (said.code == 0).then(|| said.json())?;
+                let up = status["members"].as_array()?.iter().filter(|m| m["up"] == true && m["role"] == "voter").count();
+                (status["quorum"] == true && up == count.min(3)).then_some(())
+            });
+        }
+        until("the federation is founded", || {
+            let key = self.nodes.iter().find(|node| node.child.is_some())?.json(&["setting", "list"]);
+            let founded = key.as_array()?.iter().any(|s| s["key"] == "capability_key" && s["set"] == true);
+            founded.then_some(())
+        });
+    }
+
+    /// The state's hash at every running node, once all are at the same revision.
+    pub fn hashes_agree(&self) {
+        until("equal hashes", || {
+            let mut states = self.nodes.iter().filter(|node| node.child.is_some()).map(|node| {
+                let status = node.json(&["status"]);
+                (status["revision"].clone(), status["state_hash"].clone())
+            });
+            let first = states.next()?;
+            states.all(|state| state == first).then_some(())
+        });
+    }
+}
