@@ -52,9 +52,7 @@ pub enum CapabilityError {
     )]
     Missing,
     /// A token that no node makes.
-    #[error(
-        "the capability of the call is malformed: something on the way changed it, or it was made up"
-    )]
+    #[error("the capability of the call is malformed: something on the way changed it, or it was made up")]
     Malformed,
     /// The MAC is not right for this device, node and key.
     #[error(
@@ -97,15 +95,8 @@ pub fn mint(key: &[u8; 32], target: NodeId, claims: &Claims) -> String {
 /// # Errors
 /// [`CapabilityError`] `Missing`, `Malformed`, `Forged` or `Expired`, in this order. Whether it was used before
 /// is for [`ReplayGuard::check`].
-pub fn verify(
-    key: &[u8; 32],
-    here: NodeId,
-    user_part: &str,
-    now_unix_s: u32,
-) -> Result<Claims, CapabilityError> {
-    let (device, token) = user_part
-        .split_once(SEPARATOR)
-        .ok_or(CapabilityError::Missing)?;
+pub fn verify(key: &[u8; 32], here: NodeId, user_part: &str, now_unix_s: u32) -> Result<Claims, CapabilityError> {
+    let (device, token) = user_part.split_once(SEPARATOR).ok_or(CapabilityError::Missing)?;
     let device = DeviceId::new(device).map_err(|_| CapabilityError::Malformed)?;
     let token: [u8; CLAIMS + MAC] = data_encoding::BASE32_DNSSEC
         .decode(token.as_bytes())
@@ -115,11 +106,8 @@ pub fn verify(
     mac(key, here, device.as_str(), &token[..CLAIMS])
         .verify_truncated_left(&token[CLAIMS..])
         .map_err(|_| CapabilityError::Forged)?;
-    let number = |range: std::ops::Range<usize>| {
-        token[range]
-            .iter()
-            .fold(0u64, |sum, &byte| sum << 8 | u64::from(byte))
-    };
+    let number =
+        |range: std::ops::Range<usize>| token[range].iter().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
     let claims = Claims {
         device,
         issuer: NodeId(number(0..5)),

@@ -94,8 +94,7 @@ pub fn encode<T: Serialize>(kind: u8, version: u8, value: &T) -> Result<Vec<u8>,
     bytes.extend_from_slice(&[kind, version, 0]);
     bytes.extend_from_slice(&[0; HEADER - 5]);
     let fail = |why: String| CodecError::Payload { kind, why };
-    bincode::serde::encode_into_std_write(value, &mut bytes, config())
-        .map_err(|e| fail(e.to_string()))?;
+    bincode::serde::encode_into_std_write(value, &mut bytes, config()).map_err(|e| fail(e.to_string()))?;
     let length = bytes.len() - HEADER;
     if length > LARGEST {
         return Err(fail(format!("{length} bytes, more than {LARGEST}")));
@@ -120,11 +119,11 @@ pub fn decode<T: DeserializeOwned>(kind: u8, version: u8, bytes: &[u8]) -> Resul
             found,
         });
     }
-    let (value, used): (T, usize) = bincode::serde::decode_from_slice(&bytes[HEADER..], config())
-        .map_err(|e| CodecError::Payload {
-        kind,
-        why: e.to_string(),
-    })?;
+    let (value, used): (T, usize) =
+        bincode::serde::decode_from_slice(&bytes[HEADER..], config()).map_err(|e| CodecError::Payload {
+            kind,
+            why: e.to_string(),
+        })?;
     match bytes.len() - HEADER - used {
         0 => Ok(value),
         extra => Err(CodecError::LeftOver { extra }),
@@ -164,10 +163,7 @@ pub fn version_of(kind: u8, bytes: &[u8]) -> Result<u8, CodecError> {
         return Err(CodecError::Checksum { kind: found });
     }
     if found != kind {
-        return Err(CodecError::Kind {
-            expected: kind,
-            found,
-        });
+        return Err(CodecError::Kind { expected: kind, found });
     }
     Ok(bytes[3])
 }

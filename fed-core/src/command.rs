@@ -223,9 +223,7 @@ pub enum Refusal {
         user: UserId,
     },
     /// The session is not open, or not this node's.
-    #[error(
-        "session {session} of node {node} is not open: the node must open a new session and bind again"
-    )]
+    #[error("session {session} of node {node} is not open: the node must open a new session and bind again")]
     SessionEnded {
         /// The session.
         session: SessionId,
@@ -267,9 +265,7 @@ pub enum Refusal {
         why: Box<Refusal>,
     },
     /// The request is older than what is remembered of its client.
-    #[error(
-        "this request is too old to tell whether it was done before: read the map, then ask anew"
-    )]
+    #[error("this request is too old to tell whether it was done before: read the map, then ask anew")]
     Forgotten,
 }
 
@@ -278,12 +274,12 @@ fn conflict(object: &Object, expected: Expect, actual: Option<Revision>) -> Stri
         (Expect::Revision(expected), Some(actual)) => format!(
             "{object} has changed: expected revision {expected}, it is at {actual}; read it again and repeat the change"
         ),
-        (Expect::Revision(expected), None) => format!(
-            "{object} does not exist any more: expected revision {expected}; create it, or give the change up"
-        ),
-        (_, Some(actual)) => format!(
-            "{object} exists already, at revision {actual}: choose another id, or change the one there is"
-        ),
+        (Expect::Revision(expected), None) => {
+            format!("{object} does not exist any more: expected revision {expected}; create it, or give the change up")
+        }
+        (_, Some(actual)) => {
+            format!("{object} exists already, at revision {actual}: choose another id, or change the one there is")
+        }
         (_, None) => format!("{object} does not exist: check the spelling, or create it first"),
     }
 }

@@ -79,11 +79,7 @@ pub struct InvalidId {
 
 impl InvalidId {
     fn new(what: &'static str, value: &str, rule: &'static str) -> Self {
-        let mut shown: String = value
-            .chars()
-            .take(60)
-            .flat_map(char::escape_default)
-            .collect();
+        let mut shown: String = value.chars().take(60).flat_map(char::escape_default).collect();
         if value.chars().nth(60).is_some() {
             shown.push_str("...");
         }
@@ -202,12 +198,8 @@ text_id! {
 }
 
 fn is_object_name(text: &str) -> bool {
-    text.as_bytes()
-        .first()
-        .is_some_and(u8::is_ascii_alphanumeric)
-        && is_made_of(text, 40, |c| {
-            c.is_ascii_alphanumeric() || b"._-".contains(&c)
-        })
+    text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+        && is_made_of(text, 40, |c| c.is_ascii_alphanumeric() || b"._-".contains(&c))
 }
 
 fn is_made_of(text: &str, longest: usize, allowed: fn(u8) -> bool) -> bool {

@@ -36,9 +36,7 @@ pub enum StoreError {
         source: CodecError,
     },
     /// Two records disagree (an index points at nothing).
-    #[error(
-        "the store contradicts itself: {0}; restore this node from the others (leave, then join again)"
-    )]
+    #[error("the store contradicts itself: {0}; restore this node from the others (leave, then join again)")]
     Inconsistent(String),
     /// A value could not be written.
     #[error("a value could not be encoded: {0}")]
@@ -67,13 +65,7 @@ pub trait ReadStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; what was visited before is then not the whole.
-    fn scan(
-        &self,
-        table: Table,
-        start: Bound<&[u8]>,
-        end: Bound<&[u8]>,
-        visit: Visit<'_>,
-    ) -> Result<(), StoreError>;
+    fn scan(&self, table: Table, start: Bound<&[u8]>, end: Bound<&[u8]>, visit: Visit<'_>) -> Result<(), StoreError>;
 }
 
 /// A store that takes changes into memory. Reads see them at once.
@@ -108,12 +100,7 @@ pub struct Change {
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
-pub fn scan_prefix(
-    store: &dyn ReadStore,
-    table: Table,
-    prefix: &[u8],
-    visit: Visit<'_>,
-) -> Result<(), StoreError> {
+pub fn scan_prefix(store: &dyn ReadStore, table: Table, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
     let end = after_prefix(prefix);
     let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
     store.scan(table, Bound::Included(prefix), end, visit)
@@ -143,20 +130,10 @@ impl MemStore {
 
 impl ReadStore for MemStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .tables
-            .get(&table)
-            .and_then(|rows| rows.get(key))
-            .cloned())
+        Ok(self.tables.get(&table).and_then(|rows| rows.get(key)).cloned())
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        start: Bound<&[u8]>,
-        end: Bound<&[u8]>,
-        visit: Visit<'_>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, table: Table, start: Bound<&[u8]>, end: Bound<&[u8]>, visit: Visit<'_>) -> Result<(), StoreError> {
         if is_empty_range(start, end) {
             return Ok(());
         }
@@ -194,8 +171,6 @@ fn is_empty_range(start: Bound<&[u8]>, end: Bound<&[u8]>) -> bool {
     match (start, end) {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
         (Bound::Included(a), Bound::Included(b)) => a > b,
-        (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => {
-            a >= b
-        }
+        (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => a >= b,
     }
 }

@@ -35,8 +35,8 @@ pub trait Machine: Send + Sync + 'static {
     /// Applies `command` to `store`. A pure function of its arguments: no clock, no randomness, no order that a
     /// hash map gives.
     ///
-    /// `revision` is what this command gets if it writes anything. Only tables from 16 on may be written.
-    /// Events of a command that wrote nothing are dropped.
+    /// `revision` is what this command gets if it writes anything, be it what was there before. Only tables from
+    /// 16 on may be written. Events of a command that wrote nothing are dropped.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; nothing of the batch must then be kept.

@@ -30,10 +30,7 @@ impl<'a> Overlay<'a> {
     pub fn into_changes(self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (table, rows) in self.tables {
-            changes.extend(
-                rows.into_iter()
-                    .map(|(key, value)| Change { table, key, value }),
-            );
+            changes.extend(rows.into_iter().map(|(key, value)| Change { table, key, value }));
         }
         changes
     }
@@ -47,13 +44,7 @@ impl ReadStore for Overlay<'_> {
         }
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        start: Bound<&[u8]>,
-        end: Bound<&[u8]>,
-        visit: Visit<'_>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, table: Table, start: Bound<&[u8]>, end: Bound<&[u8]>, visit: Visit<'_>) -> Result<(), StoreError> {
         let Some(rows) = self.tables.get(&table) else {
             return self.base.scan(table, start, end, visit);
         };
@@ -93,10 +84,7 @@ impl ReadStore for Overlay<'_> {
 
 impl WriteStore for Overlay<'_> {
     fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
-        self.tables
-            .entry(table)
-            .or_default()
-            .insert(key, Some(value));
+        self.tables.entry(table).or_default().insert(key, Some(value));
     }
 
     fn delete(&mut self, table: Table, key: Vec<u8>) {

@@ -77,23 +77,17 @@ fn apply_one<M: Machine>(
     })
 }
 
-/// Writes what really changes; whether there was anything.
-fn write(
-    store: &mut dyn WriteStore,
-    ledger: &mut Ledger,
-    changes: Vec<Change>,
-) -> Result<bool, StoreError> {
-    let mut wrote = false;
+/// Writes the changes; whether there were any. A row put back as it was counts: the command may have given its
+/// revision away as a name.
+fn write(store: &mut dyn WriteStore, ledger: &mut Ledger, changes: Vec<Change>) -> Result<bool, StoreError> {
+    let wrote = !changes.is_empty();
     for Change { table, key, value } in changes {
         if table.0 < FIRST_OF_MACHINE {
             return Err(StoreError::Reserved { table: table.0 });
         }
         let old = store.get(table, &key)?;
-        if old == value {
-            continue;
-        }
-        wrote = true;
         match value {
+            _ if old == value => {}
             Some(new) => ledger.put(store, table, key, old.as_deref(), new),
             None => ledger.delete(store, table, key, old.as_deref()),
         }

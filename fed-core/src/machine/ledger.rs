@@ -59,13 +59,7 @@ impl Ledger {
     }
 
     /// Removes a row, keeping the hash right; `old` is the value that was there.
-    pub(super) fn delete(
-        &mut self,
-        store: &mut dyn WriteStore,
-        table: Table,
-        key: Vec<u8>,
-        old: Option<&[u8]>,
-    ) {
+    pub(super) fn delete(&mut self, store: &mut dyn WriteStore, table: Table, key: Vec<u8>, old: Option<&[u8]>) {
         self.forget(table, &key, old);
         store.delete(table, key);
     }
@@ -101,20 +95,11 @@ pub fn state_hash(store: &dyn ReadStore) -> Result<u128, StoreError> {
 /// [`StoreError`] when the store fails.
 pub fn recomputed_state_hash(store: &dyn ReadStore) -> Result<u128, StoreError> {
     let mut hash = 0u128;
-    for table in HASHED
-        .into_iter()
-        .flat_map(|(first, last)| first..=last)
-        .map(Table)
-    {
-        store.scan(
-            table,
-            Bound::Unbounded,
-            Bound::Unbounded,
-            &mut |key, value| {
-                hash = hash.wrapping_add(row_hash(table, key, value));
-                ControlFlow::Continue(())
-            },
-        )?;
+    for table in HASHED.into_iter().flat_map(|(first, last)| first..=last).map(Table) {
+        store.scan(table, Bound::Unbounded, Bound::Unbounded, &mut |key, value| {
+            hash = hash.wrapping_add(row_hash(table, key, value));
+            ControlFlow::Continue(())
+        })?;
     }
     Ok(with_revision(hash, revision(store)?.0))
 }

@@ -56,8 +56,7 @@ pub(super) fn look_up<R: DeserializeOwned>(
     let Some(bytes) = store.get(REPLIES, &key)? else {
         return Ok(Known::New { slot: None });
     };
-    let row: Answered<R> =
-        codec::decode(KIND, 1, &bytes).map_err(|source| damaged(REPLIES, &key, source))?;
+    let row: Answered<R> = codec::decode(KIND, 1, &bytes).map_err(|source| damaged(REPLIES, &key, source))?;
     Ok(match row.sequence.cmp(&sequence) {
         std::cmp::Ordering::Less => Known::New { slot: Some(bytes) },
         std::cmp::Ordering::Equal => Known::Answered {
@@ -90,11 +89,7 @@ pub(super) fn remember<R: Serialize>(
 }
 
 /// Numbers a client that is new, and forgets the one first seen when there are too many.
-fn admit(
-    store: &mut dyn WriteStore,
-    ledger: &mut Ledger,
-    client: ClientId,
-) -> Result<(), StoreError> {
+fn admit(store: &mut dyn WriteStore, ledger: &mut Ledger, client: ClientId) -> Result<(), StoreError> {
     let key = client.0.to_be_bytes().to_vec();
     if store.get(ORDINALS, &key)?.is_some() {
         return Ok(());
@@ -113,11 +108,11 @@ fn admit(
 
 fn evict_oldest(store: &mut dyn WriteStore, ledger: &mut Ledger) -> Result<(), StoreError> {
     let order_key = ledger.oldest_client.to_be_bytes().to_vec();
-    let listed = store.get(ORDER, &order_key)?.ok_or_else(|| {
-        StoreError::Inconsistent(format!("client {} is missing", ledger.oldest_client))
-    })?;
-    let client: ClientId = codec::decode(KIND_CLIENT, 1, &listed)
-        .map_err(|source| damaged(ORDER, &order_key, source))?;
+    let listed = store
+        .get(ORDER, &order_key)?
+        .ok_or_else(|| StoreError::Inconsistent(format!("client {} is missing", ledger.oldest_client)))?;
+    let client: ClientId =
+        codec::decode(KIND_CLIENT, 1, &listed).map_err(|source| damaged(ORDER, &order_key, source))?;
     ledger.oldest_client += 1;
     ledger.delete(store, ORDER, order_key, Some(&listed));
     let key = client.0.to_be_bytes().to_vec();

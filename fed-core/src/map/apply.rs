@@ -78,11 +78,7 @@ impl Applier<'_> {
                 };
                 self.bind(binding, basis)
             }
-            Command::Unbind {
-                device,
-                contact,
-                node,
-            } => self.unbind(&device, &contact, node),
+            Command::Unbind { device, contact, node } => self.unbind(&device, &contact, node),
             Command::PutNode { node, expect } => self.put_node(node, expect),
             Command::DeleteNode { id } => self.delete_node(id),
             Command::OpenSession { node } => self.open_session(node),
@@ -165,9 +161,7 @@ impl Applier<'_> {
         let (from, to) = (from as u64, to as u64);
         let count = (self.view().count(what)? + to)
             .checked_sub(from)
-            .ok_or_else(|| {
-                StoreError::Inconsistent(format!("the count of {what:?} is less than there are"))
-            })?;
+            .ok_or_else(|| StoreError::Inconsistent(format!("the count of {what:?} is less than there are")))?;
         rows::write(self.store, keys::COUNTS, what.key().to_vec(), &Count(count))
     }
 }

@@ -8,11 +8,7 @@ use crate::ids::DeviceId;
 use crate::kv::{ReadStore, StoreError, Table, WriteStore, scan_prefix};
 use crate::stored::Stored;
 
-pub(super) fn read<T: Stored>(
-    store: &dyn ReadStore,
-    table: Table,
-    key: &[u8],
-) -> Result<Option<T>, StoreError> {
+pub(super) fn read<T: Stored>(store: &dyn ReadStore, table: Table, key: &[u8]) -> Result<Option<T>, StoreError> {
     let Some(bytes) = store.get(table, key)? else {
         return Ok(None);
     };
@@ -67,11 +63,7 @@ pub(super) fn page<T: Stored>(
 }
 
 /// The devices that an index lists under `prefix`, in order.
-pub(super) fn listed(
-    store: &dyn ReadStore,
-    index: Table,
-    prefix: &[u8],
-) -> Result<Vec<DeviceId>, StoreError> {
+pub(super) fn listed(store: &dyn ReadStore, index: Table, prefix: &[u8]) -> Result<Vec<DeviceId>, StoreError> {
     let mut devices = Vec::new();
     let mut odd = None;
     scan_prefix(
@@ -95,10 +87,7 @@ pub(super) fn listed(
 /// An index points at what is not there.
 pub(super) fn inconsistent(index: Table, key: &[u8]) -> StoreError {
     let key = key.escape_ascii();
-    StoreError::Inconsistent(format!(
-        "index table {} has {key}, which does not exist",
-        index.0
-    ))
+    StoreError::Inconsistent(format!("index table {} has {key}, which does not exist", index.0))
 }
 
 fn damaged(table: Table, key: &[u8], source: CodecError) -> StoreError {

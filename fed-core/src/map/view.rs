@@ -50,17 +50,8 @@ impl<'a> MapView<'a> {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails.
-    pub fn users(
-        &self,
-        after: Option<&UserId>,
-        limit: usize,
-    ) -> Result<Vec<Record<User>>, StoreError> {
-        rows::page(
-            self.store,
-            keys::USERS,
-            after.map(|id| id.as_str().as_bytes()),
-            limit,
-        )
+    pub fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<Record<User>>, StoreError> {
+        rows::page(self.store, keys::USERS, after.map(|id| id.as_str().as_bytes()), limit)
     }
 
     /// The user that a number or alias leads to.
@@ -83,17 +74,8 @@ impl<'a> MapView<'a> {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails.
-    pub fn devices(
-        &self,
-        after: Option<&DeviceId>,
-        limit: usize,
-    ) -> Result<Vec<Record<Device>>, StoreError> {
-        rows::page(
-            self.store,
-            keys::DEVICES,
-            after.map(|id| id.as_str().as_bytes()),
-            limit,
-        )
+    pub fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Result<Vec<Record<Device>>, StoreError> {
+        rows::page(self.store, keys::DEVICES, after.map(|id| id.as_str().as_bytes()), limit)
     }
 
     /// The ids of a user's devices, in order.
@@ -125,8 +107,7 @@ impl MapView<'_> {
     /// # Errors
     /// [`StoreError`] when the store fails.
     pub fn bindings_of(&self, device: &DeviceId) -> Result<Vec<Record<Binding>>, StoreError> {
-        let row: Option<Bindings> =
-            rows::read(self.store, keys::BINDINGS, device.as_str().as_bytes())?;
+        let row: Option<Bindings> = rows::read(self.store, keys::BINDINGS, device.as_str().as_bytes())?;
         Ok(row.unwrap_or_default())
     }
 
@@ -291,10 +272,7 @@ impl MapView<'_> {
     /// [`StoreError`] when the store fails.
     pub fn sip_peers(&self) -> Result<Vec<String>, StoreError> {
         let peers = self.setting_or(setting::SIP_PEERS, "")?;
-        let peers = peers
-            .split(',')
-            .map(str::trim)
-            .filter(|peer| !peer.is_empty());
+        let peers = peers.split(',').map(str::trim).filter(|peer| !peer.is_empty());
         Ok(peers.map(str::to_owned).collect())
     }
 
@@ -320,9 +298,6 @@ impl MapView<'_> {
 
     fn setting_or(&self, key: &str, default: &str) -> Result<String, StoreError> {
         let stored = self.setting(key)?;
-        Ok(stored.map_or_else(
-            || default.to_owned(),
-            |record| record.value.as_str().to_owned(),
-        ))
+        Ok(stored.map_or_else(|| default.to_owned(), |record| record.value.as_str().to_owned()))
     }
 }

@@ -16,28 +16,15 @@ impl User {
     /// [`Refusal::Invalid`] with the first field that is not valid.
     pub fn validate(&self) -> Result<(), Refusal> {
         let check = Fields(Object::User(self.id.clone()));
-        check.that(
-            "display_name",
-            is_display_text(&self.display_name, 80),
-            DISPLAY_RULE,
-        )?;
-        check.that(
-            "numbers",
-            self.numbers.len() <= 100,
-            "a user has at most 100 numbers",
-        )?;
+        check.that("display_name", is_display_text(&self.display_name, 80), DISPLAY_RULE)?;
+        check.that("numbers", self.numbers.len() <= 100, "a user has at most 100 numbers")?;
         let distinct: BTreeSet<_> = self.numbers.iter().collect();
         check.that(
             "numbers",
             distinct.len() == self.numbers.len(),
             "a number is named twice",
         )?;
-        check.optional(
-            "service_class",
-            self.service_class.as_deref(),
-            is_name,
-            NAME_RULE,
-        )?;
+        check.optional("service_class", self.service_class.as_deref(), is_name, NAME_RULE)?;
         check.that(
             "ring_timeout_s",
             (1..=300).contains(&self.ring_timeout_s),
@@ -70,17 +57,11 @@ impl Device {
         for codec in &self.codecs {
             check.that(
                 "codecs",
-                is_made_of(codec, 20, |c| {
-                    c.is_ascii_lowercase() || is_digit_or(c, b"_-.")
-                }),
+                is_made_of(codec, 20, |c| c.is_ascii_lowercase() || is_digit_or(c, b"_-.")),
                 "use Asterisk's names of codecs, such as alaw or opus",
             )?;
         }
-        check.that(
-            "max_contacts",
-            (1..=10).contains(&self.max_contacts),
-            "use 1 to 10",
-        )
+        check.that("max_contacts", (1..=10).contains(&self.max_contacts), "use 1 to 10")
     }
 }
 
@@ -91,9 +72,7 @@ impl Node {
     /// [`Refusal::Invalid`] with the first field that is not valid.
     pub fn validate(&self) -> Result<(), Refusal> {
         let check = Fields(Object::Node(self.id));
-        let named = is_made_of(&self.name, 63, |c| {
-            c.is_ascii_alphabetic() || is_digit_or(c, b"._-")
-        });
+        let named = is_made_of(&self.name, 63, |c| c.is_ascii_alphabetic() || is_digit_or(c, b"._-"));
         check.that("name", named, "use 1 to 63 of A-Z a-z 0-9 . _ -")?;
         for (field, address) in [
             ("peer_address", &self.peer_address),
@@ -109,18 +88,10 @@ impl Node {
             |text| is_display_text(text, 80),
             DISPLAY_RULE,
         )?;
-        check.that(
-            "capabilities",
-            self.capabilities.len() <= 64,
-            "name at most 64",
-        )?;
+        check.that("capabilities", self.capabilities.len() <= 64, "name at most 64")?;
         for capability in &self.capabilities {
             let printable = is_made_of(capability, 64, |c| c.is_ascii_graphic());
-            check.that(
-                "capabilities",
-                printable,
-                "use 1 to 64 printable characters for each",
-            )?;
+            check.that("capabilities", printable, "use 1 to 64 printable characters for each")?;
         }
         check.optional("zone", self.zone.as_deref(), is_name, NAME_RULE)
     }
@@ -128,9 +99,7 @@ impl Node {
 
 /// Checks the key of a setting.
 pub(crate) fn check_setting_key(key: &str) -> Result<(), Refusal> {
-    let valid = is_made_of(key, 64, |c| {
-        c.is_ascii_lowercase() || is_digit_or(c, b"._-")
-    });
+    let valid = is_made_of(key, 64, |c| c.is_ascii_lowercase() || is_digit_or(c, b"._-"));
     let shown: String = key.chars().take(64).collect();
     Fields(Object::Setting(shown)).that("key", valid, "use 1 to 64 of a-z 0-9 . _ -")
 }
@@ -146,16 +115,9 @@ pub(crate) fn check_setting(key: &str, value: &SettingValue) -> Result<(), Refus
         setting::REALM => check.that("value", is_realm(text), REALM_RULE),
         setting::DIALPLAN_CONTEXT => check.that("value", is_name(text), NAME_RULE),
         setting::SIP_PEERS => {
-            let mut peers = text
-                .split(',')
-                .map(str::trim)
-                .filter(|peer| !peer.is_empty());
+            let mut peers = text.split(',').map(str::trim).filter(|peer| !peer.is_empty());
             let fine = peers.all(|peer| is_host(peer) || is_network(peer) || is_address(peer));
-            check.that(
-                "value",
-                fine,
-                "use addresses or networks with commas between them",
-            )
+            check.that("value", fine, "use addresses or networks with commas between them")
         }
         setting::CAPABILITY_KEY => check.that(
             "value",
@@ -163,9 +125,7 @@ pub(crate) fn check_setting(key: &str, value: &SettingValue) -> Result<(), Refus
             "use 64 lower-case hexadecimal digits",
         ),
         setting::HOP_LIMIT => {
-            let limit = text
-                .parse::<u8>()
-                .is_ok_and(|limit| (1..=70).contains(&limit));
+            let limit = text.parse::<u8>().is_ok_and(|limit| (1..=70).contains(&limit));
             check.that("value", limit, "use a number from 1 to 70")
         }
         _ => Ok(()),
@@ -187,23 +147,15 @@ impl Fields {
         })
     }
 
-    fn optional(
-        &self,
-        field: &str,
-        text: Option<&str>,
-        valid: fn(&str) -> bool,
-        why: &str,
-    ) -> Result<(), Refusal> {
+    fn optional(&self, field: &str, text: Option<&str>, valid: fn(&str) -> bool, why: &str) -> Result<(), Refusal> {
         self.that(field, text.is_none_or(valid), why)
     }
 }
 
-const DISPLAY_RULE: &str =
-    "use up to 80 characters, without control characters, double quotes, backslashes and < >";
+const DISPLAY_RULE: &str = "use up to 80 characters, without control characters, double quotes, backslashes and < >";
 const NAME_RULE: &str = "use 1 to 40 of A-Z a-z 0-9 . _ -";
 const MAILBOX_RULE: &str = "use box or box@context, 1 to 80 of A-Z a-z 0-9 . _ + - @";
-const REALM_RULE: &str =
-    "use 1 to 80 printable characters without blanks, quotes, colons, commas and backslashes";
+const REALM_RULE: &str = "use 1 to 80 printable characters without blanks, quotes, colons, commas and backslashes";
 const ADDRESS_RULE: &str = "use host:port, the host a name, an IPv4 address or an [IPv6 address]";
 
 fn is_display_text(text: &str, longest: usize) -> bool {
@@ -211,21 +163,15 @@ fn is_display_text(text: &str, longest: usize) -> bool {
 }
 
 fn is_name(text: &str) -> bool {
-    is_made_of(text, 40, |c| {
-        c.is_ascii_alphabetic() || is_digit_or(c, b"._-")
-    })
+    is_made_of(text, 40, |c| c.is_ascii_alphabetic() || is_digit_or(c, b"._-"))
 }
 
 fn is_mailbox(text: &str) -> bool {
-    is_made_of(text, 80, |c| {
-        c.is_ascii_alphabetic() || is_digit_or(c, b"._+-@")
-    })
+    is_made_of(text, 80, |c| c.is_ascii_alphabetic() || is_digit_or(c, b"._+-@"))
 }
 
 fn is_realm(text: &str) -> bool {
-    is_made_of(text, 80, |c| {
-        c.is_ascii_graphic() && !b"\"'\\,:".contains(&c)
-    })
+    is_made_of(text, 80, |c| c.is_ascii_graphic() && !b"\"'\\,:".contains(&c))
 }
 
 fn is_address(text: &str) -> bool {
@@ -245,15 +191,13 @@ fn is_host(text: &str) -> bool {
 }
 
 fn is_network(text: &str) -> bool {
-    text.split_once('/').is_some_and(|(host, bits)| {
-        bits.parse::<u8>().is_ok_and(|bits| bits <= 128) && is_host(host)
-    })
+    text.split_once('/')
+        .is_some_and(|(host, bits)| bits.parse::<u8>().is_ok_and(|bits| bits <= 128) && is_host(host))
 }
 
 fn is_host_name(text: &str) -> bool {
-    is_made_of(text, 253, |c| {
-        c.is_ascii_alphabetic() || is_digit_or(c, b".-_")
-    }) && text.as_bytes()[0].is_ascii_alphanumeric()
+    is_made_of(text, 253, |c| c.is_ascii_alphabetic() || is_digit_or(c, b".-_"))
+        && text.as_bytes()[0].is_ascii_alphanumeric()
 }
 
 fn is_made_of(text: &str, longest: usize, allowed: fn(u8) -> bool) -> bool {

@@ -19,12 +19,7 @@ pub const MOST_FORWARDS: usize = 5;
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
-pub fn route(
-    view: &MapView<'_>,
-    here: NodeId,
-    caller: &Caller,
-    dialled: &str,
-) -> Result<RoutePlan, StoreError> {
+pub fn route(view: &MapView<'_>, here: NodeId, caller: &Caller, dialled: &str) -> Result<RoutePlan, StoreError> {
     let mut router = Router {
         view,
         here,
@@ -49,10 +44,7 @@ pub fn route(
             otherwise: Cause::NoAnswer,
         },
     };
-    Ok(RoutePlan {
-        outcome,
-        explanation,
-    })
+    Ok(RoutePlan { outcome, explanation })
 }
 
 /// The stage that a stage follows, and how that one must have ended; `None` for the first.
@@ -75,10 +67,7 @@ impl Router<'_> {
     fn call(&mut self, dialled: &str) -> Decided {
         let limit = self.view.hop_limit()?;
         if self.caller.hops >= limit {
-            self.explain(format!(
-                "the call has crossed {} nodes, the limit",
-                self.caller.hops
-            ));
+            self.explain(format!("the call has crossed {} nodes, the limit", self.caller.hops));
             return Ok(Err(Cause::TooManyHops));
         }
         self.dial(dialled, None)
@@ -91,17 +80,12 @@ impl Router<'_> {
                 self.user(id, follows)
             }
             Some(Dialled::Device(id)) => {
-                self.explain(format!(
-                    "{dialled} is a device: it rings, whatever its user wishes"
-                ));
+                self.explain(format!("{dialled} is a device: it rings, whatever its user wishes"));
                 self.device(&id, follows)
             }
             None => {
                 let shown: String = dialled.chars().take(60).collect();
-                self.explain(format!(
-                    "{} is no number, user or device",
-                    shown.escape_debug()
-                ));
+                self.explain(format!("{} is no number, user or device", shown.escape_debug()));
                 Ok(Err(Cause::UnknownUser))
             }
         }
@@ -113,14 +97,13 @@ impl Router<'_> {
             return Ok(Err(Cause::Loop));
         }
         if self.chain.len() > MOST_FORWARDS {
-            self.explain(format!(
-                "more than {MOST_FORWARDS} forwards, one after another"
-            ));
+            self.explain(format!("more than {MOST_FORWARDS} forwards, one after another"));
             return Ok(Err(Cause::Loop));
         }
-        let user = self.view.user(&id)?.ok_or_else(|| {
-            StoreError::Inconsistent(format!("a number leads to user {id}, who does not exist"))
-        })?;
+        let user = self
+            .view
+            .user(&id)?
+            .ok_or_else(|| StoreError::Inconsistent(format!("a number leads to user {id}, who does not exist")))?;
         self.chain.push(id);
         let decided = self.wishes(&user.value, follows);
         self.chain.pop();
@@ -147,11 +130,7 @@ impl Router<'_> {
         };
         for (to, what, on) in [
             (&forwards.busy, "calls when busy", StageCondition::Busy),
-            (
-                &forwards.no_answer,
-                "unanswered calls",
-                StageCondition::NoAnswer,
-            ),
+            (&forwards.no_answer, "unanswered calls", StageCondition::NoAnswer),
         ] {
             // The user rings in any case: a forward that leads nowhere takes nothing away.
             if let Some(to) = to
@@ -185,10 +164,7 @@ impl Router<'_> {
             self.explain(format!("device {own} is calling: it does not ring itself"));
         }
         if devices.is_empty() {
-            self.explain(format!(
-                "no device of user {} is registered at a live node",
-                user.id
-            ));
+            self.explain(format!("no device of user {} is registered at a live node", user.id));
             return Ok(None);
         }
         let timeout_s = user.ring_timeout_s;
@@ -205,21 +181,14 @@ impl Router<'_> {
     fn order(&self, user: &User, devices: Vec<(DeviceId, Vec<Target>)>) -> Vec<Vec<Target>> {
         match user.ring {
             RingStrategy::All => {
-                vec![
-                    devices
-                        .into_iter()
-                        .flat_map(|(_, targets)| targets)
-                        .collect(),
-                ]
+                vec![devices.into_iter().flat_map(|(_, targets)| targets).collect()]
             }
             RingStrategy::Sequential => {
                 let mut stages: Vec<_> = devices.into_iter().map(|(_, targets)| targets).collect();
                 stages.sort_by_key(|targets| {
                     let ranks = targets.iter().filter_map(|target| {
                         let node = target.place.node(self.here);
-                        user.preferred_nodes
-                            .iter()
-                            .position(|preferred| *preferred == node)
+                        user.preferred_nodes.iter().position(|preferred| *preferred == node)
                     });
                     ranks.min().unwrap_or(usize::MAX)
                 });
@@ -235,9 +204,9 @@ impl Router<'_> {
         }
         let device = self.view.device(id)?;
         let user = device.map_or(Ok(None), |device| self.view.user(&device.value.user))?;
-        let timeout_s = user.map(|user| user.value.ring_timeout_s).ok_or_else(|| {
-            StoreError::Inconsistent(format!("device {id} is registered but has no user"))
-        })?;
+        let timeout_s = user
+            .map(|user| user.value.ring_timeout_s)
+            .ok_or_else(|| StoreError::Inconsistent(format!("device {id} is registered but has no user")))?;
         self.stage(targets, timeout_s, follows);
         Ok(Ok(()))
     }
@@ -253,10 +222,7 @@ impl Router<'_> {
             (_, StageCondition::NoAnswer) => format!("when stage {} does not answer", after + 1),
         };
         let whom = whom.join(", ");
-        self.explain(format!(
-            "stage {}, {when}: ring {whom} for {timeout_s} s",
-            index + 1
-        ));
+        self.explain(format!("stage {}, {when}: ring {whom} for {timeout_s} s", index + 1));
         self.stages.push(Stage {
             targets,
             timeout_s,

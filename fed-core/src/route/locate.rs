@@ -24,11 +24,7 @@ pub fn locate(view: &MapView<'_>, here: NodeId, device: &DeviceId) -> Result<Loc
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
-pub fn places(
-    view: &MapView<'_>,
-    here: NodeId,
-    device: &DeviceId,
-) -> Result<Vec<Place>, StoreError> {
+pub fn places(view: &MapView<'_>, here: NodeId, device: &DeviceId) -> Result<Vec<Place>, StoreError> {
     places_of(view, here, view.live_bindings_of(device)?)
 }
 
@@ -51,10 +47,7 @@ pub(super) fn places_of(
             nodes.push(binding.value.node);
         }
     }
-    nodes
-        .into_iter()
-        .map(|node| place(view, here, node))
-        .collect()
+    nodes.into_iter().map(|node| place(view, here, node)).collect()
 }
 
 fn place(view: &MapView<'_>, here: NodeId, node: NodeId) -> Result<Place, StoreError> {
@@ -62,11 +55,9 @@ fn place(view: &MapView<'_>, here: NodeId, node: NodeId) -> Result<Place, StoreE
         return Ok(Place::Here);
     }
     // A session is opened only for a node that exists, and ends with it.
-    let record = view.node(node)?.ok_or_else(|| {
-        StoreError::Inconsistent(format!(
-            "node {node} has an open session but does not exist"
-        ))
-    })?;
+    let record = view
+        .node(node)?
+        .ok_or_else(|| StoreError::Inconsistent(format!("node {node} has an open session but does not exist")))?;
     Ok(Place::There {
         node,
         sip_address: record.value.sip_address,

@@ -141,15 +141,7 @@ macro_rules! twins {
 
 twins!(records::RingStrategy, Ring, All, Sequential);
 twins!(records::Technology, Technology, Pjsip, Sip, Iax2);
-twins!(
-    records::TransportProfile,
-    Transport,
-    Any,
-    Udp,
-    Tcp,
-    Tls,
-    WebRtc
-);
+twins!(records::TransportProfile, Transport, Any, Udp, Tcp, Tls, WebRtc);
 twins!(records::NodeState, NodeState, Up, Draining);
 
 fn texts<T: Clone + Into<String>>(ids: &[T]) -> Vec<String> {

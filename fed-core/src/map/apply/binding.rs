@@ -21,11 +21,7 @@ const LONGEST_DETAIL: usize = 255;
 impl Applier<'_> {
     pub(super) fn bind(&mut self, mut binding: Binding, basis: Option<Revision>) -> Applied {
         let (session, node) = (binding.session, binding.node);
-        if self
-            .view()
-            .session(session)?
-            .is_none_or(|open| open.node != node)
-        {
+        if self.view().session(session)?.is_none_or(|open| open.node != node) {
             return Err(Refusal::SessionEnded { session, node }.into());
         }
         let Some(device) = self.view().device(&binding.device)? else {
@@ -56,13 +52,9 @@ impl Applier<'_> {
                 let mut row = kept;
                 row.push(placed);
                 self.write_bindings(&id, &before, row)?;
-                let superseded = gone
-                    .iter()
-                    .filter(|(_, why)| *why == UnboundWhy::Superseded);
+                let superseded = gone.iter().filter(|(_, why)| *why == UnboundWhy::Superseded);
                 let superseded = superseded.map(|(binding, _)| binding.clone()).collect();
-                let gone = gone
-                    .into_iter()
-                    .map(|(binding, why)| Change::Unbound { binding, why });
+                let gone = gone.into_iter().map(|(binding, why)| Change::Unbound { binding, why });
                 self.events.extend(gone);
                 self.events.push(event);
                 Ok(Reply::Bound {
@@ -73,24 +65,13 @@ impl Applier<'_> {
         }
     }
 
-    pub(super) fn unbind(
-        &mut self,
-        device: &DeviceId,
-        contact: &ContactUri,
-        node: NodeId,
-    ) -> Applied {
+    pub(super) fn unbind(&mut self, device: &DeviceId, contact: &ContactUri, node: NodeId) -> Applied {
         let before = self.view().bindings_of(device)?;
-        let ended = |record: &Record<Binding>| {
-            record.value.contact == *contact && record.value.node == node
-        };
+        let ended = |record: &Record<Binding>| record.value.contact == *contact && record.value.node == node;
         let Some(gone) = before.iter().find(|record| ended(record)).cloned() else {
             return self.nothing_to_do();
         };
-        let after = before
-            .iter()
-            .filter(|record| !ended(record))
-            .cloned()
-            .collect();
+        let after = before.iter().filter(|record| !ended(record)).cloned().collect();
         self.write_bindings(device, &before, after)?;
         let why = UnboundWhy::Unregistered;
         self.events.push(Change::Unbound {
@@ -104,15 +85,12 @@ impl Applier<'_> {
     pub(super) fn unbind_node(&mut self, node: NodeId) -> Result<(), Stop> {
         for device in self.view().devices_bound_at(node)? {
             let before = self.view().bindings_of(&device)?;
-            let (gone, after): (Bindings, Bindings) = before
-                .iter()
-                .cloned()
-                .partition(|record| record.value.node == node);
+            let (gone, after): (Bindings, Bindings) =
+                before.iter().cloned().partition(|record| record.value.node == node);
             self.write_bindings(&device, &before, after)?;
             let why = UnboundWhy::NodeDeleted;
             let gone = gone.into_iter().map(|record| record.value);
-            self.events
-                .extend(gone.map(|binding| Change::Unbound { binding, why }));
+            self.events.extend(gone.map(|binding| Change::Unbound { binding, why }));
         }
         Ok(())
     }
@@ -164,11 +142,7 @@ fn nodes(bindings: &Bindings) -> BTreeSet<NodeId> {
 
 /// What a device says of itself, without what could break a line or a terminal.
 fn clean(text: &str) -> Option<String> {
-    let text: String = text
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(LONGEST_DETAIL)
-        .collect();
+    let text: String = text.chars().filter(|c| !c.is_control()).take(LONGEST_DETAIL).collect();
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }

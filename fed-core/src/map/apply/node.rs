@@ -11,10 +11,7 @@ use crate::records::{Node, Session};
 impl Applier<'_> {
     pub(super) fn put_node(&mut self, node: Node, expect: Expect) -> Applied {
         let before = self.view().node(node.id)?;
-        expect.check(
-            Object::Node(node.id),
-            before.as_ref().map(|record| record.modified),
-        )?;
+        expect.check(Object::Node(node.id), before.as_ref().map(|record| record.modified))?;
         node.validate()?;
         if before.as_ref().is_some_and(|record| record.value == node) {
             return self.nothing_to_do();
@@ -23,25 +20,15 @@ impl Applier<'_> {
             && holder.value.id != node.id
         {
             let by = Object::Node(holder.value.id);
-            return Err(Refusal::InUse {
-                name: node.name,
-                by,
-            }
-            .into());
+            return Err(Refusal::InUse { name: node.name, by }.into());
         }
         let created = before.as_ref().map(|record| record.created);
         if let Some(before) = before
             && before.value.name != node.name
         {
-            self.store
-                .delete(keys::NODE_NAMES, keys::text(&before.value.name));
+            self.store.delete(keys::NODE_NAMES, keys::text(&before.value.name));
         }
-        rows::write(
-            self.store,
-            keys::NODE_NAMES,
-            keys::text(&node.name),
-            &node.id,
-        )?;
+        rows::write(self.store, keys::NODE_NAMES, keys::text(&node.name), &node.id)?;
         self.count(Counted::Nodes, usize::from(created.is_some()), 1)?;
         let id = node.id;
         let record = self.record(created, node);
@@ -58,14 +45,10 @@ impl Applier<'_> {
             .into());
         };
         if let Some(session) = self.view().session_of(id)? {
-            self.drop_session(Session {
-                id: session,
-                node: id,
-            })?;
+            self.drop_session(Session { id: session, node: id })?;
         }
         self.unbind_node(id)?;
-        self.store
-            .delete(keys::NODE_NAMES, keys::text(&before.value.name));
+        self.store.delete(keys::NODE_NAMES, keys::text(&before.value.name));
         self.store.delete(keys::NODES, keys::node(id));
         self.count(Counted::Nodes, 1, 0)?;
         self.events.push(Change::NodeDeleted { id });
@@ -84,8 +67,7 @@ impl Applier<'_> {
             return Err(Refusal::Invalid {
                 object: Object::Batch,
                 field: "commands".to_owned(),
-                why: "a batch opens at most one session, since its revision names the session"
-                    .to_owned(),
+                why: "a batch opens at most one session, since its revision names the session".to_owned(),
             }
             .into());
         }
@@ -94,12 +76,7 @@ impl Applier<'_> {
         }
         let open = Session { id: session, node };
         rows::write(self.store, keys::SESSIONS, keys::session(session), &open)?;
-        rows::write(
-            self.store,
-            keys::SESSION_OF_NODE,
-            keys::node(node),
-            &session,
-        )?;
+        rows::write(self.store, keys::SESSION_OF_NODE, keys::node(node), &session)?;
         self.count(Counted::Sessions, 0, 1)?;
         self.events.push(Change::SessionOpened { session, node });
         Ok(Reply::SessionOpened { session })
@@ -115,8 +92,7 @@ impl Applier<'_> {
 
     fn drop_session(&mut self, session: Session) -> Result<(), Stop> {
         self.store.delete(keys::SESSIONS, keys::session(session.id));
-        self.store
-            .delete(keys::SESSION_OF_NODE, keys::node(session.node));
+        self.store.delete(keys::SESSION_OF_NODE, keys::node(session.node));
         self.count(Counted::Sessions, 1, 0)?;
         self.events.push(Change::SessionEnded {
             session: session.id,

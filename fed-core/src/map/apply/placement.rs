@@ -91,20 +91,10 @@ pub(super) fn place(
 
 /// Takes `excess` live bindings out of `others` (oldest first), or names the one that must not give way: one that was
 /// only found standing displaces none at another node.
-fn make_room(
-    others: &mut Vec<Candidate>,
-    excess: usize,
-    seen: Seen,
-    new: &Binding,
-) -> Result<Vec<Candidate>, Binding> {
-    let may_go = |other: &Candidate| {
-        other.live && (seen == Seen::Happening || other.record.value.node == new.node)
-    };
+fn make_room(others: &mut Vec<Candidate>, excess: usize, seen: Seen, new: &Binding) -> Result<Vec<Candidate>, Binding> {
+    let may_go = |other: &Candidate| other.live && (seen == Seen::Happening || other.record.value.node == new.node);
     if others.iter().filter(|other| may_go(other)).count() < excess {
-        let stands = others
-            .iter()
-            .rev()
-            .find(|other| other.live && !may_go(other));
+        let stands = others.iter().rev().find(|other| other.live && !may_go(other));
         let by = stands.expect("fewer may go than are in excess, so one stands");
         return Err(by.record.value.clone());
     }
@@ -118,10 +108,7 @@ fn make_room(
 }
 
 fn age(candidate: &Candidate) -> (Revision, &str) {
-    (
-        candidate.record.modified,
-        candidate.record.value.contact.as_str(),
-    )
+    (candidate.record.modified, candidate.record.value.contact.as_str())
 }
 
 fn leave(candidate: Candidate) -> (Binding, UnboundWhy) {

@@ -8,12 +8,7 @@ use crate::map::rows;
 use crate::records::{SettingValue, check_setting, check_setting_key};
 
 impl Applier<'_> {
-    pub(super) fn put_setting(
-        &mut self,
-        key: String,
-        value: SettingValue,
-        expect: Expect,
-    ) -> Applied {
+    pub(super) fn put_setting(&mut self, key: String, value: SettingValue, expect: Expect) -> Applied {
         check_setting(&key, &value)?;
         let before = self.view().setting(&key)?;
         let object = Object::Setting(key.clone());
