@@ -23,7 +23,9 @@ impl Figures {
     pub fn percentile(&mut self, share: f64) -> f64 {
         self.all.sort_unstable();
         let rank = (share * self.all.len() as f64).ceil() as usize;
-        self.all.get(rank.saturating_sub(1)).map_or(0.0, |d| d.as_secs_f64() * 1_000.0)
+        self.all
+            .get(rank.saturating_sub(1))
+            .map_or(0.0, |d| d.as_secs_f64() * 1_000.0)
     }
 
     /// Count, median, 99th percentile and worst in a line.
@@ -46,7 +48,14 @@ mod tests {
     fn a_percentile_is_a_value_that_was_measured() {
         let mut figures = Figures::default();
         (1..=100).rev().for_each(|n| figures.add(Duration::from_millis(n)));
-        assert_eq!((figures.percentile(0.5), figures.percentile(0.99), figures.percentile(1.0)), (50.0, 99.0, 100.0));
+        assert_eq!(
+            (
+                figures.percentile(0.5),
+                figures.percentile(0.99),
+                figures.percentile(1.0)
+            ),
+            (50.0, 99.0, 100.0)
+        );
         assert_eq!(Figures::default().percentile(0.5), 0.0);
     }
 }

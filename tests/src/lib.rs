@@ -2,7 +2,9 @@
 
 pub mod figures;
 pub mod lab;
+pub mod load;
 pub mod phone;
+pub mod sipp;
 
 use std::time::{Duration, Instant};
 
@@ -16,11 +18,20 @@ use phone::{Call, Incoming, Phone};
 /// When one of them hears nothing within five seconds; the text holds the counts.
 pub fn both_hear(call: &Call, caller: &Phone, incoming: &Incoming, callee: &Phone) -> Result<()> {
     eventually(Duration::from_secs(5), || {
-        let heard = (call.rtp().heard_from(callee.voice()), incoming.rtp().heard_from(caller.voice()));
+        let heard = (
+            call.rtp().heard_from(callee.voice()),
+            incoming.rtp().heard_from(caller.voice()),
+        );
         if heard.0 >= 20 && heard.1 >= 20 {
             return Ok(());
         }
-        bail!("{} heard {} packets of {}, who heard {}", caller.id(), heard.0, callee.id(), heard.1)
+        bail!(
+            "{} heard {} packets of {}, who heard {}",
+            caller.id(),
+            heard.0,
+            callee.id(),
+            heard.1
+        )
     })
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use fed_tests::lab::cases::{self, Case};
 use fed_tests::lab::{Lab, Version};
 use fed_tests::phone::{Behaviour, Transport};
+use fed_tests::sipp::{SippPhone, place_call};
 use fed_tests::{both_hear, eventually};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -17,14 +18,42 @@ fn main() -> ExitCode {
     cases::main(
         || Lab::start_federated(&[Version::V22, Version::V22, Version::V16]),
         &[
-            Case { name: "a_user_added_at_any_node_registers_at_each_node_at_once", body: add_anywhere },
-            Case { name: "calls_connect_between_all_pairs_of_nodes_over_udp", body: |lab| all_pairs(lab, Transport::Udp, "u") },
-            Case { name: "calls_connect_between_all_pairs_of_nodes_over_tcp", body: |lab| all_pairs(lab, Transport::Tcp, "t") },
-            Case { name: "a_busy_phone_is_busy_from_every_node", body: busy },
-            Case { name: "an_unanswered_call_ends_after_the_users_own_time", body: no_answer },
-            Case { name: "a_cancelled_call_stops_ringing_at_every_node", body: cancel },
-            Case { name: "unknown_and_offline_are_refused_quickly_with_their_own_causes", body: unknown_and_offline },
-            Case { name: "two_devices_at_two_nodes_both_ring_and_the_first_to_answer_wins", body: two_devices },
+            Case {
+                name: "a_user_added_at_any_node_registers_at_each_node_at_once",
+                body: add_anywhere,
+            },
+            Case {
+                name: "calls_connect_between_all_pairs_of_nodes_over_udp",
+                body: |lab| all_pairs(lab, Transport::Udp, "u"),
+            },
+            Case {
+                name: "calls_connect_between_all_pairs_of_nodes_over_tcp",
+                body: |lab| all_pairs(lab, Transport::Tcp, "t"),
+            },
+            Case {
+                name: "a_busy_phone_is_busy_from_every_node",
+                body: busy,
+            },
+            Case {
+                name: "an_unanswered_call_ends_after_the_users_own_time",
+                body: no_answer,
+            },
+            Case {
+                name: "a_cancelled_call_stops_ringing_at_every_node",
+                body: cancel,
+            },
+            Case {
+                name: "unknown_and_offline_are_refused_quickly_with_their_own_causes",
+                body: unknown_and_offline,
+            },
+            Case {
+                name: "two_devices_at_two_nodes_both_ring_and_the_first_to_answer_wins",
+                body: two_devices,
+            },
+            Case {
+                name: "phones_of_another_make_register_and_talk",
+                body: sipp_phones,
+            },
         ],
     )
 }
@@ -47,7 +76,10 @@ fn add_anywhere(lab: &mut Lab) -> Result<()> {
         }
         slowest = slowest.max(added.elapsed());
     }
-    println!("    slowest: {} ms from the acknowledged command to registered at all three", slowest.as_millis());
+    println!(
+        "    slowest: {} ms from the acknowledged command to registered at all three",
+        slowest.as_millis()
+    );
     Ok(())
 }
 
@@ -57,15 +89,32 @@ fn all_pairs(lab: &mut Lab, transport: Transport, prefix: &str) -> Result<()> {
     for side in ["caller", "callee"] {
         for at in 0..lab.hosts.len() {
             let user = format!("{side}-{prefix}{at}");
-            lab.add_user(at, &user, &["--number", &format!("{digit}{}{at}", if side == "caller" { 1 } else { 2 })])?;
+            lab.add_user(
+                at,
+                &user,
+                &[
+                    "--number",
+                    &format!("{digit}{}{at}", if side == "caller" { 1 } else { 2 }),
+                ],
+            )?;
             phones.push(lab.registered(&user, transport, at)?);
         }
     }
     let (callers, callees) = phones.split_at(lab.hosts.len());
     for (turn, (from, to)) in pairs(lab).enumerate() {
         let (caller, callee) = (&callers[from], &callees[to]);
-        let what = || format!("{} at {} calls {} at {}", caller.id(), lab.hosts[from].name, callee.id(), lab.hosts[to].name);
-        let mut call = caller.call(lab.hosts[from].sip(), &format!("{digit}2{to}")).with_context(what)?;
+        let what = || {
+            format!(
+                "{} at {} calls {} at {}",
+                caller.id(),
+                lab.hosts[from].name,
+                callee.id(),
+                lab.hosts[to].name
+            )
+        };
+        let mut call = caller
+            .call(lab.hosts[from].sip(), &format!("{digit}2{to}"))
+            .with_context(what)?;
         call.wait_ringing(SOON).with_context(what)?;
         call.wait_answer(SOON).with_context(what)?;
         let incoming = callee.incoming(SOON).with_context(what)?;
@@ -95,14 +144,19 @@ fn busy(lab: &mut Lab) -> Result<()> {
 fn no_answer(lab: &mut Lab) -> Result<()> {
     for (from, to) in [(0, 1), (0, 2), (2, 0)] {
         let (caller, callee) = couple(lab, "idle", from, to)?;
-        lab.hosts[0].node()?.run(&["user", "set", callee.id(), "--ring-timeout", "2"])?;
+        lab.hosts[0]
+            .node()?
+            .run(&["user", "set", callee.id(), "--ring-timeout", "2"])?;
         callee.behave(Behaviour::Ring);
         let mut call = caller.call(lab.hosts[from].sip(), callee.id())?;
         let rang = call.wait_ringing(SOON)?;
         let ended = call.wait_refusal(SOON)?;
         let waited = ended.at - rang;
         ensure!(ended.status == 480, "{from} to {to}: {}", ended.response.start);
-        ensure!((Duration::from_millis(1_500)..Duration::from_secs(4)).contains(&waited), "{from} to {to} rang for {waited:?}");
+        ensure!(
+            (Duration::from_millis(1_500)..Duration::from_secs(4)).contains(&waited),
+            "{from} to {to} rang for {waited:?}"
+        );
         callee.incoming(SOON)?.wait_cancel(SOON)?;
     }
     Ok(())
@@ -129,18 +183,29 @@ fn unknown_and_offline(lab: &mut Lab) -> Result<()> {
         for (dialled, status) in [("5999", 404), ("nobody", 404), ("5550", 480), ("absent", 480)] {
             let began = Instant::now();
             let ended = caller.call(lab.hosts[at].sip(), dialled)?.wait_refusal(AT_ONCE)?;
-            ensure!(ended.status == status, "{dialled} at {}: {} instead of {status}", lab.hosts[at].name, ended.response.start);
-            ensure!(began.elapsed() < AT_ONCE, "{dialled} at {}: refused after {:?}", lab.hosts[at].name, began.elapsed());
+            ensure!(
+                ended.status == status,
+                "{dialled} at {}: {} instead of {status}",
+                lab.hosts[at].name,
+                ended.response.start
+            );
+            ensure!(
+                began.elapsed() < AT_ONCE,
+                "{dialled} at {}: refused after {:?}",
+                lab.hosts[at].name,
+                began.elapsed()
+            );
         }
     }
     Ok(())
 }
 
 fn two_devices(lab: &mut Lab) -> Result<()> {
-    lab.add_user(0, "dora", &["--number", "2700", "--device", "dora-desk"]).or_else(|why| {
-        // The device of `user add` has a name of its own here.
-        Err(why.context("user add --device"))
-    })?;
+    lab.add_user(0, "dora", &["--number", "2700", "--device", "dora-desk"])
+        .or_else(|why| {
+            // The device of `user add` has a name of its own here.
+            Err(why.context("user add --device"))
+        })?;
     lab.add_device(1, "dora-mobile", "dora")?;
     let desk = lab.registered("dora-desk", Transport::Udp, 0)?;
     let mobile = lab.registered("dora-mobile", Transport::Tcp, 2)?;
@@ -157,10 +222,45 @@ fn two_devices(lab: &mut Lab) -> Result<()> {
         call.wait_answer(SOON)?;
         let cancelled = loser.wait_cancel(SOON)?;
         let reason = cancelled.header("Reason").unwrap_or_default();
-        ensure!(reason.contains("cause=200") || reason.contains("cause=26"), "the other phone was told {reason:?}, not that it was answered elsewhere");
+        ensure!(
+            reason.contains("cause=200") || reason.contains("cause=26"),
+            "the other phone was told {reason:?}, not that it was answered elsewhere"
+        );
         both_hear(&call, &caller, &winner, first)?;
         call.hang_up()?;
         winner.wait_hang_up(SOON)?;
+    }
+    Ok(())
+}
+
+fn sipp_phones(lab: &mut Lab) -> Result<()> {
+    for (port, transport, name) in [(6000, Transport::Udp, "sippu"), (6100, Transport::Tcp, "sippt")] {
+        let (own, other) = (format!("{name}-own"), format!("{name}-other"));
+        let (caller, callee) = couple(lab, name, 0, 1)?;
+        lab.add_user(0, &own, &[])?;
+        lab.add_user(0, &other, &[])?;
+        let at = lab.hosts[2].sip();
+        // It answers and echoes: the caller hears its own voice.
+        let mut echo = eventually(Duration::from_secs(2), || {
+            SippPhone::answering(lab, &other, at, port, transport)
+        })?;
+        for host in &lab.hosts {
+            eventually(SOON, || host.expect_located(&other, &lab.hosts[2]))?;
+        }
+        echo.check()?;
+        let mut call = caller.call(lab.hosts[0].sip(), &other)?;
+        call.wait_answer(SOON)?;
+        eventually(SOON, || {
+            let heard = call.rtp().heard_from(caller.voice());
+            ensure!(heard >= 20, "only {heard} packets came back from the echo");
+            Ok(())
+        })?;
+        call.hang_up()?;
+        // It calls: our phone answers, and the scenario ends well or SIPp says where it did not.
+        eventually(Duration::from_secs(2), || {
+            place_call(lab, &own, at, callee.id(), port + 10, transport)
+        })?;
+        callee.incoming(SOON)?;
     }
     Ok(())
 }
@@ -175,5 +275,8 @@ fn couple(lab: &Lab, name: &str, from: usize, to: usize) -> Result<(fed_tests::p
             lab.add_user(0, id, &[])?;
         }
     }
-    Ok((lab.registered(&ids[0], Transport::Udp, from)?, lab.registered(&ids[1], Transport::Udp, to)?))
+    Ok((
+        lab.registered(&ids[0], Transport::Udp, from)?,
+        lab.registered(&ids[1], Transport::Udp, to)?,
+    ))
 }

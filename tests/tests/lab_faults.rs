@@ -27,18 +27,37 @@ fn main() -> ExitCode {
             Ok(lab)
         },
         &[
-            Case { name: "calls_and_registrations_survive_kill_9_of_fed_node", body: fed_node_killed },
-            Case { name: "users_of_a_killed_asterisk_are_not_looked_for_and_come_back", body: asterisk_killed },
-            Case { name: "users_of_a_killed_host_register_elsewhere_and_are_reachable_at_once", body: host_killed },
-            Case { name: "a_partition_leaves_local_calls_and_the_majority_working_and_heals", body: partition },
-            Case { name: "a_thousand_users_are_imported_and_ready_at_every_asterisk", body: import },
+            Case {
+                name: "calls_and_registrations_survive_kill_9_of_fed_node",
+                body: fed_node_killed,
+            },
+            Case {
+                name: "users_of_a_killed_asterisk_are_not_looked_for_and_come_back",
+                body: asterisk_killed,
+            },
+            Case {
+                name: "users_of_a_killed_host_register_elsewhere_and_are_reachable_at_once",
+                body: host_killed,
+            },
+            Case {
+                name: "a_partition_leaves_local_calls_and_the_majority_working_and_heals",
+                body: partition,
+            },
+            Case {
+                name: "a_thousand_users_are_imported_and_ready_at_every_asterisk",
+                body: import,
+            },
         ],
     )
 }
 
 /// Ann at h1, Ben at h2, Cleo at h3.
 fn everyone(lab: &Lab) -> Result<Vec<Phone>> {
-    ["ann", "ben", "cleo"].into_iter().enumerate().map(|(at, user)| lab.registered(user, Transport::Udp, at)).collect()
+    ["ann", "ben", "cleo"]
+        .into_iter()
+        .enumerate()
+        .map(|(at, user)| lab.registered(user, Transport::Udp, at))
+        .collect()
 }
 
 /// One call that is answered, heard and ended.
@@ -53,7 +72,13 @@ fn call(lab: &Lab, caller: &Phone, from: usize, callee: &Phone) -> Result<()> {
 }
 
 /// How long after `since` that host begins to answer as wanted.
-fn how_long(lab: &Lab, asker: usize, device: &str, since: Instant, wanted: impl Fn(&Located) -> bool) -> Result<Duration> {
+fn how_long(
+    lab: &Lab,
+    asker: usize,
+    device: &str,
+    since: Instant,
+    wanted: impl Fn(&Located) -> bool,
+) -> Result<Duration> {
     let mut socket = Asker::open(&lab.hosts[asker].namespace)?;
     loop {
         let (located, at) = socket.ask(device)?;
@@ -94,7 +119,10 @@ fn fed_node_killed(lab: &mut Lab) -> Result<()> {
     call(lab, &phones[0], 0, &local).context("a local call without fed-node")?;
 
     lab.hosts[0].restart_node()?;
-    ensure!(call_across.is_up(), "the call in progress ended when fed-node came back");
+    ensure!(
+        call_across.is_up(),
+        "the call in progress ended when fed-node came back"
+    );
     call_across.hang_up()?;
     answered.wait_hang_up(SOON)?;
     // Nobody registers again: what was registered before is found again from every node.
@@ -111,18 +139,34 @@ fn asterisk_killed(lab: &mut Lab) -> Result<()> {
     lab.hosts[2].asterisk.kill()?;
     for asker in [0, 1] {
         let took = how_long(lab, asker, "cleo", killed, |l| matches!(l, Located::Refused(_)))?;
-        println!("    {} stopped looking for cleo {:.0} ms after kill -9 of her Asterisk", lab.hosts[asker].name, took.as_secs_f64() * 1e3);
-        ensure!(took <= NOT_LOOKED_FOR, "{} looked for cleo for {took:?}", lab.hosts[asker].name);
+        println!(
+            "    {} stopped looking for cleo {:.0} ms after kill -9 of her Asterisk",
+            lab.hosts[asker].name,
+            took.as_secs_f64() * 1e3
+        );
+        ensure!(
+            took <= NOT_LOOKED_FOR,
+            "{} looked for cleo for {took:?}",
+            lab.hosts[asker].name
+        );
     }
     let began = Instant::now();
     let ended = phones[0].call(lab.hosts[0].sip(), "cleo")?.wait_refusal(SOON)?;
-    ensure!(ended.status == 480 && began.elapsed() < Duration::from_secs(1), "{} after {:?}", ended.response.start, began.elapsed());
+    ensure!(
+        ended.status == 480 && began.elapsed() < Duration::from_secs(1),
+        "{} after {:?}",
+        ended.response.start,
+        began.elapsed()
+    );
     call(lab, &phones[0], 0, &phones[1]).context("a call between the others")?;
 
     lab.hosts[2].restart_asterisk()?;
     let back = Instant::now();
     eventually(AGREED, || phones[2].register(lab.hosts[2].sip()))?;
-    println!("    the objects were back {:.1} s after its Asterisk had booted", back.elapsed().as_secs_f64());
+    println!(
+        "    the objects were back {:.1} s after its Asterisk had booted",
+        back.elapsed().as_secs_f64()
+    );
     eventually(SOON, || lab.hosts[0].expect_located("cleo", &lab.hosts[2]))?;
     call(lab, &phones[0], 0, &phones[2]).context("a call to the restarted Asterisk")?;
     healed(lab)
@@ -142,15 +186,25 @@ fn host_killed(lab: &mut Lab) -> Result<()> {
     let ok = phones[2].register(lab.hosts[1].sip())?.ok;
     for asker in [0, 1] {
         let at = lab.hosts[1].sip().to_string();
-        let took = how_long(lab, asker, "cleo", ok, |l| matches!(l, Located::Here) || matches!(l, Located::At { address, .. } if *address == at))?;
-        println!("    {} reaches her at h2 {:.1} ms after her 200 OK", lab.hosts[asker].name, took.as_secs_f64() * 1e3);
+        let took = how_long(lab, asker, "cleo", ok, |l| {
+            matches!(l, Located::Here) || matches!(l, Located::At { address, .. } if *address == at)
+        })?;
+        println!(
+            "    {} reaches her at h2 {:.1} ms after her 200 OK",
+            lab.hosts[asker].name,
+            took.as_secs_f64() * 1e3
+        );
         ensure!(took <= NOT_LOOKED_FOR, "{took:?}");
     }
-    call(lab, &lab.registered("ann2", Transport::Udp, 0)?, 0, &phones[2]).context("a call to the user of the dead host")?;
+    call(lab, &lab.registered("ann2", Transport::Udp, 0)?, 0, &phones[2])
+        .context("a call to the user of the dead host")?;
     both_hear(&others, &phones[0], &answered, &phones[1]).context("a call between living hosts")?;
     ensure!(others.is_up(), "a call between living hosts ended");
     others.hang_up()?;
-    println!("    all of it {:.1} s after the host died", killed.elapsed().as_secs_f64());
+    println!(
+        "    all of it {:.1} s after the host died",
+        killed.elapsed().as_secs_f64()
+    );
 
     lab.network.plug("h3", true)?;
     lab.hosts[2].restart_asterisk()?;
@@ -178,11 +232,14 @@ fn partition(lab: &mut Lab) -> Result<()> {
     let newcomer = lab.phone_of("newcomer", Transport::Udp)?;
     eventually(SOON, || newcomer.register(lab.hosts[2].sip()))?;
     eventually(SOON, || lab.hosts[1].expect_located("newcomer", &lab.hosts[2]))?;
-    let refusal = lab.add_user(0, "refused", &[]).expect_err("a change in the minority must be refused");
+    let refusal = lab
+        .add_user(0, "refused", &[])
+        .expect_err("a change in the minority must be refused");
     println!("    the minority refuses a change: {refusal:#}");
 
     // A phone of the majority turns up at the cut-off host: it registers, and rings there.
-    ben2.register(lab.hosts[0].sip()).context("a registration in the minority")?;
+    ben2.register(lab.hosts[0].sip())
+        .context("a registration in the minority")?;
     call(lab, &phones[0], 0, &ben2).context("a call to a phone that registered in the minority")?;
 
     lab.network.heal()?;
@@ -191,8 +248,12 @@ fn partition(lab: &mut Lab) -> Result<()> {
         eventually(SOON, || host.expect_located("ben2", &lab.hosts[0]))?;
     }
     call(lab, &phones[2], 2, &ben2).context("a call to her new place after healing")?;
-    ensure!(lab.hosts[0].node()?.run(&["user", "show", "refused"]).is_err(), "the refused change came through after all");
-    eventually(SOON, || newcomer.register(lab.hosts[0].sip())).context("what the majority changed works at the healed node")?;
+    ensure!(
+        lab.hosts[0].node()?.run(&["user", "show", "refused"]).is_err(),
+        "the refused change came through after all"
+    );
+    eventually(SOON, || newcomer.register(lab.hosts[0].sip()))
+        .context("what the majority changed works at the healed node")?;
     Ok(())
 }
 
@@ -204,30 +265,48 @@ fn import(lab: &mut Lab) -> Result<()> {
     let began = Instant::now();
     lab.hosts[1].node()?.run(&["user", "import", &path])?;
     let acknowledged = Instant::now();
-    println!("    {USERS} users acknowledged in {:.2} s", (acknowledged - began).as_secs_f64());
+    println!(
+        "    {USERS} users acknowledged in {:.2} s",
+        (acknowledged - began).as_secs_f64()
+    );
     for host in &lab.hosts {
         eventually(Duration::from_secs(15).saturating_sub(acknowledged.elapsed()), || {
             let (status, body) = host.asterisk.ari("GET", "/endpoints/PJSIP")?;
             ensure!(status == 200, "ARI answered {status}");
             let list: Vec<serde_json::Value> = serde_json::from_str(&body)?;
-            let there = list.iter().filter(|e| e["resource"].as_str().is_some_and(|r| r.starts_with("import"))).count();
+            let there = list
+                .iter()
+                .filter(|e| e["resource"].as_str().is_some_and(|r| r.starts_with("import")))
+                .count();
             ensure!(there == USERS, "{} has {there} of {USERS} endpoints", host.name);
             Ok(())
         })?;
-        println!("    all endpoints at {} {:.1} s after the acknowledgement", host.name, acknowledged.elapsed().as_secs_f64());
+        println!(
+            "    all endpoints at {} {:.1} s after the acknowledgement",
+            host.name,
+            acknowledged.elapsed().as_secs_f64()
+        );
     }
     for (at, id) in [(0, "import0"), (1, "import500"), (2, "import999")] {
         let phone = lab.phone_of(id, Transport::Udp)?;
-        phone.register(lab.hosts[at].sip()).with_context(|| format!("{id} at {}", lab.hosts[at].name))?;
+        phone
+            .register(lab.hosts[at].sip())
+            .with_context(|| format!("{id} at {}", lab.hosts[at].name))?;
     }
-    let revision = |lab: &Lab| -> Result<serde_json::Value> { Ok(lab.hosts[1].node()?.json(&["user", "show", "import7"])?) };
+    let revision =
+        |lab: &Lab| -> Result<serde_json::Value> { Ok(lab.hosts[1].node()?.json(&["user", "show", "import7"])?) };
     let before = revision(lab)?;
-    lab.hosts[1].node()?.run(&["user", "import", &path]).context("the same file again")?;
+    lab.hosts[1]
+        .node()?
+        .run(&["user", "import", &path])
+        .context("the same file again")?;
     ensure!(before == revision(lab)?, "importing the same file again changed a user");
 
     let broken = lab.folder().join("broken.csv");
     std::fs::write(&broken, users_csv(3).replace("import1,", "new&1,"))?;
-    let refused = lab.hosts[1].node()?.try_run(&["user", "import", &broken.to_string_lossy()])?;
+    let refused = lab.hosts[1]
+        .node()?
+        .try_run(&["user", "import", &broken.to_string_lossy()])?;
     ensure!(!refused.status.success(), "a file with a bad id was taken");
     println!("    a bad file: {}", String::from_utf8_lossy(&refused.stderr).trim());
     Ok(())
@@ -236,7 +315,10 @@ fn import(lab: &mut Lab) -> Result<()> {
 fn users_csv(count: usize) -> String {
     let mut text = String::from("id,name,number,password\n");
     for n in 0..count {
-        text.push_str(&format!("import{n},Import {n},7{n:04},{}\n", fed_tests::lab::password_of(&format!("import{n}"))));
+        text.push_str(&format!(
+            "import{n},Import {n},7{n:04},{}\n",
+            fed_tests::lab::password_of(&format!("import{n}"))
+        ));
     }
     text
 }

@@ -30,19 +30,40 @@ fn main() -> ExitCode {
             Ok(lab)
         },
         &[
-            Case { name: "other_sip_software_finds_her_by_the_redirect_server", body: softswitch },
-            Case { name: "two_hundred_moves_are_routable_everywhere_and_measured", body: measured_moves },
-            Case { name: "calls_placed_right_after_a_move_ring_only_the_new_phone", body: calls_after_moves },
-            Case { name: "the_stale_contact_is_gone_from_the_old_server_after_a_move", body: stale_contact },
-            Case { name: "unmodified_dialplan_and_queue_reach_her_before_and_after_a_move", body: unmodified },
-            Case { name: "forged_replayed_and_expired_capabilities_are_refused", body: capabilities },
+            Case {
+                name: "other_sip_software_finds_her_by_the_redirect_server",
+                body: softswitch,
+            },
+            Case {
+                name: "two_hundred_moves_are_routable_everywhere_and_measured",
+                body: measured_moves,
+            },
+            Case {
+                name: "calls_placed_right_after_a_move_ring_only_the_new_phone",
+                body: calls_after_moves,
+            },
+            Case {
+                name: "the_stale_contact_is_gone_from_the_old_server_after_a_move",
+                body: stale_contact,
+            },
+            Case {
+                name: "unmodified_dialplan_and_queue_reach_her_before_and_after_a_move",
+                body: unmodified,
+            },
+            Case {
+                name: "forged_replayed_and_expired_capabilities_are_refused",
+                body: capabilities,
+            },
         ],
     )
 }
 
 /// The same device at a socket of its own for each host, as if she carried it from one building to the next.
 fn alices(lab: &Lab) -> Result<Vec<Phone>> {
-    lab.hosts.iter().map(|_| lab.phone_of("alice", Transport::Udp)).collect()
+    lab.hosts
+        .iter()
+        .map(|_| lab.phone_of("alice", Transport::Udp))
+        .collect()
 }
 
 fn measured_moves(lab: &mut Lab) -> Result<()> {
@@ -69,7 +90,9 @@ fn measured_moves(lab: &mut Lab) -> Result<()> {
         }
         for turn in 1..=MOVES {
             let at = turn % lab.hosts.len();
-            let moved = phones[at].register(lab.hosts[at].sip()).with_context(|| format!("move {turn}"))?;
+            let moved = phones[at]
+                .register(lab.hosts[at].sip())
+                .with_context(|| format!("move {turn}"))?;
             for watcher in &watchers {
                 watcher.send(lab.hosts[at].sip())?;
             }
@@ -85,9 +108,17 @@ fn measured_moves(lab: &mut Lab) -> Result<()> {
         Ok(())
     })?;
     for (host, figures) in lab.hosts.iter().zip(&mut per_host) {
-        println!("    200 OK -> routable at {} ({:?}): {}", host.name, host.asterisk.version(), figures.words());
+        println!(
+            "    200 OK -> routable at {} ({:?}): {}",
+            host.name,
+            host.asterisk.version(),
+            figures.words()
+        );
     }
-    println!("    200 OK -> routable at every node: {} (goal: p50 <= 3 ms, p99 <= 10 ms)", everywhere.words());
+    println!(
+        "    200 OK -> routable at every node: {} (goal: p50 <= 3 ms, p99 <= 10 ms)",
+        everywhere.words()
+    );
     Ok(())
 }
 
@@ -124,7 +155,12 @@ fn calls_after_moves(lab: &mut Lab) -> Result<()> {
         let before: Vec<u64> = phones.iter().map(Phone::invites).collect();
         phones[at].register(lab.hosts[at].sip())?;
         let mut call = callers[from].call(lab.hosts[from].sip(), "1001")?;
-        let what = || format!("turn {turn}: {} calls alice, just moved to {}", lab.hosts[from].name, lab.hosts[at].name);
+        let what = || {
+            format!(
+                "turn {turn}: {} calls alice, just moved to {}",
+                lab.hosts[from].name, lab.hosts[at].name
+            )
+        };
         call.wait_ringing(SOON).with_context(what)?;
         call.wait_answer(SOON).with_context(what)?;
         set_up.add(call.ringing.unwrap_or(call.invited) - call.invited);
@@ -132,10 +168,18 @@ fn calls_after_moves(lab: &mut Lab) -> Result<()> {
         call.hang_up()?;
         for (number, phone) in phones.iter().enumerate() {
             let rang = phone.invites() - before[number];
-            ensure!(rang == u64::from(number == at), "{}: the phone at {} rang {rang} times", what(), lab.hosts[number].name);
+            ensure!(
+                rang == u64::from(number == at),
+                "{}: the phone at {} rang {rang} times",
+                what(),
+                lab.hosts[number].name
+            );
         }
     }
-    println!("    {MOVES} calls right after the 200 OK, INVITE -> 180: {}", set_up.words());
+    println!(
+        "    {MOVES} calls right after the 200 OK, INVITE -> 180: {}",
+        set_up.words()
+    );
     Ok(())
 }
 
@@ -146,12 +190,26 @@ fn stale_contact(lab: &mut Lab) -> Result<()> {
         let began = Instant::now();
         for (number, host) in lab.hosts.iter().enumerate() {
             eventually(Duration::from_secs(2), || {
-                let here = host.asterisk.contacts()?.iter().filter(|(device, _)| device == "alice").count();
-                ensure!(here == usize::from(number == at), "{} has {here} contacts of alice, who is at {}", host.name, lab.hosts[at].name);
+                let here = host
+                    .asterisk
+                    .contacts()?
+                    .iter()
+                    .filter(|(device, _)| device == "alice")
+                    .count();
+                ensure!(
+                    here == usize::from(number == at),
+                    "{} has {here} contacts of alice, who is at {}",
+                    host.name,
+                    lab.hosts[at].name
+                );
                 Ok(())
             })?;
         }
-        println!("    moved to {}: one contact in all, seen {} ms after", lab.hosts[at].name, began.elapsed().as_millis());
+        println!(
+            "    moved to {}: one contact in all, seen {} ms after",
+            lab.hosts[at].name,
+            began.elapsed().as_millis()
+        );
     }
     lab.expect_no_drift()
 }
@@ -226,9 +284,16 @@ fn softswitch(lab: &mut Lab) -> Result<()> {
 
 fn ask_redirect(switch: &Phone, server: SocketAddr) -> Result<(String, SocketAddr)> {
     let answer = switch.call(server, "alice")?.wait_refusal(SOON)?;
-    ensure!(answer.status == 302, "the redirect server answered {}", answer.response.start);
+    ensure!(
+        answer.status == 302,
+        "the redirect server answered {}",
+        answer.response.start
+    );
     let uri = answer.response.uri_in("Contact").context("a 302 without a Contact")?;
-    let (user, rest) = uri.trim_start_matches("sip:").split_once('@').context("a Contact without a user")?;
+    let (user, rest) = uri
+        .trim_start_matches("sip:")
+        .split_once('@')
+        .context("a Contact without a user")?;
     Ok((user.to_owned(), rest.split(';').next().unwrap_or(rest).parse()?))
 }
 
@@ -241,7 +306,10 @@ fn capabilities(lab: &mut Lab) -> Result<()> {
     let rang = |phones: &[Phone]| phones.iter().map(Phone::invites).sum::<u64>();
     let refused = |user: &str, server: SocketAddr, what: &str| -> Result<()> {
         let before = rang(&phones);
-        let ended = switch.call(server, user)?.wait_refusal(SOON).with_context(|| format!("a call with {what}"))?;
+        let ended = switch
+            .call(server, user)?
+            .wait_refusal(SOON)
+            .with_context(|| format!("a call with {what}"))?;
         ensure!((400..700).contains(&ended.status), "{what}: {}", ended.response.start);
         ensure!(rang(&phones) == before, "{what} rang a phone");
         println!("    {what}: {}", ended.response.start);
@@ -265,7 +333,11 @@ fn capabilities(lab: &mut Lab) -> Result<()> {
     while minted.elapsed() < CAPABILITY + Duration::from_secs(2) {
         thread::sleep(Duration::from_millis(200));
     }
-    let owner = lab.hosts.iter().position(|h| h.sip() == server).context("an unknown server")?;
+    let owner = lab
+        .hosts
+        .iter()
+        .position(|h| h.sip() == server)
+        .context("an unknown server")?;
     lab.register(&phones[owner], owner)?;
     refused(&user, server, "an expired token")
 }

@@ -51,11 +51,24 @@ impl Asterisk {
             fs::create_dir_all(home.join(folder))?;
         }
         // The package's own configuration first: what stands in it on a real server stands in it here.
-        command::run("cp", &["-a", &path(&root.join("etc/asterisk")), &path(&home.join("etc"))])?;
-        command::run("cp", &["-a", &format!("{}/.", path(&root.join("var/lib/asterisk"))), &path(&home.join("lib"))])?;
+        command::run(
+            "cp",
+            &["-a", &path(&root.join("etc/asterisk")), &path(&home.join("etc"))],
+        )?;
+        command::run(
+            "cp",
+            &[
+                "-a",
+                &format!("{}/.", path(&root.join("var/lib/asterisk"))),
+                &path(&home.join("lib")),
+            ],
+        )?;
         customer::write(&home.join("etc"), place)?;
         // Without an address of its own name Asterisk asks the DNS for it with every SDP it writes.
-        fs::write(home.join("hosts"), format!("127.0.0.1 localhost\n::1 localhost\n{} {}\n", place.ip, place.name))?;
+        fs::write(
+            home.join("hosts"),
+            format!("127.0.0.1 localhost\n::1 localhost\n{} {}\n", place.ip, place.name),
+        )?;
         Ok(Self {
             version,
             root,
@@ -93,8 +106,21 @@ impl Asterisk {
             name = self.name
         );
         let mut command = self.namespace.command("unshare");
-        command.args(["--mount", "--uts", "--propagation", "private", "--", "sh", "-c", &script]);
-        self.process = Some(Daemon::start(&format!("the Asterisk of {}", self.name), &mut command, &self.log)?);
+        command.args([
+            "--mount",
+            "--uts",
+            "--propagation",
+            "private",
+            "--",
+            "sh",
+            "-c",
+            &script,
+        ]);
+        self.process = Some(Daemon::start(
+            &format!("the Asterisk of {}", self.name),
+            &mut command,
+            &self.log,
+        )?);
         Ok(())
     }
 
@@ -106,11 +132,18 @@ impl Asterisk {
         let deadline = Instant::now() + patience;
         loop {
             self.process.as_mut().context("it was not started")?.check()?;
-            if self.cli("core waitfullybooted").is_ok_and(|text| text.contains("fully booted")) {
+            if self
+                .cli("core waitfullybooted")
+                .is_ok_and(|text| text.contains("fully booted"))
+            {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("the Asterisk of {} was not ready within {patience:?}; its log is {}", self.name, self.log.display());
+                bail!(
+                    "the Asterisk of {} was not ready within {patience:?}; its log is {}",
+                    self.name,
+                    self.log.display()
+                );
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -121,13 +154,34 @@ impl Asterisk {
     /// # Errors
     /// When Asterisk does not run or does not answer.
     pub fn cli(&self, line: &str) -> Result<String> {
-        let process = self.process.as_ref().with_context(|| format!("the Asterisk of {} does not run", self.name))?;
+        let process = self
+            .process
+            .as_ref()
+            .with_context(|| format!("the Asterisk of {} does not run", self.name))?;
         command::finish(
             Command::new("nsenter")
-                .args([&format!("--target={}", process.pid()), "--mount", "--net", "--", "chroot"])
+                .args([
+                    &format!("--target={}", process.pid()),
+                    "--mount",
+                    "--net",
+                    "--",
+                    "chroot",
+                ])
                 .arg(&self.root)
                 .args(["/usr/sbin/asterisk", "-rx", line]),
         )
+    }
+
+    /// How a person opens its console.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn shell(&self) -> Result<String> {
+        let pid = self.process.as_ref().context("it does not run")?.pid();
+        Ok(format!(
+            "nsenter -t {pid} -m -n -- chroot {} asterisk -r",
+            self.root.display()
+        ))
     }
 
     /// GET of an ARI path (`/ari/..` without the `/ari`): status and body.
@@ -136,7 +190,13 @@ impl Asterisk {
     /// When the HTTP server does not answer.
     pub fn ari(&self, method: &str, path: &str) -> Result<(u16, String)> {
         let (user, password) = self.ari_credentials()?;
-        http::request(&self.namespace, 8088, method, &format!("/ari{path}"), Some((&user, &password)))
+        http::request(
+            &self.namespace,
+            8088,
+            method,
+            &format!("/ari{path}"),
+            Some((&user, &password)),
+        )
     }
 
     /// The contacts registered here, as `device contact-uri`, from the registrar's own table.
@@ -162,7 +222,10 @@ impl Asterisk {
     /// # Errors
     /// When it does not run.
     pub fn kill(&mut self) -> Result<()> {
-        self.process.take().with_context(|| format!("the Asterisk of {} does not run", self.name))?.kill()
+        self.process
+            .take()
+            .with_context(|| format!("the Asterisk of {} does not run", self.name))?
+            .kill()
     }
 
     /// Whether its process is there.
@@ -201,7 +264,9 @@ impl Asterisk {
 
 /// Files of Asterisk's configuration whose name begins with that word.
 fn files_in(folder: &Path, word: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .map(|e| e.path())

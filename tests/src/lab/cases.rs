@@ -24,7 +24,10 @@ pub struct Case {
 /// Without root or Debian it says loudly that nothing was tested; with `CI=true` in the environment that is a failure.
 pub fn main(start: fn() -> Result<Lab>, cases: &[Case]) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let wanted: Vec<&Case> = cases.iter().filter(|c| words.is_empty() || words.iter().any(|w| c.name.contains(w.as_str()))).collect();
+    let wanted: Vec<&Case> = cases
+        .iter()
+        .filter(|c| words.is_empty() || words.iter().any(|w| c.name.contains(w.as_str())))
+        .collect();
     if std::env::args().any(|a| a == "--list") {
         wanted.iter().for_each(|c| println!("{}: test", c.name));
         return ExitCode::SUCCESS;
@@ -43,11 +46,16 @@ pub fn main(start: fn() -> Result<Lab>, cases: &[Case]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("lab of {} hosts up in {:.1} s", lab.hosts.len(), started.elapsed().as_secs_f64());
+    println!(
+        "lab of {} hosts up in {:.1} s",
+        lab.hosts.len(),
+        started.elapsed().as_secs_f64()
+    );
     let mut failed = Vec::new();
     for case in &wanted {
         let began = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| (case.body)(&mut lab))).unwrap_or_else(|panic| Err(panicked(&panic)));
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| (case.body)(&mut lab))).unwrap_or_else(|panic| Err(panicked(&panic)));
         let took = began.elapsed().as_secs_f64();
         match outcome {
             Ok(()) => println!("test {} ... ok ({took:.1} s)", case.name),
@@ -57,7 +65,12 @@ pub fn main(start: fn() -> Result<Lab>, cases: &[Case]) -> ExitCode {
             }
         }
     }
-    println!("lab: {} of {} cases passed in {:.1} s", wanted.len() - failed.len(), wanted.len(), started.elapsed().as_secs_f64());
+    println!(
+        "lab: {} of {} cases passed in {:.1} s",
+        wanted.len() - failed.len(),
+        wanted.len(),
+        started.elapsed().as_secs_f64()
+    );
     if failed.is_empty() {
         return ExitCode::SUCCESS;
     }
@@ -77,6 +90,9 @@ fn skipped(why: &Error, cases: usize) -> ExitCode {
 }
 
 fn panicked(panic: &Box<dyn std::any::Any + Send>) -> Error {
-    let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+    let text = panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
     anyhow!("panicked: {}", text.unwrap_or_default())
 }

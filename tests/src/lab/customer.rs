@@ -10,13 +10,12 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::asterisk::Place;
+use super::password_of;
 
 /// The SIP port of the transport that static trunks use, on the hosts' second addresses.
 pub(super) const STATIC_PORT: u16 = 5062;
 /// The context of a customer's own phones.
 pub const CONTEXT: &str = "customer";
-/// Password of the statically configured phones (`static1`, `static2`, ..).
-pub const STATIC_PASSWORD: &str = "static-secret";
 
 const NO_LOAD: &str = "chan_sip chan_skinny chan_mgcp chan_unistim chan_oss chan_alsa chan_console chan_motif chan_dahdi chan_mobile \
     chan_vpb cdr_pgsql cdr_radius cdr_tds cel_pgsql cel_radius cel_tds res_config_ldap res_config_pgsql res_xmpp res_snmp \
@@ -42,9 +41,18 @@ pub(super) fn write(etc: &Path, place: &Place<'_>) -> Result<()> {
             place.name, place.number
         ),
     )?;
-    fs::write(etc.join("logger.conf"), "[general]\n[logfiles]\nmessages => notice,warning,error\n")?;
-    fs::write(etc.join("rtp.conf"), "[general]\nrtpstart=10000\nrtpend=20000\nstrictrtp=no\n")?;
-    fs::write(etc.join("http.conf"), "[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport=8088\n")?;
+    fs::write(
+        etc.join("logger.conf"),
+        "[general]\n[logfiles]\nmessages => notice,warning,error\n",
+    )?;
+    fs::write(
+        etc.join("rtp.conf"),
+        "[general]\nrtpstart=10000\nrtpend=20000\nstrictrtp=no\n",
+    )?;
+    fs::write(
+        etc.join("http.conf"),
+        "[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport=8088\n",
+    )?;
     fs::write(etc.join("cdr.conf"), "[general]\nenable=no\n")?;
     fs::write(etc.join("pjsip.conf"), pjsip(place)?)?;
     fs::write(etc.join("extensions.conf"), extensions(place)?)?;
@@ -62,11 +70,16 @@ fn pjsip(place: &Place<'_>) -> Result<String> {
          [transport-udp]\ntype=transport\nprotocol=udp\nbind=0.0.0.0:5060\n\n\
          [transport-tcp]\ntype=transport\nprotocol=tcp\nbind=0.0.0.0:5060\n\n",
     );
-    writeln!(text, "[transport-static]\ntype=transport\nprotocol=udp\nbind={}:{STATIC_PORT}\n", static_ip(me))?;
-    // A phone of the customer's own, at home on this server only.
     writeln!(
         text,
-        "[static{me}]\ntype=auth\nauth_type=userpass\nusername=static{me}\npassword={STATIC_PASSWORD}\n\n\
+        "[transport-static]\ntype=transport\nprotocol=udp\nbind={}:{STATIC_PORT}\n",
+        static_ip(me)
+    )?;
+    // A phone of the customer's own, at home on this server only.
+    let password = password_of(&format!("static{me}"));
+    writeln!(
+        text,
+        "[static{me}]\ntype=auth\nauth_type=userpass\nusername=static{me}\npassword={password}\n\n\
          [static{me}]\ntype=aor\nmax_contacts=1\nremove_existing=yes\n\n\
          [static{me}]\ntype=endpoint\ncontext={CONTEXT}\ndisallow=all\nallow=ulaw\nauth=static{me}\naors=static{me}\ndirect_media=no\n"
     )?;
@@ -91,7 +104,10 @@ fn extensions(place: &Place<'_>) -> Result<String> {
          exten => 600,1,Queue(support,,,,30)\n same => n,Hangup()\n"
     );
     for other in (1..=place.hosts).filter(|n| *n != place.number) {
-        writeln!(text, "exten => _8{other}.,1,Dial(PJSIP/${{EXTEN:2}}@static-h{other},30)\n same => n,Hangup()")?;
+        writeln!(
+            text,
+            "exten => _8{other}.,1,Dial(PJSIP/${{EXTEN:2}}@static-h{other},30)\n same => n,Hangup()"
+        )?;
     }
     writeln!(text, "include => fed-users")?;
     Ok(text)

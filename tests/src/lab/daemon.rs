@@ -1,6 +1,7 @@
 //! A process of the lab: started, killed, paused and resumed by its own id, its output kept in a file.
 
 use std::fs::OpenOptions;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -18,16 +19,28 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts a command with both outputs appended to `log`.
-    pub(super) fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(log).with_context(|| log.display().to_string())?;
+    /// Starts a command with both outputs appended to `log`, in a process group of its own: Ctrl-C is for the test alone.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| log.display().to_string())?;
         let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
+            .process_group(0)
             .spawn()
             .with_context(|| format!("starting {name}"))?;
-        Ok(Self { child, name: name.to_owned(), log: log.to_owned() })
+        Ok(Self {
+            child,
+            name: name.to_owned(),
+            log: log.to_owned(),
+        })
     }
 
     /// Its process id.
@@ -41,7 +54,12 @@ impl Daemon {
     /// When it has ended.
     pub fn check(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            bail!("{} ended ({status}); its log {} ends:\n{}", self.name, self.log.display(), self.tail(15));
+            bail!(
+                "{} ended ({status}); its log {} ends:\n{}",
+                self.name,
+                self.log.display(),
+                self.tail(15)
+            );
         }
         Ok(())
     }
@@ -90,12 +108,17 @@ impl Daemon {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("process id")?;
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("process id")?;
         kill_process(pid, signal).with_context(|| format!("signalling {}", self.name))
     }
 
     fn tail(&self, lines: usize) -> String {
-        let text = std::fs::read(&self.log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
+        let text = std::fs::read(&self.log)
+            .map(|b| String::from_utf8_lossy(&b).into_owned())
+            .unwrap_or_default();
         let all: Vec<_> = text.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
     }

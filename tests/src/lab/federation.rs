@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::node::REDIRECT_PORT;
-use super::{CONTEXT, FedNode, Host, Lab};
+use super::{CONTEXT, FedNode, Host, Lab, password_of};
 use crate::eventually;
 use crate::phone::{Phone, Registered, Transport};
 
@@ -19,7 +19,9 @@ impl Host {
     /// # Errors
     /// When the lab is not federated.
     pub fn node(&self) -> Result<&FedNode> {
-        self.node.as_ref().with_context(|| format!("{} has no fed-node", self.name))
+        self.node
+            .as_ref()
+            .with_context(|| format!("{} has no fed-node", self.name))
     }
 
     /// As [`Host::node`], to start and stop it.
@@ -27,7 +29,9 @@ impl Host {
     /// # Errors
     /// When the lab is not federated.
     pub fn node_mut(&mut self) -> Result<&mut FedNode> {
-        self.node.as_mut().with_context(|| format!("{} has no fed-node", self.name))
+        self.node
+            .as_mut()
+            .with_context(|| format!("{} has no fed-node", self.name))
     }
 
     /// Where its redirect server listens for other SIP software.
@@ -60,12 +64,19 @@ impl Lab {
     /// Asterisks are not running yet when this is called by [`Lab::start_federated`].
     pub(super) fn federate(&mut self) -> Result<()> {
         for host in &mut self.hosts {
-            host.node = Some(FedNode::prepare(&host.name, host.ip, &host.namespace, &host.folder, &host.asterisk.etc())?);
+            host.node = Some(FedNode::prepare(
+                &host.name,
+                host.ip,
+                &host.namespace,
+                &host.folder,
+                &host.asterisk.etc(),
+            )?);
         }
         let seed = format!("{}:7401", self.hosts[0].ip);
         for (number, host) in self.hosts.iter_mut().enumerate() {
             let node = host.node_mut()?;
-            node.run(&["asterisk-config", "--write"]).context("installing the stanzas")?;
+            node.run(&["asterisk-config", "--write"])
+                .context("installing the stanzas")?;
             match number {
                 0 => node.run(&["init"]).context("init")?,
                 _ => node.run(&["join", &seed]).context("join")?,
@@ -74,7 +85,9 @@ impl Lab {
             node.wait_ready(READY)?;
         }
         // The customer's context includes the federation's, so his own extensions work for federated phones too.
-        self.hosts[0].node()?.run(&["setting", "set", "dialplan_context", CONTEXT])?;
+        self.hosts[0]
+            .node()?
+            .run(&["setting", "set", "dialplan_context", CONTEXT])?;
         Ok(())
     }
 
@@ -86,8 +99,17 @@ impl Lab {
         for host in &self.hosts {
             eventually(patience, || {
                 let nodes = host.node()?.json(&["node", "list"])?;
-                let up = all_objects(&nodes).into_iter().filter(|n| n["state"].as_str().is_some_and(|s| s.eq_ignore_ascii_case("up"))).count();
-                ensure!(up == self.hosts.len(), "{} of {} nodes are up at {}: {nodes}", up, self.hosts.len(), host.name);
+                let up = all_objects(&nodes)
+                    .into_iter()
+                    .filter(|n| n["state"].as_str().is_some_and(|s| s.eq_ignore_ascii_case("up")))
+                    .count();
+                ensure!(
+                    up == self.hosts.len(),
+                    "{} of {} nodes are up at {}: {nodes}",
+                    up,
+                    self.hosts.len(),
+                    host.name
+                );
                 Ok(())
             })?;
         }
@@ -101,7 +123,10 @@ impl Lab {
     pub fn add_user(&self, host: usize, id: &str, more: &[&str]) -> Result<()> {
         let mut args = vec!["user", "add", id, "--password-stdin"];
         args.extend(more);
-        self.hosts[host].node()?.run_with_input(&args, &password_of(id)).map(drop)
+        self.hosts[host]
+            .node()?
+            .run_with_input(&args, &password_of(id))
+            .map(drop)
     }
 
     /// Adds one more device to a user.
@@ -110,7 +135,10 @@ impl Lab {
     /// When the command refuses.
     pub fn add_device(&self, host: usize, id: &str, user: &str) -> Result<()> {
         let args = ["device", "add", id, "--user", user, "--password-stdin"];
-        self.hosts[host].node()?.run_with_input(&args, &password_of(id)).map(drop)
+        self.hosts[host]
+            .node()?
+            .run_with_input(&args, &password_of(id))
+            .map(drop)
     }
 
     /// A phone for a device added with [`Lab::add_user`] or [`Lab::add_device`].
@@ -163,16 +191,15 @@ impl Lab {
     }
 }
 
-/// The password the lab gives a device.
-pub fn password_of(device: &str) -> String {
-    format!("pw-of-{device}")
-}
-
 /// The objects of a JSON list, whether it stands alone or as the only list of an object.
 pub fn all_objects(json: &serde_json::Value) -> Vec<&serde_json::Value> {
     match json {
         serde_json::Value::Array(list) => list.iter().collect(),
-        serde_json::Value::Object(fields) => fields.values().find_map(|v| v.as_array()).map(|l| l.iter().collect()).unwrap_or_default(),
+        serde_json::Value::Object(fields) => fields
+            .values()
+            .find_map(|v| v.as_array())
+            .map(|l| l.iter().collect())
+            .unwrap_or_default(),
         _ => Vec::new(),
     }
 }

@@ -13,7 +13,13 @@ use super::namespace::Namespace;
 ///
 /// # Errors
 /// When nobody listens there or the answer is not HTTP.
-pub fn request(namespace: &Namespace, port: u16, method: &str, path: &str, user: Option<(&str, &str)>) -> Result<(u16, String)> {
+pub fn request(
+    namespace: &Namespace,
+    port: u16,
+    method: &str,
+    path: &str,
+    user: Option<(&str, &str)>,
+) -> Result<(u16, String)> {
     let mut stream = namespace
         .enter(move || TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_secs(2)))?
         .with_context(|| format!("127.0.0.1:{port} in {}", namespace.name()))?;
@@ -22,11 +28,18 @@ pub fn request(namespace: &Namespace, port: u16, method: &str, path: &str, user:
         let text = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
         format!("Authorization: Basic {text}\r\n")
     });
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{login}Connection: close\r\nContent-Length: 0\r\n\r\n")?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{login}Connection: close\r\nContent-Length: 0\r\n\r\n"
+    )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").context("not an HTTP answer")?;
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).context("no HTTP status")?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|s| s.parse().ok())
+        .context("no HTTP status")?;
     Ok((status, body.to_owned()))
 }

@@ -62,7 +62,10 @@ impl Asker {
         self.socket.send_to(&invite.to_bytes(), ("127.0.0.1", REDIRECT_PORT))?;
         let mut buffer = [0u8; 4096];
         loop {
-            let (length, _) = self.socket.recv_from(&mut buffer).context("the redirect server did not answer")?;
+            let (length, _) = self
+                .socket
+                .recv_from(&mut buffer)
+                .context("the redirect server did not answer")?;
             let at = Instant::now();
             if let Some(answer) = Message::parse(&buffer[..length])
                 && answer.call_id() == call_id
@@ -80,9 +83,15 @@ fn located(answer: &Message) -> Located {
         && let Some((user, rest)) = uri.trim_start_matches("sip:").split_once('@')
     {
         let address = rest.split(';').next().unwrap_or(rest);
-        return Located::At { user: user.to_owned(), address: address.to_owned() };
+        return Located::At {
+            user: user.to_owned(),
+            address: address.to_owned(),
+        };
     }
-    if answer.header("Warning").is_some_and(|w| w.contains("registered at the asking server")) {
+    if answer
+        .header("Warning")
+        .is_some_and(|w| w.contains("registered at the asking server"))
+    {
         return Located::Here;
     }
     Located::Refused(status)
@@ -106,9 +115,19 @@ impl Host {
             return Ok(());
         }
         match self.locate(device)? {
-            Located::Here => ensure!(self.name == owner.name, "{} says {device} is at itself, not at {}", self.name, owner.name),
+            Located::Here => ensure!(
+                self.name == owner.name,
+                "{} says {device} is at itself, not at {}",
+                self.name,
+                owner.name
+            ),
             Located::At { address, .. } => {
-                ensure!(address == owner.sip().to_string(), "{} sends calls for {device} to {address}, not to {}", self.name, owner.name);
+                ensure!(
+                    address == owner.sip().to_string(),
+                    "{} sends calls for {device} to {address}, not to {}",
+                    self.name,
+                    owner.name
+                );
             }
             Located::Refused(status) => bail!("{} answers {status} for {device}", self.name),
         }

@@ -27,14 +27,14 @@ use anyhow::Result;
 
 pub use asterisk::Asterisk;
 pub use command::{capture, finish, run};
-pub use customer::{CONTEXT, STATIC_PASSWORD};
+pub use customer::CONTEXT;
 pub use daemon::Daemon;
-pub use federation::{all_objects, password_of};
+pub use federation::all_objects;
 pub use http::request as http_request;
 pub use locate::{Asker, Located};
 pub use namespace::Namespace;
 pub use network::Network;
-pub use node::FedNode;
+pub use node::{FedNode, binary as fed_node_binary};
 pub use roots::{Version, available, checkout};
 
 use crate::phone::{Phone, Transport};
@@ -107,9 +107,17 @@ impl Lab {
         let run = RunId::new(NEXT.fetch_add(1, Ordering::Relaxed))?;
         let folder = run.folder();
         fs::create_dir_all(&folder)?;
+        run_id::remove_on_signal(&run);
         let network = Network::make(&run)?;
         let (phones, phones_ip) = network.attach("phones", 200)?;
-        let mut lab = Self { hosts: Vec::new(), network, phones, phones_ip, folder, keep: true };
+        let mut lab = Self {
+            hosts: Vec::new(),
+            network,
+            phones,
+            phones_ip,
+            folder,
+            keep: true,
+        };
         let hosts = u8::try_from(versions.len())?;
         for (number, version) in (1..=hosts).zip(versions) {
             let host = lab.make_host(number, hosts, *version)?;
@@ -129,12 +137,32 @@ impl Lab {
     fn make_host(&self, number: u8, hosts: u8, version: Version) -> Result<Host> {
         let name = format!("h{number}");
         let (namespace, ip) = self.network.attach(&name, 10 + number)?;
-        namespace.ip(&["addr", "add", &format!("{}/24", customer::static_ip(number)), "dev", "eth0"])?;
+        namespace.ip(&[
+            "addr",
+            "add",
+            &format!("{}/24", customer::static_ip(number)),
+            "dev",
+            "eth0",
+        ])?;
         let folder = self.folder.join(&name);
         fs::create_dir_all(&folder)?;
-        let place = Place { name: &name, number, hosts, namespace: &namespace, ip, folder: &folder };
+        let place = Place {
+            name: &name,
+            number,
+            hosts,
+            namespace: &namespace,
+            ip,
+            folder: &folder,
+        };
         let asterisk = Asterisk::prepare(version, &place)?;
-        Ok(Host { name, ip, namespace, asterisk, node: None, folder })
+        Ok(Host {
+            name,
+            ip,
+            namespace,
+            asterisk,
+            node: None,
+            folder,
+        })
     }
 
     /// A phone for that device.
@@ -187,4 +215,9 @@ impl Drop for Lab {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+/// The password the lab gives a device.
+pub fn password_of(device: &str) -> String {
+    format!("pw-of-{device}")
 }

@@ -26,7 +26,9 @@ impl Namespace {
     /// Makes a namespace with its loopback up.
     pub(super) fn make(name: String) -> Result<Self> {
         run("ip", &["netns", "add", &name])?;
-        let namespace = Self { owned: Arc::new(Owned { name }) };
+        let namespace = Self {
+            owned: Arc::new(Owned { name }),
+        };
         namespace.ip(&["link", "set", "lo", "up"])?;
         Ok(namespace)
     }

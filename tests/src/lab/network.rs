@@ -20,9 +20,23 @@ impl Network {
     /// Makes the bridge.
     pub(super) fn make(run: &RunId) -> Result<Self> {
         let switch = Namespace::make(run.name("sw"))?;
-        switch.ip(&["link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0"])?;
+        switch.ip(&[
+            "link",
+            "add",
+            "br0",
+            "type",
+            "bridge",
+            "stp_state",
+            "0",
+            "forward_delay",
+            "0",
+        ])?;
         switch.ip(&["link", "set", "br0", "up"])?;
-        let mut network = Self { switch, run: run.clone(), cut: BTreeSet::new() };
+        let mut network = Self {
+            switch,
+            run: run.clone(),
+            cut: BTreeSet::new(),
+        };
         network.apply_cuts()?;
         Ok(network)
     }
@@ -31,7 +45,18 @@ impl Network {
     pub(super) fn attach(&self, port: &str, last: u8) -> Result<(Namespace, IpAddr)> {
         let namespace = Namespace::make(self.run.name(port))?;
         let ip = IpAddr::V4(Ipv4Addr::new(10, 77, 0, last));
-        namespace.ip(&["link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", self.switch.name()])?;
+        namespace.ip(&[
+            "link",
+            "add",
+            "eth0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            port,
+            "netns",
+            self.switch.name(),
+        ])?;
         namespace.ip(&["addr", "add", &format!("{ip}/24"), "dev", "eth0"])?;
         namespace.ip(&["link", "set", "eth0", "up"])?;
         self.switch.ip(&["link", "set", port, "master", "br0"])?;
@@ -62,15 +87,20 @@ impl Network {
     /// # Errors
     /// When there is no such place.
     pub fn plug(&self, port: &str, connected: bool) -> Result<()> {
-        self.switch.ip(&["link", "set", port, if connected { "up" } else { "down" }]).map(drop)
+        self.switch
+            .ip(&["link", "set", port, if connected { "up" } else { "down" }])
+            .map(drop)
     }
 
     /// The whole table in one transaction, so that a change of several cuts happens at one moment.
     fn apply_cuts(&mut self) -> Result<()> {
-        let mut script = String::from("add table bridge fedlab\ndelete table bridge fedlab\ntable bridge fedlab {\n chain cut {\n");
+        let mut script =
+            String::from("add table bridge fedlab\ndelete table bridge fedlab\ntable bridge fedlab {\n chain cut {\n");
         script.push_str("  type filter hook forward priority 0;\n");
         for (a, b) in &self.cut {
-            script.push_str(&format!("  iifname \"{a}\" oifname \"{b}\" drop;\n  iifname \"{b}\" oifname \"{a}\" drop;\n"));
+            script.push_str(&format!(
+                "  iifname \"{a}\" oifname \"{b}\" drop;\n  iifname \"{b}\" oifname \"{a}\" drop;\n"
+            ));
         }
         script.push_str(" }\n}\n");
         super::command::finish(self.switch.command("nft").arg(script)).map(drop)

@@ -34,7 +34,13 @@ pub struct FedNode {
 
 impl FedNode {
     /// Writes its configuration; starts nothing.
-    pub(super) fn prepare(name: &str, ip: IpAddr, namespace: &Namespace, folder: &Path, asterisk_etc: &Path) -> Result<Self> {
+    pub(super) fn prepare(
+        name: &str,
+        ip: IpAddr,
+        namespace: &Namespace,
+        folder: &Path,
+        asterisk_etc: &Path,
+    ) -> Result<Self> {
         let home = folder.join("fed-node");
         fs::create_dir_all(&home)?;
         let secret = home.join("ari-password");
@@ -71,7 +77,11 @@ impl FedNode {
             bail!("the fed-node of {} runs already", self.name);
         }
         let mut command = self.command(&["run"]);
-        self.process = Some(Daemon::start(&format!("the fed-node of {}", self.name), &mut command, &self.log)?);
+        self.process = Some(Daemon::start(
+            &format!("the fed-node of {}", self.name),
+            &mut command,
+            &self.log,
+        )?);
         Ok(())
     }
 
@@ -86,7 +96,10 @@ impl FedNode {
             match self.run(&["status"]) {
                 Ok(_) => return Ok(()),
                 Err(why) if Instant::now() > deadline => {
-                    return Err(why.context(format!("the fed-node of {} was not ready within {patience:?}", self.name)));
+                    return Err(why.context(format!(
+                        "the fed-node of {} was not ready within {patience:?}",
+                        self.name
+                    )));
                 }
                 Err(_) => thread::sleep(Duration::from_millis(20)),
             }
@@ -125,9 +138,18 @@ impl FedNode {
     /// # Errors
     /// When the command fails; the text holds what it said.
     pub fn run_with_input(&self, args: &[&str], input: &str) -> Result<String> {
-        let mut child =
-            self.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("fed-node")?;
-        child.stdin.take().context("no standard input")?.write_all(input.as_bytes())?;
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("fed-node")?;
+        child
+            .stdin
+            .take()
+            .context("no standard input")?
+            .write_all(input.as_bytes())?;
         let output = child.wait_with_output()?;
         if !output.status.success() {
             bail!("fed-node {args:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
@@ -140,7 +162,9 @@ impl FedNode {
     /// # Errors
     /// When it does not.
     pub fn process(&mut self) -> Result<&mut Daemon> {
-        self.process.as_mut().with_context(|| format!("the fed-node of {} does not run", self.name))
+        self.process
+            .as_mut()
+            .with_context(|| format!("the fed-node of {} does not run", self.name))
     }
 
     /// `kill -9`.
@@ -148,7 +172,10 @@ impl FedNode {
     /// # Errors
     /// When it does not run.
     pub fn kill(&mut self) -> Result<()> {
-        self.process.take().with_context(|| format!("the fed-node of {} does not run", self.name))?.kill()
+        self.process
+            .take()
+            .with_context(|| format!("the fed-node of {} does not run", self.name))?
+            .kill()
     }
 
     /// Whether its process is there.
@@ -163,7 +190,12 @@ impl FedNode {
 
     /// How a person runs a command against this node, for a terminal on this machine.
     pub fn shell(&self) -> String {
-        format!("ip netns exec {} {} --config {}", self.namespace.name(), self.binary.display(), self.config.display())
+        format!(
+            "ip netns exec {} {} --config {}",
+            self.namespace.name(),
+            self.binary.display(),
+            self.config.display()
+        )
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -178,7 +210,10 @@ impl FedNode {
 }
 
 /// The fed-node built beside this program, or the one `FED_NODE_BINARY` names.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// When neither exists.
+pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("FED_NODE_BINARY") {
         return Ok(path.into());
     }

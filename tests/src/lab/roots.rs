@@ -32,13 +32,18 @@ impl Version {
     pub(super) fn root(self) -> Result<PathBuf> {
         let script = checkout().join("scripts/lab-roots");
         let printed = command::finish(Command::new(&script).arg(self.number().to_string()))?;
-        Ok(PathBuf::from(printed.lines().last().context("lab-roots printed no folder")?))
+        Ok(PathBuf::from(
+            printed.lines().last().context("lab-roots printed no folder")?,
+        ))
     }
 }
 
 /// The top folder of the checkout.
 pub fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the checkout").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the checkout")
+        .to_owned()
 }
 
 /// Why no lab can run on this machine; `Ok` when it can.
@@ -49,11 +54,18 @@ pub fn available() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("not root: network namespaces and Debian root folders need it");
     }
-    for (program, package) in
-        [("ip", "iproute2"), ("nft", "nftables"), ("nsenter", "util-linux"), ("unshare", "util-linux"), ("sipp", "sip-tester")]
-    {
-        let found = std::env::var_os("PATH")
-            .is_some_and(|paths| std::env::split_paths(&paths).chain(["/usr/sbin".into()]).any(|p| p.join(program).exists()));
+    for (program, package) in [
+        ("ip", "iproute2"),
+        ("nft", "nftables"),
+        ("nsenter", "util-linux"),
+        ("unshare", "util-linux"),
+        ("sipp", "sip-tester"),
+    ] {
+        let found = std::env::var_os("PATH").is_some_and(|paths| {
+            std::env::split_paths(&paths)
+                .chain(["/usr/sbin".into()])
+                .any(|p| p.join(program).exists())
+        });
         if !found {
             bail!("{program} is missing: apt-get install {package} (scripts/prerequisites lab does it)");
         }

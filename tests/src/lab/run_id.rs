@@ -21,7 +21,9 @@ impl RunId {
     pub(super) fn new(n: u32) -> Result<Self> {
         let pid = std::process::id();
         let started = started(pid).context("this process has no start time")?;
-        Ok(Self { text: format!("{PREFIX}{pid}.{started}.{n}") })
+        Ok(Self {
+            text: format!("{PREFIX}{pid}.{started}.{n}"),
+        })
     }
 
     /// The name of a thing of this run.
@@ -37,12 +39,44 @@ impl RunId {
 
 /// Removes namespaces, their processes and their folders, of runs whose process is gone. Kept logs of failed runs stay.
 pub(super) fn sweep() -> Result<()> {
+    remove_where(|name| name.starts_with(PREFIX) && !owner_lives(name))
+}
+
+/// Removes everything of this run when the process is told to end before it is done (Ctrl-C, SIGTERM).
+pub(super) fn remove_on_signal(run: &RunId) {
+    let prefix = run.name("");
+    let folder = run.text.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        let _ = remove_where(|name| name.starts_with(&prefix) || name == folder);
+        std::process::exit(130);
+    });
+}
+
+fn remove_where(ours: impl Fn(&str) -> bool) -> Result<()> {
     for line in run("ip", &["netns", "list"])?.lines() {
         let name = line.split_whitespace().next().unwrap_or_default();
-        if !name.starts_with(PREFIX) || owner_lives(name) {
+        if !ours(name) {
             continue;
         }
-        for pid in run("ip", &["netns", "pids", name]).unwrap_or_default().lines().filter_map(|p| p.trim().parse().ok()) {
+        for pid in run("ip", &["netns", "pids", name])
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|p| p.trim().parse().ok())
+        {
             if let Some(pid) = Pid::from_raw(pid) {
                 let _ = kill_process(pid, Signal::KILL);
             }
@@ -51,7 +85,7 @@ pub(super) fn sweep() -> Result<()> {
     }
     for entry in fs::read_dir(std::env::temp_dir())?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(PREFIX) && !owner_lives(&name) && !entry.path().join(super::KEPT).exists() {
+        if ours(&name) && !entry.path().join(super::KEPT).exists() {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -61,7 +95,9 @@ pub(super) fn sweep() -> Result<()> {
 /// Whether the process that a name speaks of still runs.
 fn owner_lives(name: &str) -> bool {
     let mut parts = name.trim_start_matches(PREFIX).split(['.', '-']);
-    let (Some(pid), Some(time)) = (parts.next().and_then(|p| p.parse().ok()), parts.next()) else { return true };
+    let (Some(pid), Some(time)) = (parts.next().and_then(|p| p.parse().ok()), parts.next()) else {
+        return true;
+    };
     started(pid).is_some_and(|now| now == time)
 }
 

@@ -47,7 +47,12 @@ pub struct Call {
 }
 
 impl Call {
-    pub(super) fn place(phone: Arc<Inner>, server: SocketAddr, dialled: &str, headers: &[(&str, &str)]) -> Result<Self> {
+    pub(super) fn place(
+        phone: Arc<Inner>,
+        server: SocketAddr,
+        dialled: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self> {
         let rtp = Arc::new(Rtp::open(&phone.namespace, phone.wire.local().ip(), phone.voice)?);
         let uri = format!("sip:{dialled}@{server}");
         let call_id = token();
@@ -63,9 +68,21 @@ impl Call {
         invite = invite.with_body("application/sdp", sdp(&phone, &rtp)?);
         let invited = Instant::now();
         phone.wire.send(&invite, server)?;
-        let mut call =
-            Self { phone, server, invite, events, rtp, answer: None, over: false, invited, ringing: None, answered: None };
-        let (at, first) = call.next(Instant::now() + Duration::from_secs(5)).context("the INVITE was not answered at all")?;
+        let mut call = Self {
+            phone,
+            server,
+            invite,
+            events,
+            rtp,
+            answer: None,
+            over: false,
+            invited,
+            ringing: None,
+            answered: None,
+        };
+        let (at, first) = call
+            .next(Instant::now() + Duration::from_secs(5))
+            .context("the INVITE was not answered at all")?;
         if let Some((name, value)) = call.phone.answer_challenge(&first, "INVITE", &uri) {
             call.acknowledge(&first)?;
             let sequence = call.invite.cseq().map_or(1, |(n, _)| n) + 1;
@@ -76,7 +93,9 @@ impl Call {
                     _ => {}
                 }
             }
-            call.phone.sequence.fetch_max(sequence + 1, std::sync::atomic::Ordering::Relaxed);
+            call.phone
+                .sequence
+                .fetch_max(sequence + 1, std::sync::atomic::Ordering::Relaxed);
             call.invite.headers.push((name, value));
             call.invited = Instant::now();
             call.phone.wire.send(&call.invite, server)?;
@@ -112,7 +131,11 @@ impl Call {
         loop {
             match (&self.answer, self.answered) {
                 (_, Some(at)) => return Ok(at),
-                (Some(answer), None) => bail!("the call was not answered but ended: {} {:?}", answer.start, answer.header("Reason")),
+                (Some(answer), None) => bail!(
+                    "the call was not answered but ended: {} {:?}",
+                    answer.start,
+                    answer.header("Reason")
+                ),
                 (None, None) => self.step(deadline).context("waiting for an answer")?,
             }
         }
@@ -130,7 +153,11 @@ impl Call {
             }
             if let Some(response) = self.answer.clone() {
                 let status = response.status().unwrap_or_default();
-                return Ok(Ended { status, at: Instant::now(), response });
+                return Ok(Ended {
+                    status,
+                    at: Instant::now(),
+                    response,
+                });
             }
             self.step(deadline).context("waiting for a refusal")?;
         }
@@ -146,7 +173,9 @@ impl Call {
             cancel = cancel.with(name, self.invite.header(name).unwrap_or_default());
         }
         let sequence = self.invite.cseq().map_or(1, |(n, _)| n);
-        self.phone.wire.send(&cancel.with("CSeq", format!("{sequence} CANCEL")), self.server)?;
+        self.phone
+            .wire
+            .send(&cancel.with("CSeq", format!("{sequence} CANCEL")), self.server)?;
         self.wait_refusal(Duration::from_secs(5))
     }
 
@@ -155,13 +184,20 @@ impl Call {
     /// # Errors
     /// When the call was never answered or the server does not confirm.
     pub fn hang_up(&mut self) -> Result<()> {
-        let answer = self.answer.clone().filter(|_| self.answered.is_some()).context("the call was never answered")?;
+        let answer = self
+            .answer
+            .clone()
+            .filter(|_| self.answered.is_some())
+            .context("the call was never answered")?;
         let bye = self.within("BYE", &answer);
         self.phone.wire.send(&bye, self.server)?;
         let mut deadline = Instant::now() + RESEND;
         let last = Instant::now() + Duration::from_secs(5);
         loop {
-            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .events
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok((_, message)) if message.cseq() == bye.cseq() && message.status().is_some() => break,
                 Ok((_, message)) if message.method() == Some("BYE") => break,
                 Ok(_) => {}
@@ -214,10 +250,14 @@ impl Call {
             if now >= deadline {
                 bail!("nothing came within {:?}", now - started);
             }
-            match self.events.recv_timeout(resend.min(deadline).saturating_duration_since(now)) {
+            match self
+                .events
+                .recv_timeout(resend.min(deadline).saturating_duration_since(now))
+            {
                 Ok(arrived) => return Ok(arrived),
                 Err(RecvTimeoutError::Timeout) => {
-                    if self.ringing.is_none() && self.answer.is_none() && self.phone.wire.transport() == Transport::Udp {
+                    if self.ringing.is_none() && self.answer.is_none() && self.phone.wire.transport() == Transport::Udp
+                    {
                         self.phone.wire.send(&self.invite, self.server)?;
                     }
                     resend = now + RESEND * 4;
@@ -278,7 +318,9 @@ impl Call {
     }
 
     fn within(&self, method: &str, answer: &Message) -> Message {
-        let target = answer.uri_in("Contact").unwrap_or_else(|| format!("sip:{}", self.server));
+        let target = answer
+            .uri_in("Contact")
+            .unwrap_or_else(|| format!("sip:{}", self.server));
         let invited = self.invite.cseq().map_or(1, |(n, _)| n);
         let sequence = if method == "ACK" { invited } else { invited + 1 };
         Message::new(format!("{method} {target} SIP/2.0"))
@@ -318,7 +360,13 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn arrive(phone: Arc<Inner>, invite: Message, origin: Origin, at: Instant, behaviour: Behaviour) -> Result<Self> {
+    pub(super) fn arrive(
+        phone: Arc<Inner>,
+        invite: Message,
+        origin: Origin,
+        at: Instant,
+        behaviour: Behaviour,
+    ) -> Result<Self> {
         // First the answer that the other side's clock waits for, then what is needed for a conversation.
         let tag = token();
         let contact = format!("<{}>", phone.contact());
@@ -326,10 +374,21 @@ impl Incoming {
             Behaviour::Answer | Behaviour::Ring => (180, "Ringing"),
             Behaviour::Refuse(status) => (status, "Refused"),
         };
-        phone.wire.reply(&invite.response(status, reason, &tag).with("Contact", contact), &origin)?;
+        phone
+            .wire
+            .reply(&invite.response(status, reason, &tag).with("Contact", contact), &origin)?;
         let rtp = Arc::new(Rtp::open(&phone.namespace, phone.wire.local().ip(), phone.voice)?);
         let events = phone.listen_to(invite.call_id(), Some(rtp.clone()));
-        let call = Self { phone, invite, origin, at, events, rtp, tag, answered: Mutex::new(false) };
+        let call = Self {
+            phone,
+            invite,
+            origin,
+            at,
+            events,
+            rtp,
+            tag,
+            answered: Mutex::new(false),
+        };
         if behaviour == Behaviour::Answer {
             call.answer()?;
         }
@@ -388,7 +447,10 @@ impl Incoming {
         let bye = Message::new(format!("BYE {target} SIP/2.0"))
             .with("Via", self.phone.via())
             .with("Max-Forwards", "70")
-            .with("From", format!("{};tag={}", self.invite.header("To").unwrap_or_default(), self.tag))
+            .with(
+                "From",
+                format!("{};tag={}", self.invite.header("To").unwrap_or_default(), self.tag),
+            )
             .with("To", self.invite.header("From").unwrap_or_default())
             .with("Call-ID", self.invite.call_id())
             .with("CSeq", "7001 BYE");
@@ -422,7 +484,10 @@ impl Incoming {
     }
 
     fn reply(&self, status: u16, reason: &str) -> Result<()> {
-        let response = self.invite.response(status, reason, &self.tag).with("Contact", format!("<{}>", self.phone.contact()));
+        let response = self
+            .invite
+            .response(status, reason, &self.tag)
+            .with("Contact", format!("<{}>", self.phone.contact()));
         self.phone.wire.reply(&response, &self.origin)
     }
 }
@@ -442,7 +507,9 @@ pub(super) fn answer_new_offer(phone: &Inner, offer: &Message, media: Option<&Rt
     if let Some(remote) = media_address(&offer.body) {
         rtp.talk_to(remote);
     }
-    let answer = offer.response(200, "OK", "").with("Contact", format!("<{}>", phone.contact()));
+    let answer = offer
+        .response(200, "OK", "")
+        .with("Contact", format!("<{}>", phone.contact()));
     Some(answer.with_body("application/sdp", sdp(phone, rtp).ok()?))
 }
 
@@ -467,12 +534,32 @@ fn sdp(phone: &Inner, rtp: &Rtp) -> Result<String> {
 }
 
 fn media_address(sdp: &str) -> Option<SocketAddr> {
-    let ip = sdp.lines().find_map(|l| l.strip_prefix("c=IN IP4 ").or_else(|| l.strip_prefix("c=IN IP6 ")))?.trim().parse().ok()?;
-    let port = sdp.lines().find_map(|l| l.strip_prefix("m=audio "))?.split(' ').next()?.parse().ok()?;
+    let ip = sdp
+        .lines()
+        .find_map(|l| l.strip_prefix("c=IN IP4 ").or_else(|| l.strip_prefix("c=IN IP6 ")))?
+        .trim()
+        .parse()
+        .ok()?;
+    let port = sdp
+        .lines()
+        .find_map(|l| l.strip_prefix("m=audio "))?
+        .split(' ')
+        .next()?
+        .parse()
+        .ok()?;
     Some(SocketAddr::new(ip, port))
 }
 
 /// The Q.850 cause of a message's Reason header.
 pub(super) fn cause_of(message: &Message) -> Option<u16> {
-    message.all("Reason").find(|r| r.starts_with("Q.850"))?.split("cause=").nth(1)?.split(';').next()?.trim().parse().ok()
+    message
+        .all("Reason")
+        .find(|r| r.starts_with("Q.850"))?
+        .split("cause=")
+        .nth(1)?
+        .split(';')
+        .next()?
+        .trim()
+        .parse()
+        .ok()
 }

@@ -16,7 +16,11 @@ pub struct Message {
 impl Message {
     /// An empty message with this first line.
     pub fn new(start: impl Into<String>) -> Self {
-        Self { start: start.into(), headers: Vec::new(), body: String::new() }
+        Self {
+            start: start.into(),
+            headers: Vec::new(),
+            body: String::new(),
+        }
     }
 
     /// Adds one header after those already there.
@@ -51,7 +55,11 @@ impl Message {
             let (name, value) = line.split_once(':')?;
             headers.push((name.trim().to_owned(), value.trim().to_owned()));
         }
-        Some(Self { start, headers, body: body.to_owned() })
+        Some(Self {
+            start,
+            headers,
+            body: body.to_owned(),
+        })
     }
 
     /// The first header of that name (case does not matter; compact forms are understood).
@@ -75,7 +83,11 @@ impl Message {
 
     /// The method of a request.
     pub fn method(&self) -> Option<&str> {
-        if self.start.starts_with("SIP/2.0") { None } else { self.start.split(' ').next() }
+        if self.start.starts_with("SIP/2.0") {
+            None
+        } else {
+            self.start.split(' ').next()
+        }
     }
 
     /// The request URI of a request.
@@ -126,7 +138,11 @@ impl Message {
             response = response.with("Record-Route", route);
         }
         let to = self.header("To").unwrap_or_default();
-        let to = if to.contains(";tag=") || status == 100 { to.to_owned() } else { format!("{to};tag={to_tag}") };
+        let to = if to.contains(";tag=") || status == 100 {
+            to.to_owned()
+        } else {
+            format!("{to};tag={to_tag}")
+        };
         response
             .with("From", self.header("From").unwrap_or_default())
             .with("To", to)
@@ -136,9 +152,19 @@ impl Message {
 }
 
 fn compact_form(name: &str) -> Option<&'static str> {
-    const FORMS: [(&str, &str); 7] =
-        [("Via", "v"), ("From", "f"), ("To", "t"), ("Call-ID", "i"), ("Contact", "m"), ("Content-Length", "l"), ("Content-Type", "c")];
-    FORMS.iter().find(|(long, _)| long.eq_ignore_ascii_case(name)).map(|(_, short)| *short)
+    const FORMS: [(&str, &str); 7] = [
+        ("Via", "v"),
+        ("From", "f"),
+        ("To", "t"),
+        ("Call-ID", "i"),
+        ("Contact", "m"),
+        ("Content-Length", "l"),
+        ("Content-Type", "c"),
+    ];
+    FORMS
+        .iter()
+        .find(|(long, _)| long.eq_ignore_ascii_case(name))
+        .map(|(_, short)| *short)
 }
 
 /// How many bytes of `buffer` the first whole message of a stream takes; `None` while it is not all there.
@@ -171,9 +197,15 @@ mod tests {
         assert_eq!(framed(&wire), Some(wire.len()));
         assert_eq!(framed(&wire[..wire.len() - 1]), None);
         let read = Message::parse(&wire).expect("it is SIP");
-        assert_eq!((read.method(), read.cseq(), read.body.as_str()), (Some("INVITE"), Some((7, "INVITE")), "v=0\r\n"));
+        assert_eq!(
+            (read.method(), read.cseq(), read.body.as_str()),
+            (Some("INVITE"), Some((7, "INVITE")), "v=0\r\n")
+        );
         let busy = read.response(486, "Busy Here", "t9");
-        assert_eq!((busy.status(), busy.header("To")), (Some(486), Some("<sip:bob@x>;tag=t9")));
+        assert_eq!(
+            (busy.status(), busy.header("To")),
+            (Some(486), Some("<sip:bob@x>;tag=t9"))
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use parking_lot::Mutex;
 
 pub use call::{Call, Ended, Incoming};
+pub(crate) use digest::authorise;
 pub use message::Message;
 pub use rtp::Rtp;
 pub use wire::{Origin, Transport};
@@ -114,7 +115,10 @@ impl Phone {
                 inner.receive(message, origin, at);
             }
         })?;
-        Ok(Self { inner, incoming: Arc::new(Mutex::new(receiver)) })
+        Ok(Self {
+            inner,
+            incoming: Arc::new(Mutex::new(receiver)),
+        })
     }
 
     /// The device this phone registers as.
@@ -220,7 +224,11 @@ impl Phone {
 
 impl Inner {
     pub(crate) fn contact(&self) -> String {
-        let transport = if self.wire.transport() == Transport::Tcp { ";transport=tcp" } else { "" };
+        let transport = if self.wire.transport() == Transport::Tcp {
+            ";transport=tcp"
+        } else {
+            ""
+        };
         format!("sip:{}@{}{transport}", self.id, self.wire.local())
     }
 
@@ -230,19 +238,29 @@ impl Inner {
 
     /// A request outside a dialogue, with everything but To and what is the method's own.
     pub(crate) fn request(&self, method: &str, uri: &str, call_id: &str) -> Message {
-        let server = uri.rsplit_once('@').map_or_else(|| uri.trim_start_matches("sip:"), |(_, host)| host);
+        let server = uri
+            .rsplit_once('@')
+            .map_or_else(|| uri.trim_start_matches("sip:"), |(_, host)| host);
         let host = server.split([':', ';']).next().unwrap_or(server);
         Message::new(format!("{method} {uri} SIP/2.0"))
             .with("Via", self.via())
             .with("Max-Forwards", "70")
             .with("From", format!("<sip:{}@{host}>;tag={}", self.id, token()))
             .with("Call-ID", call_id)
-            .with("CSeq", format!("{} {method}", self.sequence.fetch_add(1, Ordering::Relaxed)))
+            .with(
+                "CSeq",
+                format!("{} {method}", self.sequence.fetch_add(1, Ordering::Relaxed)),
+            )
             .with("User-Agent", "fed-test-phone")
     }
 
     pub(crate) fn via(&self) -> String {
-        format!("SIP/2.0/{} {};rport;branch=z9hG4bK{}", self.wire.transport().via(), self.wire.local(), token())
+        format!(
+            "SIP/2.0/{} {};rport;branch=z9hG4bK{}",
+            self.wire.transport().via(),
+            self.wire.local(),
+            token()
+        )
     }
 
     pub(crate) fn answer_challenge(&self, response: &Message, method: &str, uri: &str) -> Option<(String, String)> {
@@ -251,7 +269,9 @@ impl Inner {
             407 => ("Proxy-Authenticate", "Proxy-Authorization"),
             _ => return None,
         };
-        let value = response.all(challenge).find_map(|c| digest::authorise(c, method, uri, &self.id, &self.password))?;
+        let value = response
+            .all(challenge)
+            .find_map(|c| digest::authorise(c, method, uri, &self.id, &self.password))?;
         Some((answer.to_owned(), value))
     }
 
@@ -318,7 +338,9 @@ impl Inner {
             }
             (Some("ACK"), None) => {}
             (Some("CANCEL" | "BYE"), None) => {
-                let _ = self.wire.reply(&message.response(481, "Call Does Not Exist", &token()), &origin);
+                let _ = self
+                    .wire
+                    .reply(&message.response(481, "Call Does Not Exist", &token()), &origin);
             }
             (Some(_), None) => {
                 let _ = self.wire.reply(&message.response(200, "OK", &token()), &origin);
@@ -345,6 +367,13 @@ fn registered(answer: &Message, sent: Instant, ok: Instant) -> Result<Registered
 /// A word nobody else uses, for branches, tags and Call-IDs.
 pub(crate) fn token() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-    format!("{:x}{:x}{:x}", std::process::id(), clock as u64, NEXT.fetch_add(1, Ordering::Relaxed))
+    let clock = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| d.as_nanos());
+    format!(
+        "{:x}{:x}{:x}",
+        std::process::id(),
+        clock as u64,
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }

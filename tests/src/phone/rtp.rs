@@ -27,7 +27,9 @@ pub struct Rtp {
 impl Rtp {
     /// Opens the socket inside the phone's namespace; nothing is sent before [`Rtp::talk_to`].
     pub fn open(namespace: &Namespace, ip: std::net::IpAddr, voice: u8) -> Result<Self> {
-        let socket = namespace.enter(move || UdpSocket::bind((ip, 0)))?.context("RTP socket")?;
+        let socket = namespace
+            .enter(move || UdpSocket::bind((ip, 0)))?
+            .context("RTP socket")?;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
         let rtp = Self {
             socket: Arc::new(socket),
@@ -51,8 +53,13 @@ impl Rtp {
         if self.remote.lock().replace(remote).is_some() {
             return;
         }
-        let (socket, remote, sent, stop, voice) =
-            (self.socket.clone(), self.remote.clone(), self.sent.clone(), self.stop.clone(), self.voice);
+        let (socket, remote, sent, stop, voice) = (
+            self.socket.clone(),
+            self.remote.clone(),
+            self.sent.clone(),
+            self.stop.clone(),
+            self.voice,
+        );
         thread::spawn(move || {
             let mut packet = [voice; 172];
             packet[0] = 0x80;

@@ -69,13 +69,17 @@ impl Wire {
     pub(crate) fn open(namespace: &Namespace, ip: IpAddr, transport: Transport) -> Result<Self> {
         let (udp, listener, local) = match transport {
             Transport::Udp => {
-                let socket = namespace.enter(move || UdpSocket::bind((ip, 0)))?.context("SIP socket")?;
+                let socket = namespace
+                    .enter(move || UdpSocket::bind((ip, 0)))?
+                    .context("SIP socket")?;
                 socket.set_read_timeout(Some(Duration::from_millis(100)))?;
                 let local = socket.local_addr()?;
                 (Some(socket), None, local)
             }
             Transport::Tcp => {
-                let listener = namespace.enter(move || TcpListener::bind((ip, 0)))?.context("SIP listener")?;
+                let listener = namespace
+                    .enter(move || TcpListener::bind((ip, 0)))?
+                    .context("SIP listener")?;
                 listener.set_nonblocking(true)?;
                 let local = listener.local_addr()?;
                 (None, Some(listener), local)
@@ -139,14 +143,17 @@ impl Wire {
     pub(crate) fn send(&self, message: &Message, to: SocketAddr) -> Result<()> {
         match &self.udp {
             Some(udp) => {
-                udp.send_to(&message.to_bytes(), to).with_context(|| format!("sending to {to}"))?;
+                udp.send_to(&message.to_bytes(), to)
+                    .with_context(|| format!("sending to {to}"))?;
             }
             None => {
                 let stream = self.connection(to)?;
                 if (&*stream).write_all(&message.to_bytes()).is_err() {
                     // The other side closed it meanwhile (it was restarted, say): once more on a new one.
                     self.connections.lock().remove(&to);
-                    (&*self.connection(to)?).write_all(&message.to_bytes()).with_context(|| format!("sending to {to}"))?;
+                    (&*self.connection(to)?)
+                        .write_all(&message.to_bytes())
+                        .with_context(|| format!("sending to {to}"))?;
                 }
             }
         }
