@@ -1,8 +1,8 @@
 //! Could this history have come from one single correct copy of the data, on which every operation took effect at one moment
 //! between its start and its end?
 //!
-//! Keys are independent, so each is judged for itself ([`search`]). For a key that fails, the smallest part of its history that
-//! already fails is found ([`minimal`]) and told in words ([`explain`]).
+//! Keys are independent, so each is judged for itself (`search.rs`). For a key that fails, the smallest part of its history that
+//! already fails is found (`minimal.rs`) and told in words (`explain.rs`).
 
 mod coverage;
 mod explain;
