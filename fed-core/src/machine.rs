@@ -85,3 +85,6 @@ pub struct Outcome<R, E> {
     /// Whether the request had been applied before: the reply is the one given then.
     pub duplicate: bool,
 }
+
+/// What became of the requests of a batch, in their order.
+pub type Outcomes<M> = Vec<Outcome<<M as Machine>::Reply, <M as Machine>::Event>>;

@@ -2,7 +2,7 @@
 
 use super::ledger::{FIRST_OF_MACHINE, Ledger};
 use super::requests::{self, Known};
-use super::{Machine, Outcome, Request};
+use super::{Machine, Outcome, Outcomes, Request};
 use crate::ids::Revision;
 use crate::kv::{Change, Overlay, StoreError, WriteStore};
 
@@ -18,7 +18,7 @@ pub fn apply_batch<M: Machine>(
     machine: &M,
     store: &mut dyn WriteStore,
     requests: Vec<Request<M::Command>>,
-) -> Result<Vec<Outcome<M::Reply, M::Event>>, StoreError> {
+) -> Result<Outcomes<M>, StoreError> {
     let mut ledger = Ledger::load(store)?;
     let before = ledger;
     let mut outcomes = Vec::with_capacity(requests.len());

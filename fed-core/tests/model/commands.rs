@@ -15,13 +15,13 @@ pub(crate) const CURRENT: SessionId = SessionId(u64::MAX);
 /// A request, or an earlier one once more.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    New { client: u128, command: Command },
+    New { client: u128, command: Box<Command> },
     Retry { back: usize },
 }
 
 pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        9 => (1u128..4, command()).prop_map(|(client, command)| Step::New { client, command }),
+        9 => (1u128..4, command()).prop_map(|(client, command)| Step::New { client, command: Box::new(command) }),
         1 => (0usize..20).prop_map(|back| Step::Retry { back }),
     ];
     vec(step, 0..most)

@@ -29,7 +29,7 @@ fn log(steps: Vec<Step>, provision: bool) -> Vec<Request<Command>> {
     let mut log: Vec<Request<Command>> = Vec::new();
     let first = provisioned()
         .into_iter()
-        .map(|command| Step::New { client: 1, command });
+        .map(|command| Step::New { client: 1, command: Box::new(command) });
     let first = if provision { first.collect() } else { Vec::new() };
     for step in first.into_iter().chain(steps) {
         let request = match step {
@@ -39,7 +39,7 @@ fn log(steps: Vec<Step>, provision: bool) -> Vec<Request<Command>> {
                 Request {
                     client: ClientId(client),
                     sequence,
-                    command,
+                    command: *command,
                 }
             }
             Step::Retry { back } => match log.iter().rev().nth(back) {
