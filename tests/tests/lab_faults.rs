@@ -313,7 +313,7 @@ fn import(lab: &mut Lab) -> Result<()> {
 }
 
 fn users_csv(count: usize) -> String {
-    let mut text = String::from("id,name,number,password\n");
+    let mut text = String::from("user,name,numbers,password\n");
     for n in 0..count {
         text.push_str(&format!(
             "import{n},Import {n},7{n:04},{}\n",

@@ -34,6 +34,21 @@ impl Host {
             .with_context(|| format!("{} has no fed-node", self.name))
     }
 
+    /// One more fed-node on this host, configured but not started: all its ports are `shift` higher, its Asterisk is the same.
+    ///
+    /// # Errors
+    /// When its folder cannot be made.
+    pub fn prepare_node(&self, name: &str, shift: u16) -> Result<FedNode> {
+        FedNode::prepare(
+            name,
+            self.ip,
+            &self.namespace,
+            &self.folder,
+            &self.asterisk.etc(),
+            shift,
+        )
+    }
+
     /// Where its redirect server listens for other SIP software.
     pub fn redirect(&self) -> SocketAddr {
         SocketAddr::new(self.ip, REDIRECT_PORT)
@@ -64,23 +79,18 @@ impl Lab {
     /// Asterisks are not running yet when this is called by [`Lab::start_federated`].
     pub(super) fn federate(&mut self) -> Result<()> {
         for host in &mut self.hosts {
-            host.node = Some(FedNode::prepare(
-                &host.name,
-                host.ip,
-                &host.namespace,
-                &host.folder,
-                &host.asterisk.etc(),
-            )?);
+            host.node = Some(host.prepare_node(&host.name, 0)?);
         }
         let seed = format!("{}:7401", self.hosts[0].ip);
         for (number, host) in self.hosts.iter_mut().enumerate() {
             let node = host.node_mut()?;
-            node.run(&["asterisk-config", "--write"])
-                .context("installing the stanzas")?;
+            // In the README's order.
             match number {
                 0 => node.run(&["init"]).context("init")?,
                 _ => node.run(&["join", &seed]).context("join")?,
             };
+            node.run(&["asterisk-config", "--write"])
+                .context("installing the stanzas")?;
             node.start()?;
             node.wait_ready(READY)?;
         }

@@ -4,7 +4,6 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -18,6 +17,7 @@ use super::namespace::Namespace;
 
 const PEER_PORT: u16 = 7401;
 const CLIENT_PORT: u16 = 7400;
+const AGI_PORT: u16 = 4573;
 /// The redirect server's port.
 pub(super) const REDIRECT_PORT: u16 = 5070;
 
@@ -29,41 +29,50 @@ pub struct FedNode {
     config: PathBuf,
     log: PathBuf,
     namespace: Namespace,
+    client: u16,
     process: Option<Daemon>,
 }
 
 impl FedNode {
-    /// Writes its configuration; starts nothing.
+    /// Writes its configuration; starts nothing. `shift` is added to every port it listens on: one host may have a second one.
     pub(super) fn prepare(
         name: &str,
         ip: IpAddr,
         namespace: &Namespace,
         folder: &Path,
         asterisk_etc: &Path,
+        shift: u16,
     ) -> Result<Self> {
-        let home = folder.join("fed-node");
+        let home = folder.join(if shift == 0 {
+            "fed-node".to_owned()
+        } else {
+            format!("fed-node-{name}")
+        });
         fs::create_dir_all(&home)?;
-        let secret = home.join("ari-password");
-        fs::write(&secret, "lab-ari-secret\n")?;
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))?;
         let config = home.join("fed-node.toml");
+        let [peer, client, redirect, agi] = [PEER_PORT, CLIENT_PORT, REDIRECT_PORT, AGI_PORT].map(|port| port + shift);
+        let data = home.join("data");
+        let level = std::env::var("FED_LAB_LOG").unwrap_or_else(|_| "info".to_owned());
         fs::write(
             &config,
             format!(
-                "data_dir = {data:?}\n\n[node]\nname = \"{name}\"\n\n[peer]\nlisten = \"0.0.0.0:{PEER_PORT}\"\nadvertise = \"{ip}:{PEER_PORT}\"\n\n\
-                 [client]\nlisten = \"0.0.0.0:{CLIENT_PORT}\"\nadvertise = \"{ip}:{CLIENT_PORT}\"\n\n[sip]\nadvertise = \"{ip}:5060\"\n\n\
-                 [redirect]\nlisten = \"0.0.0.0:{REDIRECT_PORT}\"\n\n\
-                 [asterisk]\npassword_file = {secret:?}\nconfig_dir = {asterisk_etc:?}\n\n[log]\nlevel = {level:?}\n",
-                data = home.join("data"),
-                level = std::env::var("FED_LAB_LOG").unwrap_or_else(|_| "info".to_owned()),
+                "data_dir = {data:?}\n\n[node]\nname = \"{name}\"\n\n\
+                 [peer]\nlisten = \"0.0.0.0:{peer}\"\nadvertise = \"{ip}:{peer}\"\n\n\
+                 [client]\nlisten = \"0.0.0.0:{client}\"\nadvertise = \"{ip}:{client}\"\n\n\
+                 [sip]\nadvertise = \"{ip}:5060\"\n\n\
+                 [redirect]\nlisten = \"0.0.0.0:{redirect}\"\n\n\
+                 [agi]\nlisten = \"127.0.0.1:{agi}\"\n\n\
+                 [asterisk]\nconfig_dir = {asterisk_etc:?}\n\n\
+                 [log]\nlevel = {level:?}\n"
             ),
         )?;
         Ok(Self {
             name: name.to_owned(),
             binary: binary()?,
             config,
-            log: folder.join("fed-node.log"),
+            log: home.with_extension("log"),
             namespace: namespace.clone(),
+            client,
             process: None,
         })
     }
@@ -76,13 +85,7 @@ impl FedNode {
         if self.is_running() {
             bail!("the fed-node of {} runs already", self.name);
         }
-        let mut command = self.command(&["run"]);
-        self.process = Some(Daemon::start(
-            &format!("the fed-node of {}", self.name),
-            &mut command,
-            &self.log,
-        )?);
-        Ok(())
+        self.start_with(&[])
     }
 
     /// Waits until `fed-node status` answers.
@@ -183,6 +186,29 @@ impl FedNode {
         self.process.as_mut().is_some_and(|p| p.check().is_ok())
     }
 
+    /// Starts it with more flags, `--asterisk-password` say.
+    ///
+    /// # Errors
+    /// As [`FedNode::start`].
+    pub fn start_with(&mut self, flags: &[&str]) -> Result<()> {
+        let mut command = self.command(&["run"]);
+        command.args(flags);
+        self.process = Some(Daemon::start(
+            &format!("the fed-node of {}", self.name),
+            &mut command,
+            &self.log,
+        )?);
+        Ok(())
+    }
+
+    /// What it has said so far, since its first start.
+    ///
+    /// # Errors
+    /// When its log cannot be read.
+    pub fn said(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())
+    }
+
     /// Whether it was started and not killed since.
     pub fn was_started(&self) -> bool {
         self.process.is_some()
@@ -202,7 +228,7 @@ impl FedNode {
         let mut command = self.namespace.command(&self.binary.to_string_lossy());
         command.arg("--config").arg(&self.config);
         if !matches!(args.first(), Some(&"run" | &"init" | &"join" | &"asterisk-config")) {
-            command.args(["--server", &format!("127.0.0.1:{CLIENT_PORT}")]);
+            command.args(["--server", &format!("127.0.0.1:{}", self.client)]);
         }
         command.args(args);
         command
