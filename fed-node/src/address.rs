@@ -33,9 +33,15 @@ impl Address {
             && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
             && !host.starts_with(['-', '.']);
         if host.parse::<IpAddr>().is_err() && !is_name {
-            return Err(BadAddress { text: host.to_owned(), why: "the host is neither an IP address nor a name" });
+            return Err(BadAddress {
+                text: host.to_owned(),
+                why: "the host is neither an IP address nor a name",
+            });
         }
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
     }
 
     /// The host without brackets.
@@ -53,7 +59,10 @@ impl Address {
     /// The same host with another port.
     #[must_use]
     pub fn with_port(&self, port: u16) -> Self {
-        Self { host: self.host.clone(), port }
+        Self {
+            host: self.host.clone(),
+            port,
+        }
     }
 
     /// True for 0.0.0.0 and `::`: fine to listen on, useless to tell others.
@@ -73,7 +82,9 @@ impl Address {
     /// # Errors
     /// When the name cannot be resolved.
     pub async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        Ok(tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect())
+        Ok(tokio::net::lookup_host((self.host.as_str(), self.port))
+            .await?
+            .collect())
     }
 
     /// The first socket address behind it.
@@ -82,9 +93,15 @@ impl Address {
     /// When the name cannot be resolved; the text names it.
     pub async fn resolve_one(&self) -> std::io::Result<SocketAddr> {
         let found = self.resolve().await.map_err(|why| {
-            std::io::Error::new(why.kind(), format!("{self}: the name does not resolve ({why}); check it or write the IP address"))
+            std::io::Error::new(
+                why.kind(),
+                format!("{self}: the name does not resolve ({why}); check it or write the IP address"),
+            )
         })?;
-        found.into_iter().next().ok_or_else(|| std::io::Error::other(format!("{self}: the name has no address")))
+        found
+            .into_iter()
+            .next()
+            .ok_or_else(|| std::io::Error::other(format!("{self}: the name has no address")))
     }
 }
 
@@ -100,7 +117,10 @@ impl fmt::Display for Address {
 
 impl From<SocketAddr> for Address {
     fn from(from: SocketAddr) -> Self {
-        Self { host: from.ip().to_string(), port: from.port() }
+        Self {
+            host: from.ip().to_string(),
+            port: from.port(),
+        }
     }
 }
 
@@ -108,11 +128,17 @@ impl FromStr for Address {
     type Err = BadAddress;
 
     fn from_str(text: &str) -> Result<Self, BadAddress> {
-        let bad = |why| BadAddress { text: text.to_owned(), why };
+        let bad = |why| BadAddress {
+            text: text.to_owned(),
+            why,
+        };
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
-                let (host, port) = rest.split_once("]:").ok_or_else(|| bad("the port is missing after ]"))?;
-                host.parse::<Ipv6Addr>().map_err(|_| bad("between the brackets is no IPv6 address"))?;
+                let (host, port) = rest
+                    .split_once("]:")
+                    .ok_or_else(|| bad("the port is missing after ]"))?;
+                host.parse::<Ipv6Addr>()
+                    .map_err(|_| bad("between the brackets is no IPv6 address"))?;
                 (host, port)
             }
             None => {
@@ -123,7 +149,9 @@ impl FromStr for Address {
                 (host, port)
             }
         };
-        let port = port.parse().map_err(|_| bad("the port is not a number from 0 to 65535"))?;
+        let port = port
+            .parse()
+            .map_err(|_| bad("the port is not a number from 0 to 65535"))?;
         Self::new(host, port).map_err(|error| bad(error.why))
     }
 }
@@ -134,7 +162,13 @@ mod tests {
 
     #[test]
     fn every_kind_of_host_survives_a_round_trip() {
-        for text in ["192.0.2.1:7401", "[2001:db8::1]:7401", "pbx1.example.org:7401", "localhost:0", "[::]:1"] {
+        for text in [
+            "192.0.2.1:7401",
+            "[2001:db8::1]:7401",
+            "pbx1.example.org:7401",
+            "localhost:0",
+            "[::]:1",
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
     }

@@ -58,7 +58,10 @@ pub fn raft_config(config: &Config) -> fed_raft::Config {
 /// # Errors
 /// When the folder is taken, cannot be written, or the realm cannot be one.
 pub fn init(config: &Config, realm: &str) -> Outcome {
-    let fine = (1..=64).contains(&realm.len()) && realm.bytes().all(|b| b.is_ascii_graphic() && !b"\"\\:;,[]".contains(&b));
+    let fine = (1..=64).contains(&realm.len())
+        && realm
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"\"\\:;,[]".contains(&b));
     if !fine {
         return Err(Failure::usage(format!(
             "{realm:?} cannot be a SIP realm: use 1 to 64 printable characters without blanks, quotes, backslashes, brackets, : ; or ,"
@@ -115,5 +118,8 @@ pub fn start_failure(error: &StartError) -> Failure {
 }
 
 fn folder(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("{}: {error}; make it writable, or choose another with --data-dir", path.display()))
+    Failure::usage(format!(
+        "{}: {error}; make it writable, or choose another with --data-dir",
+        path.display()
+    ))
 }

@@ -9,25 +9,36 @@ use support::{Federation, until};
 #[test]
 fn a_user_added_at_any_node_is_known_at_every_node() {
     let federation = Federation::start(3);
-    let [n1, n2, n3] = federation.nodes.as_slice() else { panic!("three nodes") };
+    let [n1, n2, n3] = federation.nodes.as_slice() else {
+        panic!("three nodes")
+    };
     n3.add_user("alice", "1001").ok();
     n2.add_user("bob", "1002").ok();
     for node in [n1, n2, n3] {
         let users = node.json(&["user", "list"]);
-        let ids: Vec<_> = users.as_array().unwrap().iter().map(|user| user["id"].as_str().unwrap()).collect();
+        let ids: Vec<_> = users
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|user| user["id"].as_str().unwrap())
+            .collect();
         assert_eq!(ids, ["alice", "bob"]);
     }
     let shown = n1.json(&["user", "show", "alice"]);
     assert_eq!(shown["numbers"][0], "1001");
     assert_eq!(shown["devices"][0]["id"], "alice");
-    assert!(!n1.asks(&["-o", "json", "user", "show", "alice"]).out.contains("md5"), "no digest is shown");
+    assert!(
+        !n1.asks(&["-o", "json", "user", "show", "alice"]).out.contains("md5"),
+        "no digest is shown"
+    );
 
     assert!(n2.asks(&["where", "1001"]).ok().out.contains("registered nowhere"));
     let route = n1.asks(&["route", "1001", "--explain"]).ok().out;
     assert!(route.contains("offline (SIP 480)") && route.contains("why:"), "{route}");
     assert!(n1.asks(&["route", "9999"]).ok().out.contains("unknown user (SIP 404)"));
 
-    n1.asks(&["user", "set", "alice", "--name", "Alice", "--forward-offline", "1002"]).ok();
+    n1.asks(&["user", "set", "alice", "--name", "Alice", "--forward-offline", "1002"])
+        .ok();
     assert_eq!(n3.json(&["user", "show", "alice"])["name"], "Alice");
     n2.asks(&["user", "remove", "bob"]).ok();
     assert_eq!(n1.asks(&["user", "show", "bob"]).code, 4);
@@ -72,7 +83,10 @@ fn bad_input_is_refused_by_name_with_its_own_exit_code() {
 
     let nobody = support::says(&["--server", "127.0.0.1:1", "status"]);
     assert_eq!(nobody.code, 5, "{nobody:?}");
-    assert!(nobody.err.contains("127.0.0.1:1") && nobody.err.contains("fed-node run"), "{nobody:?}");
+    assert!(
+        nobody.err.contains("127.0.0.1:1") && nobody.err.contains("fed-node run"),
+        "{nobody:?}"
+    );
 }
 
 #[test]
@@ -80,15 +94,24 @@ fn a_node_killed_and_started_again_has_everything_that_was_acknowledged() {
     let mut federation = Federation::start(3);
     federation.nodes[0].add_user("alice", "1001").ok();
     let leader = federation.nodes[0].json(&["status"])["leader"].as_u64().unwrap();
-    let leading = federation.nodes.iter().position(|node| node.json(&["status"])["node"] == leader).unwrap();
+    let leading = federation
+        .nodes
+        .iter()
+        .position(|node| node.json(&["status"])["node"] == leader)
+        .unwrap();
     federation.nodes[leading].kill();
     let other = (leading + 1) % 3;
     let started = Instant::now();
-    until("writes resume", || (federation.nodes[other].add_user("bob", "1002").code == 0).then_some(()));
+    until("writes resume", || {
+        (federation.nodes[other].add_user("bob", "1002").code == 0).then_some(())
+    });
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     until("the dead node is seen as down", || {
         let status = federation.nodes[other].json(&["status"]);
-        let down = status["members"].as_array()?.iter().any(|m| m["id"] == leader && m["up"] == false);
+        let down = status["members"]
+            .as_array()?
+            .iter()
+            .any(|m| m["id"] == leader && m["up"] == false);
         down.then_some(())
     });
     federation.nodes[leading].run();
@@ -106,7 +129,9 @@ fn without_a_quorum_reads_go_on_and_writes_are_refused_in_time() {
     federation.nodes[1].kill();
     federation.nodes[2].kill();
     let alone = &federation.nodes[0];
-    until("the loss of the quorum is noticed", || (alone.json(&["status"])["quorum"] == false).then_some(()));
+    until("the loss of the quorum is noticed", || {
+        (alone.json(&["status"])["quorum"] == false).then_some(())
+    });
     assert!(alone.asks(&["status"]).ok().out.contains("NO QUORUM"));
     let read = alone.asks(&["user", "show", "alice"]).ok();
     assert!(read.out.contains("1001") && read.err.contains("stale"), "{read:?}");

@@ -24,17 +24,33 @@ fn a_thousand_users_are_imported_once_and_exported_to_the_same() {
     let path = file.to_str().unwrap();
 
     let dry = node.json(&["user", "import", path, "--dry-run"]);
-    assert_eq!((dry["added"].as_u64(), dry["dry_run"].as_bool()), (Some(2_000), Some(true)));
-    assert!(node.json(&["user", "list"]).as_array().unwrap().is_empty(), "a dry run writes nothing");
+    assert_eq!(
+        (dry["added"].as_u64(), dry["dry_run"].as_bool()),
+        (Some(2_000), Some(true))
+    );
+    assert!(
+        node.json(&["user", "list"]).as_array().unwrap().is_empty(),
+        "a dry run writes nothing"
+    );
 
     let started = Instant::now();
     let first = node.asks(&["-o", "json", "user", "import", path]).ok();
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
-    assert!(!first.err.contains('%') && !first.err.contains("left"), "no progress bar without a terminal: {first:?}");
+    assert!(
+        !first.err.contains('%') && !first.err.contains("left"),
+        "no progress bar without a terminal: {first:?}"
+    );
     assert_eq!(first.json()["added"], 2_000);
 
     let again = node.json(&["user", "import", path]);
-    assert_eq!((again["added"].as_u64(), again["changed"].as_u64(), again["unchanged"].as_u64()), (Some(0), Some(0), Some(2_000)));
+    assert_eq!(
+        (
+            again["added"].as_u64(),
+            again["changed"].as_u64(),
+            again["unchanged"].as_u64()
+        ),
+        (Some(0), Some(0), Some(2_000))
+    );
 
     let exported = federation.nodes[0].asks(&["user", "export"]).ok().out;
     assert!(!exported.contains("password-7"));
@@ -54,7 +70,12 @@ fn a_file_with_wrong_lines_changes_nothing() {
     std::fs::write(&file, text).unwrap();
     let said = node.asks(&["user", "import", file.to_str().unwrap()]);
     assert_eq!(said.code, 2, "{said:?}");
-    for line in ["users.csv:12: ", "users.csv:13: ", "users.csv:14: ", "3 lines are wrong; nothing was changed"] {
+    for line in [
+        "users.csv:12: ",
+        "users.csv:13: ",
+        "users.csv:14: ",
+        "3 lines are wrong; nothing was changed",
+    ] {
         assert!(said.err.contains(line), "{line}: {said:?}");
     }
     assert!(node.json(&["user", "list"]).as_array().unwrap().is_empty());

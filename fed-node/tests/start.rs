@@ -47,8 +47,13 @@ fn a_folder_in_use_and_a_port_in_use_are_named() {
     let root = tempfile::tempdir().unwrap();
     let mut other = Node::new(root.path(), "other");
     other.setup(&["init"]).ok();
-    for (port, key) in [("peer", running.peer), ("client", running.client), ("redirect", running.redirect), ("agi", running.agi)]
-        .map(|(name, port)| (port, name))
+    for (port, key) in [
+        ("peer", running.peer),
+        ("client", running.client),
+        ("redirect", running.redirect),
+        ("agi", running.agi),
+    ]
+    .map(|(name, port)| (port, name))
     {
         let kept = (other.peer, other.client, other.redirect, other.agi);
         match key {
@@ -85,7 +90,11 @@ fn a_wrong_configuration_names_file_line_and_the_right_key() {
     let said = says(&["--config", file.to_str().unwrap(), "run"]);
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.err.contains("fed-node.toml:2: peer.listen"), "{said:?}");
-    assert!(said.err.contains("fed-node.toml:3: there is no key \"peer.advertize\"; did you mean \"peer.advertise\"?"), "{said:?}");
+    assert!(
+        said.err
+            .contains("fed-node.toml:3: there is no key \"peer.advertize\"; did you mean \"peer.advertise\"?"),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -94,6 +103,12 @@ fn the_example_configuration_is_one() {
     let file = root.path().join("fed-node.toml");
     std::fs::write(&file, says(&["example-config"]).ok().out).unwrap();
     // It is read, and the next thing in the way is named.
-    let said = says(&["--config", file.to_str().unwrap(), "run", "--data-dir", root.path().join("none").to_str().unwrap()]);
+    let said = says(&[
+        "--config",
+        file.to_str().unwrap(),
+        "run",
+        "--data-dir",
+        root.path().join("none").to_str().unwrap(),
+    ]);
     assert!(!said.err.contains("fed-node.toml:"), "{said:?}");
 }

@@ -25,7 +25,11 @@ pub enum BadRequest {
 
 impl BadRequest {
     pub(super) fn field(object: impl Into<String>, field: &'static str, why: impl ToString) -> Self {
-        Self::Field { object: object.into(), field, why: why.to_string() }
+        Self::Field {
+            object: object.into(),
+            field,
+            why: why.to_string(),
+        }
     }
 }
 
@@ -39,7 +43,11 @@ pub fn user(user: pb::User) -> Result<User, BadRequest> {
     let number = |field: &'static str, text: &str| Number::new(text).map_err(|why| bad(field, why.to_string()));
     let optional = |field, text: Option<&String>| text.map(|text| number(field, text)).transpose();
     Ok(User {
-        numbers: user.numbers.iter().map(|text| number("numbers", text)).collect::<Result<_, _>>()?,
+        numbers: user
+            .numbers
+            .iter()
+            .map(|text| number("numbers", text))
+            .collect::<Result<_, _>>()?,
         forwards: Forwards {
             always: optional("forward_always", user.forward_always.as_ref())?,
             busy: optional("forward_busy", user.forward_busy.as_ref())?,
@@ -49,7 +57,10 @@ pub fn user(user: pb::User) -> Result<User, BadRequest> {
         ring: ring(&user.ring).ok_or_else(|| bad("ring", "must be \"all\" or \"sequential\"".to_owned()))?,
         ring_timeout_s: u16::try_from(user.ring_timeout_s)
             .map_err(|_| bad("ring_timeout_s", "must be 1 to 300 seconds".to_owned()))?,
-        id: user.id.parse().map_err(|why: fed_core::ids::InvalidId| bad("id", why.to_string()))?,
+        id: user
+            .id
+            .parse()
+            .map_err(|why: fed_core::ids::InvalidId| bad("id", why.to_string()))?,
         display_name: user.display_name,
         service_class: user.service_class,
         do_not_disturb: user.do_not_disturb,
@@ -86,19 +97,39 @@ pub fn device(device: pb::Device) -> Result<Device, BadRequest> {
     let object = format!("device {}", device.id.escape_debug());
     let bad = |field, why: String| BadRequest::field(object.clone(), field, why);
     let ha1 = &device.md5_ha1;
-    if ha1.len() != 32 || !ha1.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)) {
-        return Err(bad("md5_ha1", "must be 32 lower-case hex digits: MD5(device:realm:password)".to_owned()));
+    if ha1.len() != 32
+        || !ha1
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    {
+        return Err(bad(
+            "md5_ha1",
+            "must be 32 lower-case hex digits: MD5(device:realm:password)".to_owned(),
+        ));
     }
     Ok(Device {
         technology: technology(&device.technology)
             .ok_or_else(|| bad("technology", "must be \"pjsip\", \"sip\" or \"iax2\"".to_owned()))?,
-        transport: transport(&device.transport)
-            .ok_or_else(|| bad("transport", "must be \"any\", \"udp\", \"tcp\", \"tls\" or \"webrtc\"".to_owned()))?,
+        transport: transport(&device.transport).ok_or_else(|| {
+            bad(
+                "transport",
+                "must be \"any\", \"udp\", \"tcp\", \"tls\" or \"webrtc\"".to_owned(),
+            )
+        })?,
         max_contacts: u8::try_from(device.max_contacts)
             .map_err(|_| bad("max_contacts", "must be 1 to 10".to_owned()))?,
-        id: device.id.parse().map_err(|why: fed_core::ids::InvalidId| bad("id", why.to_string()))?,
-        user: device.user.parse().map_err(|why: fed_core::ids::InvalidId| bad("user", why.to_string()))?,
-        credentials: DigestCredentials { realm: device.realm, md5_ha1: device.md5_ha1 },
+        id: device
+            .id
+            .parse()
+            .map_err(|why: fed_core::ids::InvalidId| bad("id", why.to_string()))?,
+        user: device
+            .user
+            .parse()
+            .map_err(|why: fed_core::ids::InvalidId| bad("user", why.to_string()))?,
+        credentials: DigestCredentials {
+            realm: device.realm,
+            md5_ha1: device.md5_ha1,
+        },
         codecs: device.codecs,
     })
 }
@@ -111,7 +142,11 @@ pub fn device_out(device: Device, with_credentials: bool) -> pb::Device {
         user: device.user.into(),
         technology: technology_name(device.technology).to_owned(),
         realm: device.credentials.realm,
-        md5_ha1: if with_credentials { device.credentials.md5_ha1 } else { String::new() },
+        md5_ha1: if with_credentials {
+            device.credentials.md5_ha1
+        } else {
+            String::new()
+        },
         codecs: device.codecs,
         transport: transport_name(device.transport).to_owned(),
         max_contacts: device.max_contacts.into(),
@@ -206,7 +241,10 @@ mod tests {
             service_class: Some("inland".to_owned()),
             ring: RingStrategy::Sequential,
             ring_timeout_s: 12,
-            forwards: Forwards { busy: Some(Number::new("1002").unwrap()), ..Forwards::default() },
+            forwards: Forwards {
+                busy: Some(Number::new("1002").unwrap()),
+                ..Forwards::default()
+            },
             do_not_disturb: true,
             mailbox: Some("1001@default".to_owned()),
             preferred_nodes: vec![NodeId(3)],
@@ -221,8 +259,15 @@ mod tests {
 
     #[test]
     fn a_device_survives_the_wire_and_leaves_its_digest_behind_unless_asked() {
-        let credentials = DigestCredentials { realm: "federated".to_owned(), md5_ha1: "0".repeat(32) };
-        let alice = Device::new(DeviceId::new("alice").unwrap(), UserId::new("alice").unwrap(), credentials);
+        let credentials = DigestCredentials {
+            realm: "federated".to_owned(),
+            md5_ha1: "0".repeat(32),
+        };
+        let alice = Device::new(
+            DeviceId::new("alice").unwrap(),
+            UserId::new("alice").unwrap(),
+            credentials,
+        );
         assert_eq!(device(device_out(alice.clone(), true)).unwrap(), alice);
         assert_eq!(device_out(alice, false).md5_ha1, "");
     }

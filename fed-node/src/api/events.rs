@@ -7,7 +7,10 @@ use fed_proto::client as pb;
 
 /// The changes of one revision.
 pub(super) fn events(revision: Revision, changes: Vec<Change>) -> pb::Events {
-    pb::Events { revision: revision.0, events: changes.into_iter().map(|change| event(revision, change)).collect() }
+    pb::Events {
+        revision: revision.0,
+        events: changes.into_iter().map(|change| event(revision, change)).collect(),
+    }
 }
 
 fn event(revision: Revision, change: Change) -> pb::Event {
@@ -34,7 +37,12 @@ fn event(revision: Revision, change: Change) -> pb::Event {
         Change::Unbound { binding, .. } => Some(as_it_was(revision, binding, false)),
         _ => None,
     };
-    pb::Event { kind: kind.to_owned(), object, binding, why: why.to_owned() }
+    pb::Event {
+        kind: kind.to_owned(),
+        object,
+        binding,
+        why: why.to_owned(),
+    }
 }
 
 fn unbound_why(why: UnboundWhy) -> &'static str {

@@ -20,9 +20,12 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
 
 fn refusal_code(refusal: &Refusal) -> Code {
     match refusal {
-        Refusal::Conflict { expected: Expect::Absent, .. } | Refusal::NumberTaken { .. } | Refusal::InUse { .. } => {
-            Code::AlreadyExists
+        Refusal::Conflict {
+            expected: Expect::Absent,
+            ..
         }
+        | Refusal::NumberTaken { .. }
+        | Refusal::InUse { .. } => Code::AlreadyExists,
         Refusal::Conflict { actual: None, .. } | Refusal::NotFound { .. } => Code::NotFound,
         Refusal::Conflict { .. } => Code::Aborted,
         Refusal::Invalid { .. } => Code::InvalidArgument,
@@ -50,7 +53,9 @@ pub(crate) fn not_proposed(error: &ProposeError) -> Status {
 pub(crate) fn not_read(error: &ReadError) -> Status {
     match error {
         ReadError::Store(error) => damaged(error),
-        ReadError::NoQuorum | ReadError::Behind { .. } | ReadError::Stopped(_) => Status::unavailable(error.to_string()),
+        ReadError::NoQuorum | ReadError::Behind { .. } | ReadError::Stopped(_) => {
+            Status::unavailable(error.to_string())
+        }
     }
 }
 
@@ -78,15 +83,24 @@ mod tests {
     #[test]
     fn each_kind_of_refusal_has_its_own_code() {
         let alice = Object::User(UserId::new("alice").unwrap());
-        let conflict =
-            |expected, actual| Refusal::Conflict { object: alice.clone(), expected, actual };
+        let conflict = |expected, actual| Refusal::Conflict {
+            object: alice.clone(),
+            expected,
+            actual,
+        };
         for (refusal, code) in [
             (conflict(Expect::Absent, Some(Revision(3))), Code::AlreadyExists),
-            (conflict(Expect::Revision(Revision(2)), Some(Revision(3))), Code::Aborted),
+            (
+                conflict(Expect::Revision(Revision(2)), Some(Revision(3))),
+                Code::Aborted,
+            ),
             (conflict(Expect::Revision(Revision(2)), None), Code::NotFound),
             (Refusal::NotFound { object: alice.clone() }, Code::NotFound),
             (
-                Refusal::InBatch { index: 1, why: Box::new(Refusal::NotFound { object: alice.clone() }) },
+                Refusal::InBatch {
+                    index: 1,
+                    why: Box::new(Refusal::NotFound { object: alice.clone() }),
+                },
                 Code::NotFound,
             ),
         ] {

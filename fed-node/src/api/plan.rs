@@ -18,8 +18,18 @@ pub(super) fn route_reply(plan: RoutePlan, freshness: pb::Freshness) -> pb::Rout
                 .map(|target| {
                     let device = target.device.to_string();
                     match target.place {
-                        Place::Here => pb::Target { device, here: true, node: 0, sip_address: String::new() },
-                        Place::There { node, sip_address } => pb::Target { device, here: false, node: node.0, sip_address },
+                        Place::Here => pb::Target {
+                            device,
+                            here: true,
+                            node: 0,
+                            sip_address: String::new(),
+                        },
+                        Place::There { node, sip_address } => pb::Target {
+                            device,
+                            here: false,
+                            node: node.0,
+                            sip_address,
+                        },
                     }
                 })
                 .collect(),
@@ -33,9 +43,18 @@ pub(super) fn route_reply(plan: RoutePlan, freshness: pb::Freshness) -> pb::Rout
             after: u32::try_from(stage.after).unwrap_or(u32::MAX),
         })
         .collect();
-    pb::RouteReply { stages, cause: Some(cause(last)), explanation: plan.explanation, freshness: Some(freshness) }
+    pb::RouteReply {
+        stages,
+        cause: Some(cause(last)),
+        explanation: plan.explanation,
+        freshness: Some(freshness),
+    }
 }
 
 fn cause(cause: Cause) -> pb::Cause {
-    pb::Cause { name: cause.to_string(), sip_status: cause.sip_status().into(), q850: cause.q850().into() }
+    pb::Cause {
+        name: cause.to_string(),
+        sip_status: cause.sip_status().into(),
+        q850: cause.q850().into(),
+    }
 }

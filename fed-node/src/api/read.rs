@@ -28,9 +28,17 @@ impl Reader<'_> {
 
     pub(super) fn users(&self, after: Option<&UserId>, limit: usize) -> Read<pb::ListUsersReply> {
         let found = self.view.users(after, limit)?;
-        let next = if found.len() == limit { found.last().map(|last| last.value.id.to_string()) } else { None };
+        let next = if found.len() == limit {
+            found.last().map(|last| last.value.id.to_string())
+        } else {
+            None
+        };
         let users = found.into_iter().map(|record| self.user_record(record)).collect();
-        Ok(pb::ListUsersReply { users, next: next.unwrap_or_default(), freshness: Some(self.freshness) })
+        Ok(pb::ListUsersReply {
+            users,
+            next: next.unwrap_or_default(),
+            freshness: Some(self.freshness),
+        })
     }
 
     fn user_record(&self, record: Record<User>) -> pb::UserRecord {
@@ -42,12 +50,19 @@ impl Reader<'_> {
     }
 
     pub(super) fn device(&self, id: &DeviceId) -> Read<Option<pb::DeviceRecord>> {
-        self.view.device(id)?.map(|record| self.device_record(record)).transpose()
+        self.view
+            .device(id)?
+            .map(|record| self.device_record(record))
+            .transpose()
     }
 
     pub(super) fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Read<pb::ListDevicesReply> {
         let found = self.view.devices(after, limit)?;
-        let next = if found.len() == limit { found.last().map(|last| last.value.id.to_string()) } else { None };
+        let next = if found.len() == limit {
+            found.last().map(|last| last.value.id.to_string())
+        } else {
+            None
+        };
         self.device_list(found, next.unwrap_or_default())
     }
 
@@ -56,13 +71,23 @@ impl Reader<'_> {
     }
 
     fn device_list(&self, found: Vec<Record<Device>>, next: String) -> Read<pb::ListDevicesReply> {
-        let devices = found.into_iter().map(|record| self.device_record(record)).collect::<Read<_>>()?;
-        Ok(pb::ListDevicesReply { devices, next, freshness: Some(self.freshness) })
+        let devices = found
+            .into_iter()
+            .map(|record| self.device_record(record))
+            .collect::<Read<_>>()?;
+        Ok(pb::ListDevicesReply {
+            devices,
+            next,
+            freshness: Some(self.freshness),
+        })
     }
 
     fn device_record(&self, record: Record<Device>) -> Read<pb::DeviceRecord> {
         let bindings = self.view.bindings_of(&record.value.id)?;
-        let bindings = bindings.iter().map(|record| self.binding(&record.value, record.modified)).collect::<Read<_>>()?;
+        let bindings = bindings
+            .iter()
+            .map(|record| self.binding(&record.value, record.modified))
+            .collect::<Read<_>>()?;
         Ok(pb::DeviceRecord {
             stamp: Some(stamp(&record)),
             device: Some(convert::device_out(record.value, self.with_credentials)),
@@ -88,9 +113,15 @@ impl Reader<'_> {
 
     /// The user behind a user id, device id, number or alias, with its devices and where they are.
     pub(super) fn whereabouts(&self, asked: &str) -> Read<Option<pb::WhereReply>> {
-        let Some(user) = self.user_behind(asked)? else { return Ok(None) };
+        let Some(user) = self.user_behind(asked)? else {
+            return Ok(None);
+        };
         let devices = self.devices_of(&user)?.devices;
-        Ok(Some(pb::WhereReply { user: user.to_string(), devices, freshness: Some(self.freshness) }))
+        Ok(Some(pb::WhereReply {
+            user: user.to_string(),
+            devices,
+            freshness: Some(self.freshness),
+        }))
     }
 
     fn user_behind(&self, asked: &str) -> Read<Option<UserId>> {
@@ -104,13 +135,21 @@ impl Reader<'_> {
         {
             return Ok(Some(device.value.user));
         }
-        asked.parse::<Number>().map_or(Ok(None), |number| self.view.number(&number))
+        asked
+            .parse::<Number>()
+            .map_or(Ok(None), |number| self.view.number(&number))
     }
 
     pub(super) fn nodes(&self) -> Read<pb::ListNodesReply> {
         let ids: Vec<NodeId> = self.view.nodes()?.into_iter().map(|record| record.value.id).collect();
-        let nodes = ids.into_iter().filter_map(|id| self.node(id).transpose()).collect::<Read<_>>()?;
-        Ok(pb::ListNodesReply { nodes, freshness: Some(self.freshness) })
+        let nodes = ids
+            .into_iter()
+            .filter_map(|id| self.node(id).transpose())
+            .collect::<Read<_>>()?;
+        Ok(pb::ListNodesReply {
+            nodes,
+            freshness: Some(self.freshness),
+        })
     }
 
     /// A node by its name or the number of its id.
@@ -122,7 +161,9 @@ impl Reader<'_> {
     }
 
     fn node(&self, id: NodeId) -> Read<Option<pb::NodeRecord>> {
-        let Some(record) = self.view.node(id)? else { return Ok(None) };
+        let Some(record) = self.view.node(id)? else {
+            return Ok(None);
+        };
         let session = self.view.session_of(id)?;
         let stamp = stamp(&record);
         let node = record.value;
@@ -145,7 +186,11 @@ impl Reader<'_> {
             session: session.map_or(0, |session| session.0),
             bindings: self.view.bindings_at(id)?.len() as u64,
         };
-        Ok(Some(pb::NodeRecord { node: Some(node), stamp: Some(stamp), freshness: Some(self.freshness) }))
+        Ok(Some(pb::NodeRecord {
+            node: Some(node),
+            stamp: Some(stamp),
+            freshness: Some(self.freshness),
+        }))
     }
 
     pub(super) fn settings(&self) -> Read<pb::ListSettingsReply> {
@@ -153,8 +198,14 @@ impl Reader<'_> {
         keys.extend(settings::KNOWN.iter().map(|known| known.key.to_owned()));
         keys.sort();
         keys.dedup();
-        let settings = keys.iter().filter_map(|key| self.setting(key).transpose()).collect::<Read<_>>()?;
-        Ok(pb::ListSettingsReply { settings, freshness: Some(self.freshness) })
+        let settings = keys
+            .iter()
+            .filter_map(|key| self.setting(key).transpose())
+            .collect::<Read<_>>()?;
+        Ok(pb::ListSettingsReply {
+            settings,
+            freshness: Some(self.freshness),
+        })
     }
 
     pub(super) fn setting(&self, key: &str) -> Read<Option<pb::SettingRecord>> {
@@ -180,5 +231,8 @@ impl Reader<'_> {
 }
 
 pub(super) fn stamp<T>(record: &Record<T>) -> pb::Stamp {
-    pb::Stamp { created: record.created.0, modified: record.modified.0 }
+    pb::Stamp {
+        created: record.created.0,
+        modified: record.modified.0,
+    }
 }

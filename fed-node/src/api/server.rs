@@ -32,7 +32,10 @@ pub async fn serve(
     service: ApiService,
     stop: CancellationToken,
 ) -> Result<(SocketAddr, tokio::task::JoinHandle<()>), ServeError> {
-    let failed = |source| ServeError { address: listen.clone(), source };
+    let failed = |source| ServeError {
+        address: listen.clone(),
+        source,
+    };
     let address = listen.resolve_one().await.map_err(failed)?;
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;

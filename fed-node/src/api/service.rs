@@ -101,12 +101,21 @@ impl ApiService {
         read: impl FnOnce(&Reader<'_>) -> Result<T, StoreError>,
     ) -> Result<T, Status> {
         let (snapshot, freshness) = self.snapshot(consistency).await?;
-        let reader = Reader { view: MapView::new(&snapshot), freshness, with_credentials };
+        let reader = Reader {
+            view: MapView::new(&snapshot),
+            freshness,
+            with_credentials,
+        };
         read(&reader).map_err(|error| damaged(&error))
     }
 
     async fn propose(&self, command: Command) -> Answer<pb::WriteReply> {
-        let proposed = self.0.cluster.propose(command).await.map_err(|error| not_proposed(&error))?;
+        let proposed = self
+            .0
+            .cluster
+            .propose(command)
+            .await
+            .map_err(|error| not_proposed(&error))?;
         write::reply(&proposed.reply, proposed.revision.0).map(Response::new)
     }
 }
@@ -122,7 +131,10 @@ pub(super) fn freshness(snapshot: &Snapshot) -> pb::Freshness {
 
 fn found<T>(what: &str, id: &str, record: Option<T>) -> Answer<T> {
     record.map(Response::new).ok_or_else(|| {
-        Status::not_found(format!("{what} {} does not exist: check the spelling, or list what there is", id.escape_debug()))
+        Status::not_found(format!(
+            "{what} {} does not exist: check the spelling, or list what there is",
+            id.escape_debug()
+        ))
     })
 }
 
@@ -131,7 +143,11 @@ fn page(limit: u32) -> usize {
 }
 
 fn after<T: std::str::FromStr<Err = fed_core::ids::InvalidId>>(what: &str, after: &str) -> Result<Option<T>, Status> {
-    if after.is_empty() { Ok(None) } else { Ok(Some(write::parse(what, after)?)) }
+    if after.is_empty() {
+        Ok(None)
+    } else {
+        Ok(Some(write::parse(what, after)?))
+    }
 }
 
 #[tonic::async_trait]
@@ -139,7 +155,9 @@ impl Federation for ApiService {
     type WatchStream = watch::Stream;
 
     async fn status(&self, _: Request<pb::StatusRequest>) -> Answer<pb::StatusReply> {
-        status::status(&self.0).map(Response::new).map_err(|error| damaged(&error))
+        status::status(&self.0)
+            .map(Response::new)
+            .map_err(|error| damaged(&error))
     }
 
     async fn get_user(&self, request: Request<pb::GetRequest>) -> Answer<pb::UserRecord> {
@@ -153,7 +171,9 @@ impl Federation for ApiService {
         let asked = request.into_inner();
         let after = after("user", &asked.after)?;
         let limit = page(asked.limit);
-        self.read(asked.consistency, false, |reader| reader.users(after.as_ref(), limit)).await.map(Response::new)
+        self.read(asked.consistency, false, |reader| reader.users(after.as_ref(), limit))
+            .await
+            .map(Response::new)
     }
 
     async fn put_user(&self, request: Request<pb::PutUserRequest>) -> Answer<pb::WriteReply> {
@@ -167,15 +187,20 @@ impl Federation for ApiService {
     async fn get_device(&self, request: Request<pb::GetRequest>) -> Answer<pb::DeviceRecord> {
         let asked = request.into_inner();
         let id: DeviceId = write::parse("device", &asked.id)?;
-        let record = self.read(asked.consistency, asked.with_credentials, |reader| reader.device(&id)).await?;
+        let record = self
+            .read(asked.consistency, asked.with_credentials, |reader| reader.device(&id))
+            .await?;
         found("device", &asked.id, record)
     }
 
     async fn list_devices(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListDevicesReply> {
         let asked = request.into_inner();
         let after = after("device", &asked.after)?;
-        let user: Option<UserId> =
-            if asked.user.is_empty() { None } else { Some(write::parse("user", &asked.user)?) };
+        let user: Option<UserId> = if asked.user.is_empty() {
+            None
+        } else {
+            Some(write::parse("user", &asked.user)?)
+        };
         let limit = page(asked.limit);
         let reply = self.read(asked.consistency, asked.with_credentials, |reader| match &user {
             Some(user) => reader.devices_of(user),
@@ -195,36 +220,66 @@ impl Federation for ApiService {
     async fn write(&self, request: Request<pb::WriteManyRequest>) -> Answer<pb::WriteManyReply> {
         let asked = request.into_inner();
         if asked.changes.len() > write::MOST_CHANGES {
-            let text = format!("{} changes in one call, at most {} are allowed", asked.changes.len(), write::MOST_CHANGES);
+            let text = format!(
+                "{} changes in one call, at most {} are allowed",
+                asked.changes.len(),
+                write::MOST_CHANGES
+            );
             return Err(Status::invalid_argument(text));
         }
-        let commands = asked.changes.into_iter().map(write::command).collect::<Result<Vec<_>, _>>()?;
+        let commands = asked
+            .changes
+            .into_iter()
+            .map(write::command)
+            .collect::<Result<Vec<_>, _>>()?;
         if commands.is_empty() {
             return Ok(Response::new(pb::WriteManyReply { results: Vec::new() }));
         }
         if asked.all_or_nothing {
             let count = commands.len();
             let done = self.propose(Command::Batch(commands)).await?.into_inner();
-            let result = pb::WriteResult { revision: done.revision, refusal: String::new() };
-            return Ok(Response::new(pb::WriteManyReply { results: vec![result; count] }));
+            let result = pb::WriteResult {
+                revision: done.revision,
+                refusal: String::new(),
+            };
+            return Ok(Response::new(pb::WriteManyReply {
+                results: vec![result; count],
+            }));
         }
-        let proposed = self.0.cluster.propose_many(commands).await.map_err(|error| not_proposed(&error))?;
-        let results = proposed.iter().map(|proposed| write::result(&proposed.reply, proposed.revision.0)).collect();
+        let proposed = self
+            .0
+            .cluster
+            .propose_many(commands)
+            .await
+            .map_err(|error| not_proposed(&error))?;
+        let results = proposed
+            .iter()
+            .map(|proposed| write::result(&proposed.reply, proposed.revision.0))
+            .collect();
         Ok(Response::new(pb::WriteManyReply { results }))
     }
 
     async fn r#where(&self, request: Request<pb::GetRequest>) -> Answer<pb::WhereReply> {
         let asked = request.into_inner();
-        let reply = self.read(asked.consistency, false, |reader| reader.whereabouts(&asked.id)).await?;
+        let reply = self
+            .read(asked.consistency, false, |reader| reader.whereabouts(&asked.id))
+            .await?;
         found("user, device or number", &asked.id, reply)
     }
 
     async fn route(&self, request: Request<pb::RouteRequest>) -> Answer<pb::RouteReply> {
         let asked = request.into_inner();
-        let device: Option<DeviceId> =
-            if asked.caller_device.is_empty() { None } else { Some(write::parse("device", &asked.caller_device)?) };
+        let device: Option<DeviceId> = if asked.caller_device.is_empty() {
+            None
+        } else {
+            Some(write::parse("device", &asked.caller_device)?)
+        };
         let number = Some(asked.caller_number).filter(|number| !number.is_empty());
-        let caller = Caller { device, number, hops: 0 };
+        let caller = Caller {
+            device,
+            number,
+            hops: 0,
+        };
         // As a call would: fresh if it can be had, else from what this node has.
         let fresh = self.snapshot(pb::Consistency::Linearizable as i32).await;
         let (snapshot, freshness) = match fresh {
@@ -232,16 +287,22 @@ impl Federation for ApiService {
             Err(_) => self.snapshot(pb::Consistency::Local as i32).await?,
         };
         let planned = route(&MapView::new(&snapshot), self.0.cluster.id(), &caller, &asked.dialled);
-        planned.map(|planned| Response::new(plan::route_reply(planned, freshness))).map_err(|error| damaged(&error))
+        planned
+            .map(|planned| Response::new(plan::route_reply(planned, freshness)))
+            .map_err(|error| damaged(&error))
     }
 
     async fn list_nodes(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListNodesReply> {
-        self.read(request.into_inner().consistency, false, |reader| reader.nodes()).await.map(Response::new)
+        self.read(request.into_inner().consistency, false, |reader| reader.nodes())
+            .await
+            .map(Response::new)
     }
 
     async fn get_node(&self, request: Request<pb::GetRequest>) -> Answer<pb::NodeRecord> {
         let asked = request.into_inner();
-        let record = self.read(asked.consistency, false, |reader| reader.node_named(&asked.id)).await?;
+        let record = self
+            .read(asked.consistency, false, |reader| reader.node_named(&asked.id))
+            .await?;
         found("node", &asked.id, record)
     }
 
@@ -253,12 +314,16 @@ impl Federation for ApiService {
     }
 
     async fn list_settings(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListSettingsReply> {
-        self.read(request.into_inner().consistency, false, |reader| reader.settings()).await.map(Response::new)
+        self.read(request.into_inner().consistency, false, |reader| reader.settings())
+            .await
+            .map(Response::new)
     }
 
     async fn get_setting(&self, request: Request<pb::GetRequest>) -> Answer<pb::SettingRecord> {
         let asked = request.into_inner();
-        let record = self.read(asked.consistency, false, |reader| reader.setting(&asked.id)).await?;
+        let record = self
+            .read(asked.consistency, false, |reader| reader.setting(&asked.id))
+            .await?;
         found("setting", &asked.id, record)
     }
 

@@ -34,7 +34,12 @@ pub const KNOWN: &[Known] = &[
         help: "addresses of other SIP software that may bring capabilities, separated by commas",
         secret: false,
     },
-    Known { key: setting::HOP_LIMIT, default: "4", help: "nodes that a call may cross, 1 to 70", secret: false },
+    Known {
+        key: setting::HOP_LIMIT,
+        default: "4",
+        help: "nodes that a call may cross, 1 to 70",
+        secret: false,
+    },
     Known {
         key: setting::CAPABILITY_KEY,
         default: "",
@@ -73,6 +78,9 @@ mod tests {
 
     #[test]
     fn the_documented_defaults_are_the_real_ones() {
-        assert_eq!(known(setting::HOP_LIMIT).unwrap().default, setting::DEFAULT_HOP_LIMIT.to_string());
+        assert_eq!(
+            known(setting::HOP_LIMIT).unwrap().default,
+            setting::DEFAULT_HOP_LIMIT.to_string()
+        );
     }
 }

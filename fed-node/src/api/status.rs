@@ -28,12 +28,17 @@ pub(super) fn status(node: &NodeView) -> Result<pb::StatusReply, StoreError> {
         }
         members.push(pb::Member {
             id: member.id.0,
-            name: record.as_ref().map(|record| record.value.name.clone()).unwrap_or_default(),
+            name: record
+                .as_ref()
+                .map(|record| record.value.name.clone())
+                .unwrap_or_default(),
             role: member_role.to_owned(),
             address: member.address.clone(),
             lag: member.lag.and_then(|lag| i64::try_from(lag).ok()).unwrap_or(-1),
             up: view.session_of(member.id)?.is_some(),
-            asterisk_version: record.and_then(|record| record.value.asterisk_version).unwrap_or_default(),
+            asterisk_version: record
+                .and_then(|record| record.value.asterisk_version)
+                .unwrap_or_default(),
         });
     }
     let counts = view.counts()?;

@@ -27,22 +27,34 @@ pub(super) fn command(change: pb::Change) -> Result<Command, BadRequest> {
 
 pub(super) fn put_user(request: pb::PutUserRequest) -> Result<Command, BadRequest> {
     let user = convert::user(request.user.ok_or(BadRequest::Missing("user"))?)?;
-    Ok(Command::PutUser { user, expect: convert::expect(request.expect) })
+    Ok(Command::PutUser {
+        user,
+        expect: convert::expect(request.expect),
+    })
 }
 
 pub(super) fn delete_user(request: pb::DeleteRequest) -> Result<Command, BadRequest> {
     let id: UserId = parse("user", &request.id)?;
-    Ok(Command::DeleteUser { id, expect: convert::expect(request.expect) })
+    Ok(Command::DeleteUser {
+        id,
+        expect: convert::expect(request.expect),
+    })
 }
 
 pub(super) fn put_device(request: pb::PutDeviceRequest) -> Result<Command, BadRequest> {
     let device = convert::device(request.device.ok_or(BadRequest::Missing("device"))?)?;
-    Ok(Command::PutDevice { device, expect: convert::expect(request.expect) })
+    Ok(Command::PutDevice {
+        device,
+        expect: convert::expect(request.expect),
+    })
 }
 
 pub(super) fn delete_device(request: pb::DeleteRequest) -> Result<Command, BadRequest> {
     let id: DeviceId = parse("device", &request.id)?;
-    Ok(Command::DeleteDevice { id, expect: convert::expect(request.expect) })
+    Ok(Command::DeleteDevice {
+        id,
+        expect: convert::expect(request.expect),
+    })
 }
 
 /// Keys that the federation does not read may be set (as notes of the administrator's), but not by a slip of the hand.
@@ -51,7 +63,11 @@ pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, Bad
         && let Some(nearest) = settings::nearest(&request.key)
     {
         let why = format!("there is no such setting; did you mean {nearest:?}?");
-        return Err(BadRequest::field(format!("setting {}", request.key.escape_debug()), "key", why));
+        return Err(BadRequest::field(
+            format!("setting {}", request.key.escape_debug()),
+            "key",
+            why,
+        ));
     }
     Ok(Command::PutSetting {
         key: request.key,
@@ -61,7 +77,10 @@ pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, Bad
 }
 
 pub(super) fn delete_setting(request: pb::DeleteRequest) -> Command {
-    Command::DeleteSetting { key: request.id, expect: convert::expect(request.expect) }
+    Command::DeleteSetting {
+        key: request.id,
+        expect: convert::expect(request.expect),
+    }
 }
 
 pub(super) fn parse<T: std::str::FromStr<Err = InvalidId>>(what: &str, id: &str) -> Result<T, BadRequest> {
@@ -82,8 +101,14 @@ pub(super) fn reply(reply: &Reply, revision: u64) -> Result<pb::WriteReply, Stat
 /// The reply to one of many commands.
 pub(super) fn result(reply: &Reply, revision: u64) -> pb::WriteResult {
     match reply {
-        Reply::Refused(refusal) => pb::WriteResult { revision: 0, refusal: refusal.to_string() },
-        _ => pb::WriteResult { revision, refusal: String::new() },
+        Reply::Refused(refusal) => pb::WriteResult {
+            revision: 0,
+            refusal: refusal.to_string(),
+        },
+        _ => pb::WriteResult {
+            revision,
+            refusal: String::new(),
+        },
     }
 }
 
@@ -93,9 +118,22 @@ mod tests {
 
     #[test]
     fn a_misspelt_setting_is_refused_with_the_right_name() {
-        let request = pb::PutSettingRequest { key: "relm".to_owned(), value: "x".to_owned(), expect: None };
-        assert!(put_setting(request).unwrap_err().to_string().contains("did you mean \"realm\""));
-        let note = pb::PutSettingRequest { key: "site-contact".to_owned(), value: "x".to_owned(), expect: None };
+        let request = pb::PutSettingRequest {
+            key: "relm".to_owned(),
+            value: "x".to_owned(),
+            expect: None,
+        };
+        assert!(
+            put_setting(request)
+                .unwrap_err()
+                .to_string()
+                .contains("did you mean \"realm\"")
+        );
+        let note = pb::PutSettingRequest {
+            key: "site-contact".to_owned(),
+            value: "x".to_owned(),
+            expect: None,
+        };
         assert!(put_setting(note).is_ok());
     }
 }

@@ -398,9 +398,6 @@ pub struct DevArgs {
     /// How many nodes
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=7))]
     pub nodes: u8,
-    /// Keep everything in this folder, and find it again the next time [default: a temporary one]
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
     /// End at once when everything runs (for scripts)
     #[arg(long)]
     pub no_wait: bool,

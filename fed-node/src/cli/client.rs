@@ -47,7 +47,10 @@ impl Client {
             )
         })?;
         let api = FederationClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
-        Ok(Self { api, address: address.clone() })
+        Ok(Self {
+            api,
+            address: address.clone(),
+        })
     }
 
     /// A fresh answer, or where there is no quorum what this node has, with a word on stderr.
@@ -62,7 +65,11 @@ impl Client {
             Ok(answer) => Ok(answer.into_inner()),
             Err(status) if status.code() == Code::Unavailable => {
                 let answer = call(self.api.clone(), pb::Consistency::Local as i32).await?;
-                eprintln!("stale: no quorum at {}; this is what that node knew last ({})", self.address, status.message());
+                eprintln!(
+                    "stale: no quorum at {}; this is what that node knew last ({})",
+                    self.address,
+                    status.message()
+                );
                 Ok(answer.into_inner())
             }
             Err(status) => Err(status.into()),

@@ -66,7 +66,10 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 impl Failure {
     /// A failure with its words.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
-        Self { exit, message: message.to_string() }
+        Self {
+            exit,
+            message: message.to_string(),
+        }
     }
 
     /// Wrong usage, configuration or input.

@@ -51,7 +51,9 @@ pub fn emit(text: &str) -> Outcome {
 #[must_use]
 pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(head.map(Cell::new));
     for row in rows {
         table.add_row(row.map(Cell::new));
@@ -64,5 +66,8 @@ pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [St
 pub fn fields(fields: &[(&str, String)]) -> String {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines = fields.iter().filter(|(_, value)| !value.is_empty());
-    lines.map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")
+    lines
+        .map(|(name, value)| format!("{name:width$}  {value}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -46,11 +46,18 @@ pub fn read_given(args: &PasswordArgs) -> Outcome<Option<Secret>> {
         std::io::stdin().lock().read_line(&mut line)?;
         return filled(Secret::new(line.trim_end_matches(['\r', '\n']))).map(Some);
     }
-    args.password_file.as_deref().map(|file| read_secret_file(file).map_err(Failure::usage)).transpose()
+    args.password_file
+        .as_deref()
+        .map(|file| read_secret_file(file).map_err(Failure::usage))
+        .transpose()
 }
 
 fn filled(secret: Secret) -> Outcome<Secret> {
-    if secret.is_empty() { Err(Failure::usage("the password is empty; nothing was changed")) } else { Ok(secret) }
+    if secret.is_empty() {
+        Err(Failure::usage("the password is empty; nothing was changed"))
+    } else {
+        Ok(secret)
+    }
 }
 
 /// Reads one line from the terminal without showing it.
@@ -69,6 +76,9 @@ mod tests {
     #[test]
     fn the_digest_is_the_one_of_rfc_2617() {
         let password = Secret::new("Circle Of Life");
-        assert_eq!(ha1("Mufasa", "testrealm@host.com", &password), "939e7578ed9e3c518a452acee763bce9");
+        assert_eq!(
+            ha1("Mufasa", "testrealm@host.com", &password),
+            "939e7578ed9e3c518a452acee763bce9"
+        );
     }
 }

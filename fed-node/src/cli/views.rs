@@ -58,7 +58,13 @@ impl Show for Users {
             self.0.iter().map(|user| {
                 let ring = format!("{} {} s", user.ring, user.ring_timeout_s);
                 let busy = if user.do_not_disturb { "yes" } else { "" };
-                [user.id.clone(), user.name.clone(), user.numbers.join(" "), ring, busy.to_owned()]
+                [
+                    user.id.clone(),
+                    user.name.clone(),
+                    user.numbers.join(" "),
+                    ring,
+                    busy.to_owned(),
+                ]
             }),
         )
     }
@@ -121,7 +127,11 @@ impl Show for Devices {
         table(
             ["DEVICE", "USER", "TECHNOLOGY", "TRANSPORT", "REGISTERED AT"],
             self.0.iter().map(|device| {
-                let live = device.bindings.iter().filter(|binding| binding.live).map(|binding| binding.node_name.clone());
+                let live = device
+                    .bindings
+                    .iter()
+                    .filter(|binding| binding.live)
+                    .map(|binding| binding.node_name.clone());
                 [
                     device.id.clone(),
                     device.user.clone(),
@@ -165,7 +175,11 @@ impl From<pb::Binding> for BindingView {
 impl BindingView {
     /// The node by its name, or its id where there is none.
     pub fn place(&self) -> String {
-        if self.node_name.is_empty() { format!("node {}", self.node) } else { self.node_name.clone() }
+        if self.node_name.is_empty() {
+            format!("node {}", self.node)
+        } else {
+            self.node_name.clone()
+        }
     }
 
     /// What was registered, for one line.
@@ -182,7 +196,13 @@ fn places(devices: &[DeviceView]) -> String {
         ["DEVICE", "NODE", "CONTACT", "STATE", "USER AGENT"],
         devices.iter().flat_map(|device| &device.bindings).map(|binding| {
             let state = if binding.live { "reachable" } else { "node down" };
-            let texts = [&binding.device, &binding.place(), &binding.contact, state, &binding.user_agent];
+            let texts = [
+                &binding.device,
+                &binding.place(),
+                &binding.contact,
+                state,
+                &binding.user_agent,
+            ];
             texts.map(|text: &str| text.to_owned())
         }),
     )
@@ -215,7 +235,11 @@ impl From<pb::WhereReply> for WhereView {
 
 impl Show for WhereView {
     fn text(&self) -> String {
-        let none = if self.devices.is_empty() { " (has no device)" } else { "" };
+        let none = if self.devices.is_empty() {
+            " (has no device)"
+        } else {
+            ""
+        };
         format!("{}{none}: {}", self.user, places(&self.devices).replacen('\n', "\n", 1))
     }
 }
@@ -243,10 +267,24 @@ impl Show for UserDetail {
             ("forward busy", optional(&user.forward_busy)),
             ("forward no answer", optional(&user.forward_no_answer)),
             ("forward offline", optional(&user.forward_offline)),
-            ("do not disturb", if user.do_not_disturb { "yes".to_owned() } else { String::new() }),
+            (
+                "do not disturb",
+                if user.do_not_disturb {
+                    "yes".to_owned()
+                } else {
+                    String::new()
+                },
+            ),
             ("mailbox", optional(&user.mailbox)),
             ("service class", optional(&user.service_class)),
-            ("devices", self.devices.iter().map(|device| device.id.as_str()).collect::<Vec<_>>().join(" ")),
+            (
+                "devices",
+                self.devices
+                    .iter()
+                    .map(|device| device.id.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
             ("revision", user.revision.to_string()),
         ]);
         format!("{head}\n{}", places(&self.devices))
@@ -348,7 +386,13 @@ pub struct SettingView {
 impl From<pb::SettingRecord> for SettingView {
     fn from(record: pb::SettingRecord) -> Self {
         let revision = record.stamp.unwrap_or_default().modified;
-        Self { key: record.key, value: record.value, set: record.set, help: record.help, revision }
+        Self {
+            key: record.key,
+            value: record.value,
+            set: record.set,
+            help: record.help,
+            revision,
+        }
     }
 }
 
@@ -369,7 +413,12 @@ impl Show for Settings {
             ["KEY", "VALUE", "", "MEANING"],
             self.0.iter().map(|setting| {
                 let from = if setting.set { "" } else { "default" };
-                [setting.key.clone(), setting.value.clone(), from.to_owned(), setting.help.clone()]
+                [
+                    setting.key.clone(),
+                    setting.value.clone(),
+                    from.to_owned(),
+                    setting.help.clone(),
+                ]
             }),
         )
     }

@@ -22,7 +22,11 @@ pub fn example() -> String {
             text.push('\n');
         }
         let bare = key.default.parse::<u64>().is_ok() || key.default.parse::<bool>().is_ok();
-        let default = if bare { key.default.to_owned() } else { format!("{:?}", key.default) };
+        let default = if bare {
+            key.default.to_owned()
+        } else {
+            format!("{:?}", key.default)
+        };
         let _ = write!(text, "# {}\n# {name} = {default}\n", key.help);
     }
     text
@@ -38,7 +42,13 @@ mod tests {
         let keys: String = example()
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if KEYS.iter().any(|k| rest.starts_with(&format!("{} = ", k.name.rsplit('.').next().unwrap()))) => rest,
+                Some(rest)
+                    if KEYS
+                        .iter()
+                        .any(|k| rest.starts_with(&format!("{} = ", k.name.rsplit('.').next().unwrap()))) =>
+                {
+                    rest
+                }
                 _ => line,
             })
             .map(|line| format!("{line}\n"))
@@ -47,6 +57,11 @@ mod tests {
         let path = folder.path().join("example.toml");
         std::fs::write(&path, &keys).unwrap();
         load_with(Some(&path), [], &ConfigFlags::default()).unwrap();
-        assert_eq!(keys.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).count(), KEYS.len());
+        assert_eq!(
+            keys.lines()
+                .filter(|line| line.contains(" = ") && !line.starts_with('#'))
+                .count(),
+            KEYS.len()
+        );
     }
 }

@@ -16,12 +16,20 @@ pub(super) struct Found {
 
 /// Every value of the text, and everything that is wrong with its shape.
 pub(super) fn read(path: &Path, text: &str) -> (Vec<Found>, Vec<ConfigError>) {
-    let mut reader = Reader { path, text, found: Vec::new(), errors: Vec::new() };
+    let mut reader = Reader {
+        path,
+        text,
+        found: Vec::new(),
+        errors: Vec::new(),
+    };
     match DeTable::parse(text) {
         Ok(table) => reader.table("", table.get_ref()),
         Err(why) => {
             let origin = reader.origin(why.span().map_or(0, |span| span.start));
-            reader.errors.push(ConfigError::Syntax { origin, why: why.message().to_owned() });
+            reader.errors.push(ConfigError::Syntax {
+                origin,
+                why: why.message().to_owned(),
+            });
         }
     }
     (reader.found, reader.errors)
@@ -38,7 +46,10 @@ impl Reader<'_> {
     fn origin(&self, offset: usize) -> Origin {
         let before = &self.text.as_bytes()[..offset.min(self.text.len())];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Origin::File { path: self.path.to_owned(), line }
+        Origin::File {
+            path: self.path.to_owned(),
+            line,
+        }
     }
 
     fn table(&mut self, prefix: &str, table: &DeTable<'_>) {
@@ -58,7 +69,11 @@ impl Reader<'_> {
         let origin = self.origin(offset);
         let Some(key) = KEYS.iter().find(|key| key.name == name) else {
             let nearest = nearest(&name, matches!(value.get_ref(), DeValue::Table(_)));
-            self.errors.push(ConfigError::UnknownKey { origin, key: name, nearest });
+            self.errors.push(ConfigError::UnknownKey {
+                origin,
+                key: name,
+                nearest,
+            });
             return;
         };
         match scalar(value.get_ref()) {
@@ -82,7 +97,8 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
 }
 
 fn sections() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().filter_map(|key| key.name.split_once('.').map(|(section, _)| section))
+    KEYS.iter()
+        .filter_map(|key| key.name.split_once('.').map(|(section, _)| section))
 }
 
 fn is_section(name: &str) -> bool {
@@ -91,7 +107,11 @@ fn is_section(name: &str) -> bool {
 
 /// The key or section spelt most like `name`, when one is near enough to be meant.
 pub(super) fn nearest(name: &str, wants_section: bool) -> Option<String> {
-    let candidates: Vec<&str> = if wants_section { sections().collect() } else { KEYS.iter().map(|key| key.name).collect() };
+    let candidates: Vec<&str> = if wants_section {
+        sections().collect()
+    } else {
+        KEYS.iter().map(|key| key.name).collect()
+    };
     let by_distance = |wanted: &str, candidates: &mut dyn Iterator<Item = &'static str>| {
         candidates
             .map(|known| (strsim::damerau_levenshtein(wanted, known), known))
@@ -102,6 +122,8 @@ pub(super) fn nearest(name: &str, wants_section: bool) -> Option<String> {
     // A key under the wrong section is named by its last part alone: `listen_port` is far from everything, `url` is not.
     by_distance(name, &mut candidates.into_iter()).or_else(|| {
         let last = name.rsplit('.').next()?;
-        KEYS.iter().find(|key| key.name.rsplit('.').next() == Some(last)).map(|key| key.name.to_owned())
+        KEYS.iter()
+            .find(|key| key.name.rsplit('.').next() == Some(last))
+            .map(|key| key.name.to_owned())
     })
 }

@@ -39,7 +39,11 @@ impl clap::FromArgMatches for ConfigFlags {
 impl Args for ConfigFlags {
     fn augment_args(command: Command) -> Command {
         KEYS.iter().fold(command, |command, key| {
-            let default = if key.default.is_empty() { String::new() } else { format!(" [default: {}]", key.default) };
+            let default = if key.default.is_empty() {
+                String::new()
+            } else {
+                format!(" [default: {}]", key.default)
+            };
             command.arg(
                 Arg::new(key.name)
                     .long(key.flag())

@@ -55,7 +55,8 @@ pub static KEYS: &[Key] = &[
             c.node.name = if v.is_empty() { host_name() } else { v.to_owned() };
             let known = |x: char| x.is_ascii_alphanumeric() || "-._".contains(x);
             let fine = c.node.name.len() <= 40 && c.node.name.chars().all(known);
-            fine.then_some(()).ok_or_else(|| "must be 1 to 40 letters, digits, '-', '.' or '_'".to_owned())
+            fine.then_some(())
+                .ok_or_else(|| "must be 1 to 40 letters, digits, '-', '.' or '_'".to_owned())
         },
     },
     Key {
@@ -152,7 +153,8 @@ pub static KEYS: &[Key] = &[
         set: |c, v| {
             c.asterisk.url = v.trim_end_matches('/').to_owned();
             let fine = v.strip_prefix("http://").is_some_and(|rest| !rest.is_empty());
-            fine.then_some(()).ok_or_else(|| "must start with http://: ARI belongs on loopback".to_owned())
+            fine.then_some(())
+                .ok_or_else(|| "must start with http://: ARI belongs on loopback".to_owned())
         },
     },
     Key {
@@ -286,16 +288,20 @@ fn set_filled(place: &mut String, value: &str) -> Result<(), String> {
 }
 
 fn set_option<T: FromStr<Err: Display>>(place: &mut Option<T>, value: &str) -> Result<(), String> {
-    *place = if value.is_empty() { None } else { Some(value.parse().map_err(|why: T::Err| why.to_string())?) };
+    *place = if value.is_empty() {
+        None
+    } else {
+        Some(value.parse().map_err(|why: T::Err| why.to_string())?)
+    };
     Ok(())
 }
 
 fn set_advertised(place: &mut Option<Address>, value: &str) -> Result<(), String> {
     set_option(place, value)?;
     match place {
-        Some(address) if address.is_wildcard() => {
-            Err(format!("{address} is no address others could use; write this host's name or one IP address"))
-        }
+        Some(address) if address.is_wildcard() => Err(format!(
+            "{address} is no address others could use; write this host's name or one IP address"
+        )),
         _ => Ok(()),
     }
 }

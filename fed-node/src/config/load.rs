@@ -30,7 +30,11 @@ pub fn load(file: Option<&Path>, flags: &ConfigFlags) -> Result<Config, ConfigEr
         Some(path) => Some(path.to_owned()),
         None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()),
     };
-    load_with(path.as_deref(), std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))), flags)
+    load_with(
+        path.as_deref(),
+        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
+        flags,
+    )
 }
 
 /// The same from given sources, so that it can be tested without touching this process's environment.
@@ -51,12 +55,19 @@ pub fn load_with(
                 found.extend(values);
                 errors.extend(wrong);
             }
-            Err(why) => errors.push(ConfigError::Unreadable { path: path.to_owned(), why: why.to_string() }),
+            Err(why) => errors.push(ConfigError::Unreadable {
+                path: path.to_owned(),
+                why: why.to_string(),
+            }),
         }
     }
     read_environment(environment, &mut found, &mut errors);
     for (key, value) in flags.values() {
-        found.push(Found { key, value: value.to_owned(), origin: Origin::Flag(format!("--{}", key.flag())) });
+        found.push(Found {
+            key,
+            value: value.to_owned(),
+            origin: Origin::Flag(format!("--{}", key.flag())),
+        });
     }
     let mut config = blank();
     for key in KEYS {
@@ -64,13 +75,21 @@ pub fn load_with(
         let last = found.iter().rfind(|found| found.key.name == key.name);
         let (value, origin) = last.map_or((key.default, &Origin::Default), |found| (&found.value, &found.origin));
         if let Err(why) = (key.set)(&mut config, value) {
-            errors.push(ConfigError::BadValue { origin: origin.clone(), key: key.name.to_owned(), why });
+            errors.push(ConfigError::BadValue {
+                origin: origin.clone(),
+                key: key.name.to_owned(),
+                why,
+            });
         }
     }
     if errors.is_empty() {
         check_whole(&mut config, &mut errors);
     }
-    if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+    if errors.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigErrors(errors))
+    }
 }
 
 /// A variable that is nearly a key is an error; other `FED_` variables are left alone, since the environment is shared.
@@ -84,13 +103,24 @@ fn read_environment(
             continue;
         }
         if let Some(key) = KEYS.iter().find(|key| key.env() == name) {
-            found.push(Found { key, value, origin: Origin::Environment(name) });
+            found.push(Found {
+                key,
+                value,
+                origin: Origin::Environment(name),
+            });
             continue;
         }
-        let near = KEYS.iter().map(|key| (strsim::damerau_levenshtein(&key.env(), &name), key.env())).min();
+        let near = KEYS
+            .iter()
+            .map(|key| (strsim::damerau_levenshtein(&key.env(), &name), key.env()))
+            .min();
         if let Some((1..=2, nearest)) = near {
             let origin = Origin::Environment(name.clone());
-            errors.push(ConfigError::UnknownKey { origin, key: name, nearest: Some(nearest) });
+            errors.push(ConfigError::UnknownKey {
+                origin,
+                key: name,
+                nearest: Some(nearest),
+            });
         }
     }
 }
@@ -121,7 +151,9 @@ fn check_whole(config: &mut Config, errors: &mut Vec<ConfigError>) {
         for (other_name, other) in &listeners[index + 1..] {
             let same_host = address.host() == other.host() || address.is_wildcard() || other.is_wildcard();
             if address.port() != 0 && address.port() == other.port() && same_host {
-                contradict(format!("{name} ({address}) and {other_name} ({other}) are the same port: change one"));
+                contradict(format!(
+                    "{name} ({address}) and {other_name} ({other}) are the same port: change one"
+                ));
             }
         }
     }
@@ -146,11 +178,24 @@ fn blank() -> Config {
     let nowhere = Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
     Config {
         data_dir: PathBuf::new(),
-        node: NodeConfig { name: String::new(), weight: 0, zone: None },
-        peer: PeerConfig { listen: nowhere.clone(), advertise: None },
-        client: ClientConfig { listen: nowhere.clone(), advertise: None },
+        node: NodeConfig {
+            name: String::new(),
+            weight: 0,
+            zone: None,
+        },
+        peer: PeerConfig {
+            listen: nowhere.clone(),
+            advertise: None,
+        },
+        client: ClientConfig {
+            listen: nowhere.clone(),
+            advertise: None,
+        },
         sip: SipConfig { advertise: None },
-        redirect: RedirectConfig { listen: nowhere.clone(), budget_ms: 0 },
+        redirect: RedirectConfig {
+            listen: nowhere.clone(),
+            budget_ms: 0,
+        },
         agi: AgiConfig { listen: nowhere },
         asterisk: AsteriskConfig {
             enabled: true,
@@ -162,8 +207,17 @@ fn blank() -> Config {
             timeout_ms: 0,
             config_dir: PathBuf::new(),
         },
-        raft: RaftConfig { heartbeat_ms: 0, election_min_ms: 0, election_max_ms: 0, session_ttl_ms: 0, write_timeout_ms: 0 },
-        log: LogConfig { level: String::new(), format: LogFormat::Text },
+        raft: RaftConfig {
+            heartbeat_ms: 0,
+            election_min_ms: 0,
+            election_max_ms: 0,
+            session_ttl_ms: 0,
+            write_timeout_ms: 0,
+        },
+        log: LogConfig {
+            level: String::new(),
+            format: LogFormat::Text,
+        },
     }
 }
 

@@ -34,12 +34,22 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
 
 #[test]
 fn every_bad_value_is_reported_at_once_with_its_line() {
-    let errors = from_text("[peer]\nlisten = \"nowhere\"\n[log]\nformat = \"xml\"\n[raft]\nheartbeat_ms = -1\n").unwrap_err();
+    let errors =
+        from_text("[peer]\nlisten = \"nowhere\"\n[log]\nformat = \"xml\"\n[raft]\nheartbeat_ms = -1\n").unwrap_err();
     let lines: Vec<&str> = errors.lines().collect();
     assert_eq!(lines.len(), 3, "{errors}");
-    assert!(errors.contains("FILE:2: peer.listen \"nowhere\" is no address: the port is missing"), "{errors}");
-    assert!(errors.contains("FILE:4: log.format must be \"text\" or \"json\""), "{errors}");
-    assert!(errors.contains("FILE:6: raft.heartbeat_ms must be a whole number from 10 to 10000"), "{errors}");
+    assert!(
+        errors.contains("FILE:2: peer.listen \"nowhere\" is no address: the port is missing"),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("FILE:4: log.format must be \"text\" or \"json\""),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("FILE:6: raft.heartbeat_ms must be a whole number from 10 to 10000"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -62,7 +72,14 @@ fn flag_beats_environment_beats_file() {
     let env = [("FED_NODE_NAME", "env"), ("FED_NODE_ZONE", "env")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     let flags = ConfigFlags::from_pairs([("node.name", "flag")]);
     let config = load_with(Some(&path), env, &flags).unwrap();
-    assert_eq!((config.node.name.as_str(), config.node.zone.as_deref(), config.node.weight), ("flag", Some("env"), 1));
+    assert_eq!(
+        (
+            config.node.name.as_str(),
+            config.node.zone.as_deref(),
+            config.node.weight
+        ),
+        ("flag", Some("env"), 1)
+    );
 }
 
 #[test]
@@ -78,7 +95,10 @@ fn a_misspelt_variable_is_an_error_and_a_foreign_one_is_not() {
 fn contradictions_between_keys_are_named() {
     let error = from_text("[raft]\nelection_min_ms = 2000\n[agi]\nlisten = \"127.0.0.1:7400\"\n").unwrap_err();
     assert!(error.contains("raft.election_min_ms (2000) must be less"), "{error}");
-    assert!(error.contains("client.listen (127.0.0.1:7400) and agi.listen (127.0.0.1:7400) are the same port"), "{error}");
+    assert!(
+        error.contains("client.listen (127.0.0.1:7400) and agi.listen (127.0.0.1:7400) are the same port"),
+        "{error}"
+    );
 }
 
 #[test]

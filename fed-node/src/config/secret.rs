@@ -40,9 +40,14 @@ impl fmt::Debug for Secret {
 pub fn read_secret_file(path: &Path) -> Result<Secret, String> {
     use std::os::unix::fs::PermissionsExt;
     let shown = path.display();
-    let mode = std::fs::metadata(path).map_err(|why| format!("{shown}: {why}"))?.permissions().mode();
+    let mode = std::fs::metadata(path)
+        .map_err(|why| format!("{shown}: {why}"))?
+        .permissions()
+        .mode();
     if mode & 0o007 != 0 {
-        return Err(format!("{shown} holds a secret and everybody may read or change it: chmod o-rwx {shown}"));
+        return Err(format!(
+            "{shown} holds a secret and everybody may read or change it: chmod o-rwx {shown}"
+        ));
     }
     let text = std::fs::read_to_string(path).map_err(|why| format!("{shown}: {why}"))?;
     match text.lines().next().map(str::trim_end) {

@@ -154,19 +154,28 @@ impl Config {
     /// with the port listened on.
     #[must_use]
     pub fn peer_advertised(&self) -> Address {
-        self.peer.advertise.clone().unwrap_or_else(|| concrete(&self.peer.listen))
+        self.peer
+            .advertise
+            .clone()
+            .unwrap_or_else(|| concrete(&self.peer.listen))
     }
 
     /// What the map says about the client API of this node.
     #[must_use]
     pub fn client_advertised(&self) -> Address {
-        self.client.advertise.clone().unwrap_or_else(|| concrete(&self.client.listen))
+        self.client
+            .advertise
+            .clone()
+            .unwrap_or_else(|| concrete(&self.client.listen))
     }
 
     /// Where the other Asterisks send calls for this one: `sip.advertise`, or the host of the peer address, port 5060.
     #[must_use]
     pub fn sip_advertised(&self) -> Address {
-        self.sip.advertise.clone().unwrap_or_else(|| self.peer_advertised().with_port(5060))
+        self.sip
+            .advertise
+            .clone()
+            .unwrap_or_else(|| self.peer_advertised().with_port(5060))
     }
 }
 

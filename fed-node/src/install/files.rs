@@ -82,16 +82,26 @@ pub fn plan(folder: &Path, options: &StanzaOptions) -> Result<Plan, InstallError
     for stanza in needed {
         let before = texts.remove(stanza.file).flatten();
         let path = folder.join(stanza.file);
-        let after = install(before.as_deref().unwrap_or_default(), &stanza.text)
-            .map_err(|why| InstallError::File { path: path.display().to_string(), why: why.to_string() })?;
-        files.push(Change { path, stanza, before, after });
+        let after = install(before.as_deref().unwrap_or_default(), &stanza.text).map_err(|why| InstallError::File {
+            path: path.display().to_string(),
+            why: why.to_string(),
+        })?;
+        files.push(Change {
+            path,
+            stanza,
+            before,
+            after,
+        });
     }
     Ok(Plan { files })
 }
 
 /// A file's text; `None` where there is none. Asterisk's files are bytes: what is no UTF-8 cannot be kept as it is.
 fn read(path: &Path) -> Result<Option<String>, InstallError> {
-    let failed = |why: String| InstallError::File { path: path.display().to_string(), why };
+    let failed = |why: String| InstallError::File {
+        path: path.display().to_string(),
+        why,
+    };
     match std::fs::read(path) {
         Ok(bytes) => String::from_utf8(bytes)
             .map(Some)
@@ -119,7 +129,10 @@ impl Plan {
     /// Each file's block, without its markers; empty where nothing is missing.
     #[must_use]
     pub fn shown(&self) -> BTreeMap<&'static str, String> {
-        self.files.iter().map(|file| (file.stanza.file, file.stanza.text.clone())).collect()
+        self.files
+            .iter()
+            .map(|file| (file.stanza.file, file.stanza.text.clone()))
+            .collect()
     }
 
     /// Writes what differs.
@@ -134,7 +147,10 @@ impl Plan {
 impl Change {
     fn install(&self) -> Result<Installed, InstallError> {
         let changed = self.before.as_deref().unwrap_or_default() != self.after;
-        let failed = |why: std::io::Error| InstallError::File { path: self.path.display().to_string(), why: why.to_string() };
+        let failed = |why: std::io::Error| InstallError::File {
+            path: self.path.display().to_string(),
+            why: why.to_string(),
+        };
         let backup = match &self.before {
             Some(before) if changed => Some(keep_copy(&self.path, before).map_err(failed)?),
             _ => None,
@@ -183,7 +199,12 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let write = || -> std::io::Result<()> {
         use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
         // ari.conf holds a password: a file made here is not for everybody.
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&new)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o640)
+            .open(&new)?;
         file.write_all(text.as_bytes())?;
         let like = std::fs::metadata(&target).or_else(|_| std::fs::metadata(folder))?;
         if target.exists() {

@@ -18,7 +18,11 @@ const EXTENSIONS: &str = "[general]\nstatic=yes ; mine\n\n[office]\nexten => 1,1
 fn asterisk() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("extensions.conf"), EXTENSIONS).unwrap();
-    std::fs::write(folder.path().join("http.conf"), "[general]\nenabled=no\n#include \"http_more.conf\"\n").unwrap();
+    std::fs::write(
+        folder.path().join("http.conf"),
+        "[general]\nenabled=no\n#include \"http_more.conf\"\n",
+    )
+    .unwrap();
     std::fs::write(folder.path().join("http_more.conf"), "[general]\nbindaddr=192.0.2.7\n").unwrap();
     folder
 }
@@ -29,10 +33,16 @@ fn every_line_of_the_administrator_stays_and_a_copy_is_kept() {
     let installed = plan(folder.path(), &options()).unwrap().install().unwrap();
     assert!(installed.iter().all(|file| file.changed));
     let after = std::fs::read_to_string(folder.path().join("extensions.conf")).unwrap();
-    assert!(after.starts_with(EXTENSIONS) && after.contains("[fed-users]"), "{after}");
+    assert!(
+        after.starts_with(EXTENSIONS) && after.contains("[fed-users]"),
+        "{after}"
+    );
     let copy = std::fs::read_to_string(folder.path().join("extensions.conf.before-fed-node")).unwrap();
     assert_eq!(copy, EXTENSIONS);
-    assert!(!folder.path().join("sorcery.conf.before-fed-node").exists(), "there was no sorcery.conf");
+    assert!(
+        !folder.path().join("sorcery.conf.before-fed-node").exists(),
+        "there was no sorcery.conf"
+    );
 }
 
 #[test]
@@ -43,7 +53,13 @@ fn a_second_run_changes_nothing() {
         let mut files: Vec<_> = std::fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())
-            .map(|path| (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().modified().unwrap(), path))
+            .map(|path| {
+                (
+                    std::fs::read(&path).unwrap(),
+                    std::fs::metadata(&path).unwrap().modified().unwrap(),
+                    path,
+                )
+            })
             .collect();
         files.sort();
         files
@@ -65,9 +81,16 @@ fn what_an_included_file_says_is_respected() {
 #[test]
 fn a_context_of_the_same_name_written_by_somebody_else_stops_everything_before_the_first_write() {
     let folder = asterisk();
-    std::fs::write(folder.path().join("extensions.conf"), "[fed-users]\nexten => 1,1,Hangup()\n").unwrap();
+    std::fs::write(
+        folder.path().join("extensions.conf"),
+        "[fed-users]\nexten => 1,1,Hangup()\n",
+    )
+    .unwrap();
     let error = plan(folder.path(), &options()).unwrap_err().to_string();
-    assert!(error.contains("fed-users") && error.contains("extensions.conf"), "{error}");
+    assert!(
+        error.contains("fed-users") && error.contains("extensions.conf"),
+        "{error}"
+    );
     assert!(!folder.path().join("ari.conf").exists());
 }
 
@@ -76,12 +99,20 @@ fn a_file_made_here_is_not_for_everybody() {
     use std::os::unix::fs::PermissionsExt;
     let folder = asterisk();
     plan(folder.path(), &options()).unwrap().install().unwrap();
-    let mode = std::fs::metadata(folder.path().join("ari.conf")).unwrap().permissions().mode();
+    let mode = std::fs::metadata(folder.path().join("ari.conf"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o007, 0);
 }
 
 #[test]
 fn a_folder_that_is_not_there_is_named() {
-    let error = plan(Path::new("/nowhere/asterisk"), &options()).unwrap_err().to_string();
-    assert!(error.contains("/nowhere/asterisk") && error.contains("asterisk.config_dir"), "{error}");
+    let error = plan(Path::new("/nowhere/asterisk"), &options())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("/nowhere/asterisk") && error.contains("asterisk.config_dir"),
+        "{error}"
+    );
 }

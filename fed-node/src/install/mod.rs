@@ -23,7 +23,11 @@ pub async fn command(config: &Config, args: &AsteriskConfigArgs, output: Output)
     let folder = &config.asterisk.config_dir;
     let plan = plan(folder, &options.stanzas).map_err(Failure::usage)?;
     if !args.write {
-        return if output == Output::Json { print(output, &Shown(plan.shown())) } else { emit(shown(&plan, config).trim_end()) };
+        return if output == Output::Json {
+            print(output, &Shown(plan.shown()))
+        } else {
+            emit(shown(&plan, config).trim_end())
+        };
     }
     options.keep_password()?;
     let installed = plan.install().map_err(Failure::failed)?;
@@ -80,6 +84,8 @@ impl Show for Report {
 impl Report {
     fn reloads(&self) -> Vec<String> {
         let changed = self.0.iter().filter(|file| file.changed);
-        changed.filter_map(|file| Some(format!("module reload {}", file.reload.as_ref()?))).collect()
+        changed
+            .filter_map(|file| Some(format!("module reload {}", file.reload.as_ref()?)))
+            .collect()
     }
 }

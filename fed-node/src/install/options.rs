@@ -29,7 +29,11 @@ pub(super) async fn options(config: &Config, write: bool) -> Outcome<Options> {
     let password = if asterisk.password.is_empty() {
         let password = data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>());
         new_password = Some((config.data_dir.join(GENERATED_PASSWORD), password.clone()));
-        if write { password } else { "MADE-UP-WHEN-INSTALLED".to_owned() }
+        if write {
+            password
+        } else {
+            "MADE-UP-WHEN-INSTALLED".to_owned()
+        }
     } else {
         asterisk.password.reveal().to_owned()
     };
@@ -49,16 +53,27 @@ pub(super) async fn options(config: &Config, write: bool) -> Outcome<Options> {
 impl Options {
     /// Writes the password that was made up where `run` finds it, for its owner alone.
     pub(super) fn keep_password(&self) -> Outcome {
-        let Some((path, password)) = &self.new_password else { return Ok(()) };
+        let Some((path, password)) = &self.new_password else {
+            return Ok(());
+        };
         let write = || -> std::io::Result<()> {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder)?;
             }
-            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)?;
             writeln!(file, "{password}")?;
             file.sync_all()
         };
-        write().map_err(|error| Failure::failed(format!("{}: {error}; the ARI password could not be kept", path.display())))?;
+        write().map_err(|error| {
+            Failure::failed(format!(
+                "{}: {error}; the ARI password could not be kept",
+                path.display()
+            ))
+        })?;
         eprintln!("made up a password for ARI and kept it in {}", path.display());
         Ok(())
     }
@@ -69,8 +84,14 @@ async fn http_address(url: &str) -> Outcome<SocketAddr> {
     let bad = |why: String| Failure::usage(format!("asterisk.url {url}: {why}"));
     let rest = url.strip_prefix("http://").unwrap_or(url);
     let authority = rest.split('/').next().unwrap_or_default();
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let authority = if has_port { authority.to_owned() } else { format!("{authority}:8088") };
+    let has_port = authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let authority = if has_port {
+        authority.to_owned()
+    } else {
+        format!("{authority}:8088")
+    };
     let address: Address = authority.parse().map_err(|error| bad(format!("{error}")))?;
     address.resolve_one().await.map_err(|error| bad(error.to_string()))
 }
@@ -78,8 +99,15 @@ async fn http_address(url: &str) -> Outcome<SocketAddr> {
 /// The quicker way to ask on this Asterisk, when it runs and tells; FastAGI, which every version has, otherwise.
 async fn asking(config: &Config) -> Asking {
     let asterisk = &config.asterisk;
-    let ari = AriConfig::new(&asterisk.url, &asterisk.username, asterisk.password.reveal(), &asterisk.app);
-    let Ok(client) = AriClient::new(ari) else { return Asking::FastAgi };
+    let ari = AriConfig::new(
+        &asterisk.url,
+        &asterisk.username,
+        asterisk.password.reveal(),
+        &asterisk.app,
+    );
+    let Ok(client) = AriClient::new(ari) else {
+        return Asking::FastAgi;
+    };
     match tokio::time::timeout(TELL_WITHIN, client.info()).await {
         Ok(Ok(info)) => Asking::best(&Capabilities::of_version(info.version)),
         _ => Asking::FastAgi,

@@ -33,10 +33,16 @@ pub struct LineError {
 /// # Errors
 /// Everything that is wrong, in the order of the lines. Passwords are in none of it.
 pub fn check(text: &str, realm: &str) -> Result<Roster, Vec<LineError>> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .comment(Some(b'#'))
+        .from_reader(text.as_bytes());
     check_header(&mut reader)?;
     let header = reader.headers().cloned().unwrap_or_default();
-    let mut checker = Checker { realm, ..Checker::default() };
+    let mut checker = Checker {
+        realm,
+        ..Checker::default()
+    };
     for record in reader.records() {
         let position = |at: Option<&csv::Position>| at.map_or(0, csv::Position::line);
         match record {
@@ -53,7 +59,11 @@ pub fn check(text: &str, realm: &str) -> Result<Roster, Vec<LineError>> {
             }
         }
     }
-    if checker.errors.is_empty() { Ok(checker.roster) } else { Err(checker.errors) }
+    if checker.errors.is_empty() {
+        Ok(checker.roster)
+    } else {
+        Err(checker.errors)
+    }
 }
 
 fn check_header(reader: &mut csv::Reader<&[u8]>) -> Result<(), Vec<LineError>> {
@@ -64,13 +74,20 @@ fn check_header(reader: &mut csv::Reader<&[u8]>) -> Result<(), Vec<LineError>> {
         if header.iter().take(index).any(|before| before == column) {
             errors.extend(wrong(format!("column {column:?} is there twice")));
         } else if !COLUMNS.contains(&column) {
-            let nearest = COLUMNS.iter().min_by_key(|known| strsim::damerau_levenshtein(known, column));
-            let hint = nearest.map(|known| format!("; did you mean {known:?}?")).unwrap_or_default();
+            let nearest = COLUMNS
+                .iter()
+                .min_by_key(|known| strsim::damerau_levenshtein(known, column));
+            let hint = nearest
+                .map(|known| format!("; did you mean {known:?}?"))
+                .unwrap_or_default();
             errors.extend(wrong(format!("there is no column {column:?}{hint}")));
         }
     }
     if !header.iter().any(|column| column == "user") {
-        errors.extend(wrong(format!("the header needs a column \"user\"; the columns are {}", COLUMNS.join(","))));
+        errors.extend(wrong(format!(
+            "the header needs a column \"user\"; the columns are {}",
+            COLUMNS.join(",")
+        )));
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
@@ -101,14 +118,20 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn wrong(&mut self, why: impl ToString) {
-        self.errors.push(LineError { line: self.line, why: why.to_string() });
+        self.errors.push(LineError {
+            line: self.line,
+            why: why.to_string(),
+        });
     }
 
     fn row(&mut self, row: &Row) {
         self.user(row);
         if row.device.is_empty() {
             if !row.password.is_empty() || !row.md5_ha1.is_empty() {
-                self.wrong(format!("user {:?} has a password but no device: name the device", row.user));
+                self.wrong(format!(
+                    "user {:?} has a password but no device: name the device",
+                    row.user
+                ));
             }
         } else {
             self.device(row);
@@ -145,7 +168,8 @@ impl Checker<'_> {
     fn name(&mut self, name: String, user: &str) {
         match self.names.get(&name) {
             Some((other, line)) if other != user => {
-                let text = format!("{name} leads to user {user} here and to user {other} on line {line}: choose another");
+                let text =
+                    format!("{name} leads to user {user} here and to user {other} on line {line}: choose another");
                 self.wrong(text);
             }
             _ => {
@@ -177,7 +201,11 @@ fn user(row: &Row) -> Result<pb::User, String> {
         display_name: row.name.clone(),
         numbers: row.numbers.split_whitespace().map(str::to_owned).collect(),
         service_class: optional(&row.service_class),
-        ring: if row.ring.is_empty() { "all".to_owned() } else { row.ring.clone() },
+        ring: if row.ring.is_empty() {
+            "all".to_owned()
+        } else {
+            row.ring.clone()
+        },
         ring_timeout_s: number(&row.ring_timeout_s, "ring_timeout_s", 30, 1..=300)?,
         forward_always: optional(&row.forward_always),
         forward_busy: optional(&row.forward_busy),
@@ -192,7 +220,10 @@ fn user(row: &Row) -> Result<pb::User, String> {
         preferred_nodes: row
             .preferred_nodes
             .split_whitespace()
-            .map(|id| id.parse().map_err(|_| format!("preferred_nodes {id:?} must be node ids, separated by blanks")))
+            .map(|id| {
+                id.parse()
+                    .map_err(|_| format!("preferred_nodes {id:?} must be node ids, separated by blanks"))
+            })
             .collect::<Result<_, _>>()?,
     })
 }
@@ -209,9 +240,19 @@ fn device(row: &Row, realm: &str) -> Result<pb::Device, String> {
             ));
         }
         (false, false) => return Err(format!("device {device:?} has both password and md5_ha1: keep one")),
-        (true, true) => return Err(format!("device {device:?} has no password and no md5_ha1: give one of them")),
+        (true, true) => {
+            return Err(format!(
+                "device {device:?} has no password and no md5_ha1: give one of them"
+            ));
+        }
     };
-    let text = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
+    let text = |text: &str, default: &str| {
+        if text.is_empty() {
+            default.to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
     Ok(pb::Device {
         id: device.clone(),
         user: row.user.clone(),
@@ -229,7 +270,13 @@ fn number(text: &str, column: &str, default: u32, range: std::ops::RangeInclusiv
         return Ok(default);
     }
     let known = text.parse().ok().filter(|number| range.contains(number));
-    known.ok_or_else(|| format!("{column} {text:?} must be a whole number from {} to {}", range.start(), range.end()))
+    known.ok_or_else(|| {
+        format!(
+            "{column} {text:?} must be a whole number from {} to {}",
+            range.start(),
+            range.end()
+        )
+    })
 }
 
 #[cfg(test)]

@@ -2,16 +2,27 @@ use super::super::export::write;
 use super::*;
 
 fn errors(text: &str) -> Vec<String> {
-    check(text, "federated").unwrap_err().iter().map(ToString::to_string).collect()
+    check(text, "federated")
+        .unwrap_err()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[test]
 fn a_line_is_a_user_and_a_device() {
-    let roster = check("user,name,numbers,device,password\nalice,Alice,1001 1002,alice,secret\nbob,,,,\n", "federated").unwrap();
+    let roster = check(
+        "user,name,numbers,device,password\nalice,Alice,1001 1002,alice,secret\nbob,,,,\n",
+        "federated",
+    )
+    .unwrap();
     assert_eq!(roster.users.len(), 2);
     assert_eq!(roster.users[0].numbers, ["1001", "1002"]);
     assert_eq!(roster.devices.len(), 1);
-    assert_eq!(roster.devices[0].md5_ha1, ha1("alice", "federated", &Secret::new("secret")));
+    assert_eq!(
+        roster.devices[0].md5_ha1,
+        ha1("alice", "federated", &Secret::new("secret"))
+    );
 }
 
 #[test]
@@ -32,9 +43,19 @@ fn everything_wrong_is_told_at_once_with_its_line() {
                 alice,Alicia,1001,alice2,a,\n";
     let errors = errors(text);
     let lines: Vec<&str> = errors.iter().map(|error| error.split(':').next().unwrap()).collect();
-    assert_eq!(lines, ["line 3", "line 4", "line 4", "line 4", "line 5", "line 6", "line 7"], "{errors:#?}");
-    assert!(errors[1].contains("1001 leads to user bob here and to user alice on line 2"), "{errors:#?}");
-    assert!(errors[2].contains("device alice is there already, on line 2"), "{errors:#?}");
+    assert_eq!(
+        lines,
+        ["line 3", "line 4", "line 4", "line 4", "line 5", "line 6", "line 7"],
+        "{errors:#?}"
+    );
+    assert!(
+        errors[1].contains("1001 leads to user bob here and to user alice on line 2"),
+        "{errors:#?}"
+    );
+    assert!(
+        errors[2].contains("device alice is there already, on line 2"),
+        "{errors:#?}"
+    );
     assert!(errors[4].contains("no password and no md5_ha1"), "{errors:#?}");
 }
 
@@ -46,7 +67,10 @@ fn no_error_shows_a_password() {
 
 #[test]
 fn a_wrong_column_is_named_with_the_right_one() {
-    assert_eq!(errors("user,devise\nalice,alice\n"), ["line 1: there is no column \"devise\"; did you mean \"device\"?"]);
+    assert_eq!(
+        errors("user,devise\nalice,alice\n"),
+        ["line 1: there is no column \"devise\"; did you mean \"device\"?"]
+    );
     assert!(errors("name\nAlice\n")[0].contains("needs a column \"user\""));
     assert!(errors("")[0].contains("needs a column \"user\""));
 }
@@ -55,7 +79,10 @@ fn a_wrong_column_is_named_with_the_right_one() {
 fn a_short_line_is_refused_and_later_lines_keep_their_numbers() {
     let errors = errors("user,device,password\nalice,alice,a\nbob,bob\n# a comment\n\ncarol,carol,\n");
     assert_eq!(errors[0], "line 3: 2 columns, the header has 3");
-    assert!(errors[1].starts_with("line 6: device \"carol\" has no password"), "{errors:?}");
+    assert!(
+        errors[1].starts_with("line 6: device \"carol\" has no password"),
+        "{errors:?}"
+    );
 }
 
 #[test]

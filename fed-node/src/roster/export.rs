@@ -12,9 +12,21 @@ use crate::cli::{Client, Failure, Outcome, all_devices, all_users, emit};
 /// # Errors
 /// When the node cannot be asked or stdout not be written.
 pub async fn export(client: &Client) -> Outcome {
-    let users = all_users(client).await?.into_iter().filter_map(|record| record.user).collect::<Vec<_>>();
-    let devices = all_devices(client, "", true).await?.into_iter().filter_map(|record| record.device).collect::<Vec<_>>();
-    eprintln!("{} users, {} devices; the digests are as good as passwords: keep the file secret", users.len(), devices.len());
+    let users = all_users(client)
+        .await?
+        .into_iter()
+        .filter_map(|record| record.user)
+        .collect::<Vec<_>>();
+    let devices = all_devices(client, "", true)
+        .await?
+        .into_iter()
+        .filter_map(|record| record.device)
+        .collect::<Vec<_>>();
+    eprintln!(
+        "{} users, {} devices; the digests are as good as passwords: keep the file secret",
+        users.len(),
+        devices.len()
+    );
     emit(write(&users, &devices).map_err(Failure::failed)?.trim_end())
 }
 
@@ -35,6 +47,8 @@ pub(super) fn write(users: &[pb::User], devices: &[pb::Device]) -> Result<String
             None => writer.serialize(Row::of(user, None))?,
         }
     }
-    let bytes = writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| csv::Error::from(error.into_error()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

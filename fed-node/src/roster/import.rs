@@ -45,7 +45,8 @@ pub async fn import(client: &Client, args: &ImportArgs, output: Output) -> Outco
     let started = Instant::now();
     let text = std::fs::read_to_string(&args.file)
         .map_err(|error| Failure::usage(format!("{}: {error}", args.file.display())))?;
-    let roster = check(&text, &realm(client).await?).map_err(|errors| told(&args.file.display().to_string(), &errors))?;
+    let roster =
+        check(&text, &realm(client).await?).map_err(|errors| told(&args.file.display().to_string(), &errors))?;
     let (users, devices) = (roster.users.len(), roster.devices.len());
     let plan = Plan::against(client, roster).await?;
     let (added, changed) = (plan.added, plan.changes.len() - plan.added);
@@ -54,12 +55,26 @@ pub async fn import(client: &Client, args: &ImportArgs, output: Output) -> Outco
         write(client, plan.changes).await?;
     }
     let seconds = started.elapsed().as_secs_f64();
-    print(output, &Imported { users, devices, added, changed, unchanged, dry_run: args.dry_run, seconds })
+    print(
+        output,
+        &Imported {
+            users,
+            devices,
+            added,
+            changed,
+            unchanged,
+            dry_run: args.dry_run,
+            seconds,
+        },
+    )
 }
 
 fn told(file: &str, errors: &[LineError]) -> Failure {
-    let mut lines: Vec<String> =
-        errors.iter().take(MOST_ERRORS).map(|error| format!("{file}:{}: {}", error.line, error.why)).collect();
+    let mut lines: Vec<String> = errors
+        .iter()
+        .take(MOST_ERRORS)
+        .map(|error| format!("{file}:{}: {}", error.line, error.why))
+        .collect();
     if errors.len() > MOST_ERRORS {
         lines.push(format!("and {} more", errors.len() - MOST_ERRORS));
     }
@@ -76,26 +91,38 @@ struct Plan {
 
 impl Plan {
     async fn against(client: &Client, roster: Roster) -> Outcome<Self> {
-        let users: HashMap<String, pb::UserRecord> =
-            all_users(client).await?.into_iter().filter_map(|r| Some((r.user.as_ref()?.id.clone(), r))).collect();
+        let users: HashMap<String, pb::UserRecord> = all_users(client)
+            .await?
+            .into_iter()
+            .filter_map(|r| Some((r.user.as_ref()?.id.clone(), r)))
+            .collect();
         let devices: HashMap<String, pb::DeviceRecord> = all_devices(client, "", true)
             .await?
             .into_iter()
             .filter_map(|r| Some((r.device.as_ref()?.id.clone(), r)))
             .collect();
-        let mut plan = Self { changes: Vec::new(), added: 0 };
+        let mut plan = Self {
+            changes: Vec::new(),
+            added: 0,
+        };
         for user in roster.users {
             let there = users.get(&user.id);
             if there.and_then(|record| record.user.as_ref()) != Some(&user) {
                 let expect = plan.expect(there.and_then(|record| record.stamp));
-                plan.push(What::PutUser(pb::PutUserRequest { user: Some(user), expect }));
+                plan.push(What::PutUser(pb::PutUserRequest {
+                    user: Some(user),
+                    expect,
+                }));
             }
         }
         for device in roster.devices {
             let there = devices.get(&device.id);
             if there.and_then(|record| record.device.as_ref()) != Some(&device) {
                 let expect = plan.expect(there.and_then(|record| record.stamp));
-                plan.push(What::PutDevice(pb::PutDeviceRequest { device: Some(device), expect }));
+                plan.push(What::PutDevice(pb::PutDeviceRequest {
+                    device: Some(device),
+                    expect,
+                }));
             }
         }
         Ok(plan)
@@ -123,10 +150,16 @@ async fn write(client: &Client, changes: Vec<pb::Change>) -> Outcome {
     let mut written = 0;
     let mut refusals = Vec::new();
     for batch in changes.chunks(BATCH) {
-        let request = pb::WriteManyRequest { changes: batch.to_vec(), all_or_nothing: false };
+        let request = pb::WriteManyRequest {
+            changes: batch.to_vec(),
+            all_or_nothing: false,
+        };
         let reply = client.api.clone().write(request).await.map_err(|status| {
             let failure = Failure::from(status);
-            let text = format!("{}; {written} changes had been written: run the import again to write the rest", failure.message);
+            let text = format!(
+                "{}; {written} changes had been written: run the import again to write the rest",
+                failure.message
+            );
             Failure::new(failure.exit, text)
         })?;
         for result in reply.into_inner().results {
@@ -144,7 +177,10 @@ async fn write(client: &Client, changes: Vec<pb::Change>) -> Outcome {
     }
     let count = refusals.len();
     refusals.truncate(MOST_ERRORS);
-    let text = format!("{}\n{count} changes were refused, {written} were written", refusals.join("\n"));
+    let text = format!(
+        "{}\n{count} changes were refused, {written} were written",
+        refusals.join("\n")
+    );
     Err(Failure::new(Exit::Refused, text))
 }
 

@@ -91,10 +91,19 @@ impl Row {
             forward_busy: optional(&user.forward_busy),
             forward_no_answer: optional(&user.forward_no_answer),
             forward_offline: optional(&user.forward_offline),
-            do_not_disturb: if user.do_not_disturb { "yes".to_owned() } else { String::new() },
+            do_not_disturb: if user.do_not_disturb {
+                "yes".to_owned()
+            } else {
+                String::new()
+            },
             mailbox: optional(&user.mailbox),
             service_class: optional(&user.service_class),
-            preferred_nodes: user.preferred_nodes.iter().map(u64::to_string).collect::<Vec<_>>().join(" "),
+            preferred_nodes: user
+                .preferred_nodes
+                .iter()
+                .map(u64::to_string)
+                .collect::<Vec<_>>()
+                .join(" "),
             ..Self::default()
         };
         if let Some(device) = device {

@@ -31,7 +31,10 @@ impl AsteriskSide for Bridged {
                 self.client.config().base_url
             )),
             Phase::Reconciling if trouble.is_empty() => {
-                trouble.push(format!("being compared with the map: {} of {} objects", status.verified, status.desired));
+                trouble.push(format!(
+                    "being compared with the map: {} of {} objects",
+                    status.verified, status.desired
+                ));
             }
             _ => {}
         }
@@ -44,12 +47,22 @@ impl AsteriskSide for Bridged {
     }
 
     async fn drift(&self) -> Result<Drift, String> {
-        let found = check_drift(&*self.port, &self.client).await.map_err(|error| error.to_string())?;
-        let bindings = self.port.local().view().bindings_at(self.port.here()).map_err(|error| error.to_string())?;
+        let found = check_drift(&*self.port, &self.client)
+            .await
+            .map_err(|error| error.to_string())?;
+        let bindings = self
+            .port
+            .local()
+            .view()
+            .bindings_at(self.port.here())
+            .map_err(|error| error.to_string())?;
         let status = self.status.borrow().clone();
         let mut differences: Vec<pb::Difference> = found.iter().map(difference).collect();
         differences.extend(objects(&status));
-        Ok(Drift { compared: (bindings.len() + status.desired) as u64, differences })
+        Ok(Drift {
+            compared: (bindings.len() + status.desired) as u64,
+            differences,
+        })
     }
 }
 
@@ -59,7 +72,11 @@ fn difference(drift: &bridge::Drift) -> pb::Difference {
         bridge::Drift::NotBound { device, .. } => ("contact_without_binding", device),
         bridge::Drift::DeadBinding { device, .. } => ("dead_binding", device),
     };
-    pb::Difference { kind: kind.to_owned(), object: device.clone(), detail: drift.to_string() }
+    pb::Difference {
+        kind: kind.to_owned(),
+        object: device.clone(),
+        detail: drift.to_string(),
+    }
 }
 
 /// Objects that Asterisk does not hold as wanted.
@@ -68,9 +85,22 @@ fn objects(status: &BridgeStatus) -> Vec<pb::Difference> {
     if missing == 0 {
         return Vec::new();
     }
-    let detail = status.faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    let detail = if detail.is_empty() { "they are being written".to_owned() } else { detail };
-    vec![pb::Difference { kind: "object_differs".to_owned(), object: format!("{missing} objects"), detail }]
+    let detail = status
+        .faults
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ");
+    let detail = if detail.is_empty() {
+        "they are being written".to_owned()
+    } else {
+        detail
+    };
+    vec![pb::Difference {
+        kind: "object_differs".to_owned(),
+        object: format!("{missing} objects"),
+        detail,
+    }]
 }
 
 /// A node without an Asterisk.
@@ -79,7 +109,11 @@ pub(super) struct NoAsterisk;
 #[async_trait]
 impl AsteriskSide for NoAsterisk {
     fn status(&self) -> pb::AsteriskStatus {
-        pb::AsteriskStatus { connected: false, version: "none".to_owned(), ..pb::AsteriskStatus::default() }
+        pb::AsteriskStatus {
+            connected: false,
+            version: "none".to_owned(),
+            ..pb::AsteriskStatus::default()
+        }
     }
 
     async fn drift(&self) -> Result<Drift, String> {
@@ -91,8 +125,15 @@ impl AsteriskSide for NoAsterisk {
 pub(super) async fn tell(mut status: watch::Receiver<BridgeStatus>, told: watch::Sender<Told>) {
     loop {
         if let Some(version) = status.borrow_and_update().version {
-            let capabilities = Capabilities::of_version(version).names().into_iter().map(str::to_owned).collect();
-            let now = Told { version: Some(version.to_string()), capabilities };
+            let capabilities = Capabilities::of_version(version)
+                .names()
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+            let now = Told {
+                version: Some(version.to_string()),
+                capabilities,
+            };
             told.send_if_modified(|before| {
                 let changed = *before != now;
                 *before = now;
@@ -115,7 +156,9 @@ pub(super) async fn log(mut status: watch::Receiver<BridgeStatus>) {
         }
         if now.phase != before.phase {
             match now.phase {
-                Phase::Up => tracing::info!(version = ?now.version.map(|v| v.to_string()), objects = now.verified, "Asterisk and map agree"),
+                Phase::Up => {
+                    tracing::info!(version = ?now.version.map(|v| v.to_string()), objects = now.verified, "Asterisk and map agree")
+                }
                 Phase::Reconciling => tracing::info!("connected to Asterisk"),
                 Phase::Down => tracing::warn!("not connected to Asterisk"),
                 Phase::Stopped => {}

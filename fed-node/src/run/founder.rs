@@ -24,8 +24,15 @@ pub(super) async fn found(port: &dyn MapPort, realm: String) {
             value: value.into(),
             expect: Expect::Absent,
         };
-        let settings = vec![put(setting::CAPABILITY_KEY, HEXLOWER.encode(&key)), put(setting::REALM, realm.clone())];
-        match port.propose(Command::Batch(settings)).await.map(|proposed| proposed.reply) {
+        let settings = vec![
+            put(setting::CAPABILITY_KEY, HEXLOWER.encode(&key)),
+            put(setting::REALM, realm.clone()),
+        ];
+        match port
+            .propose(Command::Batch(settings))
+            .await
+            .map(|proposed| proposed.reply)
+        {
             Ok(Reply::Refused(Refusal::InBatch { why, .. })) if matches!(*why, Refusal::Conflict { .. }) => return,
             Ok(Reply::Refused(why)) => return tracing::error!(%why, "the federation could not be founded"),
             Ok(_) => return tracing::info!(realm, "federation founded"),

@@ -31,7 +31,12 @@ impl Leave for Leaver {
         }
         let snapshot = self.cluster.local();
         let view = MapView::new(&snapshot);
-        if !own && view.session_of(node).map_err(|error| failure::damaged(&error))?.is_some() {
+        if !own
+            && view
+                .session_of(node)
+                .map_err(|error| failure::damaged(&error))?
+                .is_some()
+        {
             let text = format!("node {node} is up: run `fed-node leave` there, or stop it first");
             return Err(Status::failed_precondition(text));
         }
@@ -39,7 +44,9 @@ impl Leave for Leaver {
             self.leaving.cancel();
         }
         if !members.iter().any(|member| member.id == node) {
-            return Err(Status::not_found(format!("there is no node {node} in the cluster; `fed-node node list` shows them")));
+            return Err(Status::not_found(format!(
+                "there is no node {node} in the cluster; `fed-node node list` shows them"
+            )));
         }
         // The map first: a member that was removed can no longer write.
         let proposed = self.cluster.propose(Command::DeleteNode { id: node }).await;
@@ -49,7 +56,10 @@ impl Leave for Leaver {
         {
             return Err(failure::refused(why));
         }
-        self.cluster.remove(node).await.map_err(|error| failure::not_changed(&error))?;
+        self.cluster
+            .remove(node)
+            .await
+            .map_err(|error| failure::not_changed(&error))?;
         if own {
             self.left.cancel();
         }

@@ -16,10 +16,17 @@ pub(super) fn start(config: &LogConfig) {
     let registry = tracing_subscriber::registry().with(filter);
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
     let colours = std::io::stderr().is_terminal();
-    let text = || layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false);
+    let text = || {
+        layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(colours)
+            .with_target(false)
+    };
     // An error means that somebody (a test) has set a subscriber before.
     let _ = match config.format {
-        LogFormat::Json => registry.with(layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init(),
+        LogFormat::Json => registry
+            .with(layer().json().flatten_event(true).with_writer(std::io::stderr))
+            .try_init(),
         LogFormat::Text if under_systemd => registry.with(text().without_time()).try_init(),
         LogFormat::Text => registry.with(text()).try_init(),
     };

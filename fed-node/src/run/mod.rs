@@ -9,7 +9,7 @@ mod port;
 mod record;
 mod session;
 
-pub use node::{Running, RunError};
+pub use node::{RunError, Running};
 pub use port::RaftPort;
 
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,6 +1,6 @@
 //! A running node: its parts, in the order in which they start.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,8 +100,10 @@ impl Running {
     /// [`RunError`] naming what is in the way and the remedy; nothing is left running.
     pub async fn start(config: Config) -> Result<Self, RunError> {
         let client = ari_client(&config)?;
-        let realm = founding::founding_realm(&config.data_dir)
-            .map_err(|source| RunError::File { path: config.data_dir.display().to_string(), source })?;
+        let realm = founding::founding_realm(&config.data_dir).map_err(|source| RunError::File {
+            path: config.data_dir.display().to_string(),
+            source,
+        })?;
         let cluster = Cluster::start(founding::raft_config(&config), FederationMap).await?;
         let started = Self::around(&config, client, realm, cluster.clone()).await;
         if started.is_err() {
@@ -124,7 +126,11 @@ impl Running {
         let redirect = start_redirect(config, &port, &router).await?;
         let redirect_address = redirect.addresses().first().copied();
 
-        let (stop, leaving, left) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let (stop, leaving, left) = (
+            CancellationToken::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
         let mut tasks = JoinSet::new();
         let (told, telling) = watch::channel(Told::default());
         let (bridge, asterisk): (Option<Bridge>, Arc<dyn AsteriskSide>) = match client {
@@ -133,7 +139,14 @@ impl Running {
                 tasks.spawn(asterisk::tell(bridge.watch_status(), told));
                 tasks.spawn(asterisk::log(bridge.watch_status()));
                 let status = bridge.watch_status();
-                (Some(bridge), Arc::new(Bridged { status, client, port: port.clone() }))
+                (
+                    Some(bridge),
+                    Arc::new(Bridged {
+                        status,
+                        client,
+                        port: port.clone(),
+                    }),
+                )
             }
             None => {
                 let rhythm = session::rhythm(Duration::from_millis(config.raft.session_ttl_ms));
@@ -149,13 +162,21 @@ impl Running {
             cluster: cluster.clone(),
             name: config.node.name.clone(),
             asterisk,
-            leave: Arc::new(Leaver { cluster: cluster.clone(), leaving: leaving.clone(), left: left.clone() }),
+            leave: Arc::new(Leaver {
+                cluster: cluster.clone(),
+                leaving: leaving.clone(),
+                left: left.clone(),
+            }),
             started: Instant::now(),
             stop: stop.clone(),
         };
         let (client_address, api) = api::serve(&config.client.listen, ApiService::new(view), stop.clone()).await?;
-        let addresses =
-            Addresses { peer: cluster.address(), client: client_address, redirect: redirect_address, agi: agi_address };
+        let addresses = Addresses {
+            peer: cluster.address(),
+            client: client_address,
+            redirect: redirect_address,
+            agi: agi_address,
+        };
 
         let wanted = node_record(config, &cluster, &addresses);
         let founding = port.clone();
@@ -170,7 +191,16 @@ impl Running {
             node = %cluster.id(), name = config.node.name, peer = %addresses.peer, client = %addresses.client,
             redirect = ?addresses.redirect, agi = %addresses.agi, "serving"
         );
-        Ok(Self { cluster, bridge, redirect, api, tasks, stop, left, addresses })
+        Ok(Self {
+            cluster,
+            bridge,
+            redirect,
+            api,
+            tasks,
+            stop,
+            left,
+            addresses,
+        })
     }
 
     /// Where it listens.
@@ -184,13 +214,10 @@ impl Running {
     /// # Errors
     /// Why it had to stop.
     pub async fn ended(&self) -> Result<&'static str, String> {
-        loop {
-            if let Some(why) = self.cluster.status().stopped {
-                return if self.left.is_cancelled() { Ok("left the federation") } else { Err(why) };
-            }
-            tokio::select! {
-                () = self.left.cancelled() => return Ok("left the federation"),
-                () = self.cluster.status_changed() => {}
+        tokio::select! {
+            () = self.left.cancelled() => Ok("left the federation"),
+            why = self.cluster.stopped() => {
+                if self.left.is_cancelled() { Ok("left the federation") } else { Err(why) }
             }
         }
     }
@@ -220,20 +247,37 @@ fn ari_client(config: &Config) -> Result<Option<AriClient>, RunError> {
         return Ok(None);
     }
     if asterisk.password.is_empty() {
-        return Err(RunError::NoPassword { user: asterisk.username.clone() });
+        return Err(RunError::NoPassword {
+            user: asterisk.username.clone(),
+        });
     }
-    let mut ari = AriConfig::new(&asterisk.url, &asterisk.username, asterisk.password.reveal(), &asterisk.app);
+    let mut ari = AriConfig::new(
+        &asterisk.url,
+        &asterisk.username,
+        asterisk.password.reveal(),
+        &asterisk.app,
+    );
     ari.timeouts.request = Duration::from_millis(asterisk.timeout_ms);
     Ok(Some(AriClient::new(ari)?))
 }
 
 fn agi_failed(config: &Config, source: std::io::Error) -> RunError {
-    RunError::Agi { address: config.agi.listen.to_string(), source }
+    RunError::Agi {
+        address: config.agi.listen.to_string(),
+        source,
+    }
 }
 
 async fn bind_agi(config: &Config) -> Result<FastAgi, RunError> {
-    let address = config.agi.listen.resolve_one().await.map_err(|source| agi_failed(config, source))?;
-    FastAgi::bind(address).await.map_err(|source| agi_failed(config, source))
+    let address = config
+        .agi
+        .listen
+        .resolve_one()
+        .await
+        .map_err(|source| agi_failed(config, source))?;
+    FastAgi::bind(address)
+        .await
+        .map_err(|source| agi_failed(config, source))
 }
 
 /// Capabilities given out by the redirect server draw from the router's nonces: one sequence for the whole node.
@@ -241,9 +285,14 @@ struct RouterStamper(Arc<Router>);
 
 impl Stamper for RouterStamper {
     fn stamp(&self) -> Stamp {
-        let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let elapsed = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
         let now_unix_s = u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX);
-        Stamp { now_unix_s, nonce: self.0.next_nonce() }
+        Stamp {
+            now_unix_s,
+            nonce: self.0.next_nonce(),
+        }
     }
 }
 
@@ -253,8 +302,21 @@ async fn start_redirect(
     router: &Arc<Router>,
 ) -> Result<RedirectServer, redirect::StartError> {
     let locator = MapLocator::new(port.clone(), Duration::from_millis(config.redirect.budget_ms));
-    let listen = redirect::RedirectConfig { listen: vec![config.redirect.listen.to_string()], ..Default::default() };
+    let listen = redirect::RedirectConfig {
+        listen: vec![config.redirect.listen.to_string()],
+        ..Default::default()
+    };
     RedirectServer::start(listen, port.here(), locator, RouterStamper(router.clone())).await
+}
+
+/// Where this host's own Asterisk reaches what listens there.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 fn start_bridge(
@@ -264,16 +326,29 @@ fn start_bridge(
     redirect: Option<SocketAddr>,
     cluster: &Cluster<FederationMap>,
 ) -> Bridge {
-    let redirect = redirect.map(|address| address.to_string()).unwrap_or_default();
+    let redirect = redirect
+        .map(|address| reachable(address).to_string())
+        .unwrap_or_default();
     let identity = format!("{}/{}", cluster.identity().cluster, cluster.id());
-    Bridge::start(client.clone(), port.clone(), router.clone(), BridgeConfig::new(redirect, identity))
+    Bridge::start(
+        client.clone(),
+        port.clone(),
+        router.clone(),
+        BridgeConfig::new(redirect, identity),
+    )
 }
 
 /// The record of this node, with the ports really bound where the configuration left them open.
 fn node_record(config: &Config, cluster: &Cluster<FederationMap>, addresses: &Addresses) -> Node {
     let peer = config.peer_advertised();
     let client = config.client_advertised();
-    let bound = |address: crate::address::Address, port| if address.port() == 0 { address.with_port(port) } else { address };
+    let bound = |address: crate::address::Address, port| {
+        if address.port() == 0 {
+            address.with_port(port)
+        } else {
+            address
+        }
+    };
     Node {
         id: cluster.id(),
         name: config.node.name.clone(),

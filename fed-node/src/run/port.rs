@@ -50,7 +50,10 @@ fn not_read(error: ReadError) -> PortError {
 }
 
 fn proposed(proposed: fed_raft::Proposed<fed_core::command::Reply>) -> Proposed {
-    Proposed { reply: proposed.reply, revision: proposed.revision }
+    Proposed {
+        reply: proposed.reply,
+        revision: proposed.revision,
+    }
 }
 
 #[async_trait]
@@ -68,7 +71,11 @@ impl MapPort for RaftPort {
     }
 
     async fn linearizable(&self, budget: Duration) -> Result<MapSnapshot, PortError> {
-        self.cluster.read(Consistency::Linearizable, budget).await.map(snapshot).map_err(not_read)
+        self.cluster
+            .read(Consistency::Linearizable, budget)
+            .await
+            .map(snapshot)
+            .map_err(not_read)
     }
 
     async fn propose(&self, command: Command) -> Result<Proposed, PortError> {
@@ -101,7 +108,12 @@ impl MapWatch for RaftWatch {
     async fn next(&mut self) -> MapEvent {
         loop {
             match self.0.next().await {
-                WatchItem::Events { revision, events } => return MapEvent::Changes { revision, changes: events },
+                WatchItem::Events { revision, events } => {
+                    return MapEvent::Changes {
+                        revision,
+                        changes: events,
+                    };
+                }
                 WatchItem::Progress(_) => {}
                 WatchItem::Compacted { .. } => return MapEvent::Compacted,
                 WatchItem::Stopped { .. } => return MapEvent::Stopped,

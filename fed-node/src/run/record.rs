@@ -76,7 +76,11 @@ async fn put(port: &dyn MapPort, wanted: &Node, told: Told) -> Result<bool, Stor
         return Ok(true);
     }
     let expect = there.map_or(Expect::Absent, |there| Expect::Revision(there.modified));
-    match port.propose(Command::PutNode { node, expect }).await.map(|proposed| proposed.reply) {
+    match port
+        .propose(Command::PutNode { node, expect })
+        .await
+        .map(|proposed| proposed.reply)
+    {
         Ok(Reply::Refused(Refusal::InUse { name, by })) => {
             tracing::error!(name, %by, "another node has this name: give this one its own with node.name, or take the other out with `fed-node leave`");
             Ok(false)

@@ -35,7 +35,11 @@ pub(super) fn rhythm(ttl: Duration) -> Duration {
 }
 
 async fn beat(port: &dyn MapPort, mine: &mut Option<SessionId>) -> Result<(), PortError> {
-    let open = port.local().view().session_of(port.here()).map_err(|error| PortError::Store(error.to_string()))?;
+    let open = port
+        .local()
+        .view()
+        .session_of(port.here())
+        .map_err(|error| PortError::Store(error.to_string()))?;
     match *mine {
         // A node that has just opened its session may not have applied it yet.
         Some(session) if open.is_none_or(|open| open == session) => {

@@ -100,7 +100,17 @@ impl Node {
         std::fs::create_dir_all(&dir).unwrap();
         let flags = vec!["--asterisk-enabled=false".to_owned()];
         let [peer, client, redirect, agi] = [(); 4].map(|()| free_port());
-        Self { name: name.to_owned(), dir, peer, client, redirect, agi, flags, child: None, starts: 0 }
+        Self {
+            name: name.to_owned(),
+            dir,
+            peer,
+            client,
+            redirect,
+            agi,
+            flags,
+            child: None,
+            starts: 0,
+        }
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -127,7 +137,14 @@ impl Node {
 
     /// `fed-node COMMAND` with this node's configuration, to its end.
     pub fn setup(&self, command: &[&str]) -> Said {
-        Said::of(fed_node().args(command).args(self.config()).stdin(Stdio::null()).output().unwrap())
+        Said::of(
+            fed_node()
+                .args(command)
+                .args(self.config())
+                .stdin(Stdio::null())
+                .output()
+                .unwrap(),
+        )
     }
 
     /// `fed-node run` in the background; returns once the client API answers.
@@ -144,9 +161,18 @@ impl Node {
     pub fn spawn(&mut self) {
         assert!(self.child.is_none());
         self.starts += 1;
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.join("log")).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("log"))
+            .unwrap();
         let mut command = fed_node();
-        command.arg("run").args(self.config()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command
+            .arg("run")
+            .args(self.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         self.child = Some(command.spawn().unwrap());
     }
 
@@ -163,8 +189,14 @@ impl Node {
     /// The same with something on stdin.
     pub fn hears(&self, args: &[&str], stdin: &str) -> Said {
         let mut command = fed_node();
-        command.arg("--server").arg(format!("127.0.0.1:{}", self.client)).args(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .arg("--server")
+            .arg(format!("127.0.0.1:{}", self.client))
+            .args(args);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // A command that does not read its stdin may be gone already.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
@@ -177,7 +209,10 @@ impl Node {
     }
 
     pub fn add_user(&self, id: &str, number: &str) -> Said {
-        self.hears(&["user", "add", id, "--number", number, "--password-stdin"], &format!("secret-of-{id}\n"))
+        self.hears(
+            &["user", "add", id, "--number", number, "--password-stdin"],
+            &format!("secret-of-{id}\n"),
+        )
     }
 
     pub fn pid(&self) -> u32 {
@@ -196,7 +231,10 @@ impl Node {
     pub fn terminate(&mut self) -> (Duration, i32) {
         let child = self.child.take().unwrap();
         let started = Instant::now();
-        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap();
         let output = child.wait_with_output().unwrap();
         (started.elapsed(), output.status.code().unwrap_or(-1))
     }
@@ -204,7 +242,9 @@ impl Node {
     /// Waits for the process to end by itself.
     pub fn ends(&mut self) -> i32 {
         let mut child = self.child.take().unwrap();
-        until(&format!("{} ends", self.name), || child.try_wait().unwrap()).code().unwrap_or(-1)
+        until(&format!("{} ends", self.name), || child.try_wait().unwrap())
+            .code()
+            .unwrap_or(-1)
     }
 
     /// The redirect server's address.
@@ -259,13 +299,24 @@ impl Federation {
             until(&format!("{} sees {count} nodes up", node.name), || {
                 let said = node.asks(&["-o", "json", "status"]);
                 let status = (said.code == 0).then(|| said.json())?;
-                let up = status["members"].as_array()?.iter().filter(|m| m["up"] == true && m["role"] == "voter").count();
+                let up = status["members"]
+                    .as_array()?
+                    .iter()
+                    .filter(|m| m["up"] == true && m["role"] == "voter")
+                    .count();
                 (status["quorum"] == true && up == count.min(3)).then_some(())
             });
         }
         until("the federation is founded", || {
-            let key = self.nodes.iter().find(|node| node.child.is_some())?.json(&["setting", "list"]);
-            let founded = key.as_array()?.iter().any(|s| s["key"] == "capability_key" && s["set"] == true);
+            let key = self
+                .nodes
+                .iter()
+                .find(|node| node.child.is_some())?
+                .json(&["setting", "list"]);
+            let founded = key
+                .as_array()?
+                .iter()
+                .any(|s| s["key"] == "capability_key" && s["set"] == true);
             founded.then_some(())
         });
     }

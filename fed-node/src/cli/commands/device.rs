@@ -16,7 +16,11 @@ pub(super) async fn device(client: &Client, command: DeviceCommand, output: Outp
         DeviceCommand::Set(args) => set(client, args, output).await,
         DeviceCommand::Show { id } => {
             let get = |mut api: Api, consistency| {
-                let request = pb::GetRequest { id: id.clone(), consistency, with_credentials: false };
+                let request = pb::GetRequest {
+                    id: id.clone(),
+                    consistency,
+                    with_credentials: false,
+                };
                 async move { api.get_device(request).await }
             };
             print(output, &DeviceView::from(client.read(get).await?))
@@ -26,9 +30,18 @@ pub(super) async fn device(client: &Client, command: DeviceCommand, output: Outp
             print(output, &Devices(devices.into_iter().map(Into::into).collect()))
         }
         DeviceCommand::Remove { id } => {
-            let request = pb::DeleteRequest { id: id.clone(), expect: None };
+            let request = pb::DeleteRequest {
+                id: id.clone(),
+                expect: None,
+            };
             let reply = client.api.clone().delete_device(request).await?.into_inner();
-            print(output, &Done { text: format!("device {id} removed"), revision: reply.revision })
+            print(
+                output,
+                &Done {
+                    text: format!("device {id} removed"),
+                    revision: reply.revision,
+                },
+            )
         }
     }
 }
@@ -39,14 +52,29 @@ async fn add(client: &Client, args: DeviceAddArgs, output: Output) -> Outcome {
     fed_core::ids::DeviceId::new(args.id.clone()).map_err(Failure::usage)?;
     let secret = password::read(&args.password, &args.id)?;
     user::set_credentials(client, &mut device, &secret).await?;
-    let expect = Some(pb::Expect { what: Some(pb::expect::What::Absent(true)) });
-    let request = pb::PutDeviceRequest { device: Some(device), expect };
+    let expect = Some(pb::Expect {
+        what: Some(pb::expect::What::Absent(true)),
+    });
+    let request = pb::PutDeviceRequest {
+        device: Some(device),
+        expect,
+    };
     let reply = client.api.clone().put_device(request).await?.into_inner();
-    print(output, &Done { text: format!("device {} added to user {}", args.id, args.user), revision: reply.revision })
+    print(
+        output,
+        &Done {
+            text: format!("device {} added to user {}", args.id, args.user),
+            revision: reply.revision,
+        },
+    )
 }
 
 async fn set(client: &Client, args: DeviceSetArgs, output: Output) -> Outcome {
-    let request = pb::GetRequest { id: args.id.clone(), with_credentials: true, ..pb::GetRequest::default() };
+    let request = pb::GetRequest {
+        id: args.id.clone(),
+        with_credentials: true,
+        ..pb::GetRequest::default()
+    };
     let record = client.api.clone().get_device(request).await?.into_inner();
     let revision = record.stamp.unwrap_or_default().modified;
     let mut device = record.device.unwrap_or_default();
@@ -55,10 +83,21 @@ async fn set(client: &Client, args: DeviceSetArgs, output: Output) -> Outcome {
         device.user = owner;
     }
     user::new_credentials(client, &mut device, &args.password).await?;
-    let expect = Some(pb::Expect { what: Some(pb::expect::What::Revision(revision)) });
-    let request = pb::PutDeviceRequest { device: Some(device), expect };
+    let expect = Some(pb::Expect {
+        what: Some(pb::expect::What::Revision(revision)),
+    });
+    let request = pb::PutDeviceRequest {
+        device: Some(device),
+        expect,
+    };
     let reply = client.api.clone().put_device(request).await?.into_inner();
-    print(output, &Done { text: format!("device {} changed", args.id), revision: reply.revision })
+    print(
+        output,
+        &Done {
+            text: format!("device {} changed", args.id),
+            revision: reply.revision,
+        },
+    )
 }
 
 /// Every device, or those of one user, page by page.
@@ -70,8 +109,13 @@ pub(crate) async fn all_devices(client: &Client, user: &str, with_credentials: b
     let mut after = String::new();
     loop {
         let page = |mut api: Api, consistency| {
-            let request =
-                pb::ListRequest { after: after.clone(), limit: 0, consistency, with_credentials, user: user.to_owned() };
+            let request = pb::ListRequest {
+                after: after.clone(),
+                limit: 0,
+                consistency,
+                with_credentials,
+                user: user.to_owned(),
+            };
             async move { api.list_devices(request).await }
         };
         let page = client.read(page).await?;

@@ -48,12 +48,20 @@ pub(super) async fn drift(client: &Client, args: &DriftArgs, output: Output) -> 
     nodes.sort_by_key(|node| node.node);
     let found: usize = nodes.iter().map(|node| node.differences.len()).sum();
     print(output, &DriftView { nodes })?;
-    if found == 0 { Ok(()) } else { Err(Failure::new(Exit::Drift, format!("{found} differences"))) }
+    if found == 0 {
+        Ok(())
+    } else {
+        Err(Failure::new(Exit::Drift, format!("{found} differences")))
+    }
 }
 
 async fn checked(client: &Client) -> Outcome<NodeDrift> {
     let reply = client.api.clone().drift(pb::DriftRequest {}).await?.into_inner();
-    let difference = |d: pb::Difference| Difference { kind: d.kind, object: d.object, detail: d.detail };
+    let difference = |d: pb::Difference| Difference {
+        kind: d.kind,
+        object: d.object,
+        detail: d.detail,
+    };
     Ok(NodeDrift {
         node: reply.node,
         node_name: reply.node_name,
@@ -88,7 +96,9 @@ fn reachable(client: &Client, node: &pb::Node) -> Result<Address, String> {
     let address: Address = node.client_address.parse().map_err(|error| format!("{error}"))?;
     // A loopback address is another node's own, unless all nodes share this machine on ports of their own.
     if address.is_loopback() && !(client.address.is_loopback() && address.port() != client.address.port()) {
-        return Err(format!("its client API is on {address}, which only that host can reach: run `fed-node drift --here` there"));
+        return Err(format!(
+            "its client API is on {address}, which only that host can reach: run `fed-node drift --here` there"
+        ));
     }
     Ok(address)
 }
@@ -101,9 +111,15 @@ impl Show for DriftView {
                 (Some(why), _) => format!("{}: not compared: {why}", node.node_name),
                 (None, 0) => format!("{}: {} compared, no difference", node.node_name, node.compared),
                 (None, found) => {
-                    let rows = node.differences.iter().map(|d| [d.kind.clone(), d.object.clone(), d.detail.clone()]);
+                    let rows = node
+                        .differences
+                        .iter()
+                        .map(|d| [d.kind.clone(), d.object.clone(), d.detail.clone()]);
                     let table = table(["KIND", "OBJECT", "DETAIL"], rows);
-                    format!("{}: {} compared, {found} differences\n{table}", node.node_name, node.compared)
+                    format!(
+                        "{}: {} compared, {found} differences\n{table}",
+                        node.node_name, node.compared
+                    )
                 }
             });
         }

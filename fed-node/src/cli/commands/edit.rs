@@ -57,7 +57,12 @@ pub(super) fn device(device: &mut pb::Device, fields: DeviceFields) {
 
 /// A user with the defaults.
 pub(super) fn new_user(id: &str) -> pb::User {
-    pb::User { id: id.to_owned(), ring: "all".to_owned(), ring_timeout_s: 30, ..pb::User::default() }
+    pb::User {
+        id: id.to_owned(),
+        ring: "all".to_owned(),
+        ring_timeout_s: 30,
+        ..pb::User::default()
+    }
 }
 
 /// A device with the defaults, without credentials yet.
@@ -81,10 +86,23 @@ mod tests {
         let mut alice = new_user("alice");
         alice.numbers = vec!["1001".to_owned()];
         alice.mailbox = Some("1001@default".to_owned());
-        let fields = UserFields { name: Some("Alice".to_owned()), mailbox: Some(String::new()), ..UserFields::default() };
+        let fields = UserFields {
+            name: Some("Alice".to_owned()),
+            mailbox: Some(String::new()),
+            ..UserFields::default()
+        };
         user(&mut alice, fields);
-        assert_eq!((alice.display_name.as_str(), alice.mailbox, alice.numbers.len()), ("Alice", None, 1));
-        user(&mut alice, UserFields { numbers: vec![String::new()], ..UserFields::default() });
+        assert_eq!(
+            (alice.display_name.as_str(), alice.mailbox, alice.numbers.len()),
+            ("Alice", None, 1)
+        );
+        user(
+            &mut alice,
+            UserFields {
+                numbers: vec![String::new()],
+                ..UserFields::default()
+            },
+        );
         assert!(alice.numbers.is_empty());
     }
 }

@@ -49,7 +49,10 @@ pub async fn dispatch(cli: Cli) -> Outcome {
 fn default_server(listen: Address) -> Address {
     match listen.host() {
         "0.0.0.0" => Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], listen.port()))),
-        "::" => Address::from(std::net::SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, listen.port()))),
+        "::" => Address::from(std::net::SocketAddr::from((
+            std::net::Ipv6Addr::LOCALHOST,
+            listen.port(),
+        ))),
         _ => listen,
     }
 }

@@ -26,14 +26,22 @@ pub(super) async fn node(client: &Client, command: NodeCommand, output: Output) 
 /// When the node cannot be asked.
 pub(super) async fn all_nodes(client: &Client) -> Outcome<Vec<pb::NodeRecord>> {
     let list = |mut api: Api, consistency| async move {
-        api.list_nodes(pb::ListRequest { consistency, ..pb::ListRequest::default() }).await
+        api.list_nodes(pb::ListRequest {
+            consistency,
+            ..pb::ListRequest::default()
+        })
+        .await
     };
     Ok(client.read(list).await?.nodes)
 }
 
 async fn named(client: &Client, node: &str) -> Outcome<pb::NodeRecord> {
     let get = |mut api: Api, consistency| {
-        let request = pb::GetRequest { id: node.to_owned(), consistency, with_credentials: false };
+        let request = pb::GetRequest {
+            id: node.to_owned(),
+            consistency,
+            with_credentials: false,
+        };
         async move { api.get_node(request).await }
     };
     client.read(get).await
@@ -48,19 +56,38 @@ pub(super) async fn leave(client: &Client, args: &LeaveArgs, output: Output) -> 
         None => (0, format!("the node at {}", client.address)),
     };
     if !args.yes {
-        confirm(&format!("{what} leaves the federation for good; its data folder cannot be used again. Go on?"))?;
+        confirm(&format!(
+            "{what} leaves the federation for good; its data folder cannot be used again. Go on?"
+        ))?;
     }
-    let reply = client.api.clone().remove_node(pb::RemoveNodeRequest { id }).await?.into_inner();
-    print(output, &Done { text: format!("{what} has left"), revision: reply.revision })
+    let reply = client
+        .api
+        .clone()
+        .remove_node(pb::RemoveNodeRequest { id })
+        .await?
+        .into_inner();
+    print(
+        output,
+        &Done {
+            text: format!("{what} has left"),
+            revision: reply.revision,
+        },
+    )
 }
 
 fn confirm(question: &str) -> Outcome {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("this cannot be undone: repeat the command with --yes to do it without being asked"));
+        return Err(Failure::usage(
+            "this cannot be undone: repeat the command with --yes to do it without being asked",
+        ));
     }
     eprint!("{question} [y/N] ");
     std::io::stderr().flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::usage("nothing was changed")) }
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        Ok(())
+    } else {
+        Err(Failure::usage("nothing was changed"))
+    }
 }

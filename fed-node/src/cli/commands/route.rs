@@ -46,8 +46,11 @@ struct CauseView {
 }
 
 pub(super) async fn route(client: &Client, args: RouteArgs, output: Output) -> Outcome {
-    let request =
-        pb::RouteRequest { dialled: args.number.clone(), caller_device: args.from, caller_number: String::new() };
+    let request = pb::RouteRequest {
+        dialled: args.number.clone(),
+        caller_device: args.from,
+        caller_number: String::new(),
+    };
     let reply = client.api.clone().route(request).await?.into_inner();
     let freshness = reply.freshness.unwrap_or_default();
     let cause = reply.cause.unwrap_or_default();
@@ -56,7 +59,11 @@ pub(super) async fn route(client: &Client, args: RouteArgs, output: Output) -> O
         &RouteView {
             dialled: args.number,
             stages: reply.stages.into_iter().map(stage).collect(),
-            otherwise: CauseView { name: cause.name, sip_status: cause.sip_status, q850: cause.q850 },
+            otherwise: CauseView {
+                name: cause.name,
+                sip_status: cause.sip_status,
+                q850: cause.q850,
+            },
             explanation: reply.explanation,
             revision: freshness.revision,
             stale: freshness.stale,
@@ -91,14 +98,22 @@ impl Show for RouteView {
                 _ => format!(" after step {}", stage.after + 1),
             };
             let targets = stage.targets.iter().map(|target| match &target.sip_address {
-                Some(address) => format!("{} at node {} ({address})", target.device, target.node.unwrap_or_default()),
+                Some(address) => format!(
+                    "{} at node {} ({address})",
+                    target.device,
+                    target.node.unwrap_or_default()
+                ),
                 None => format!("{} here", target.device),
             });
             let targets = targets.collect::<Vec<_>>().join(" and ");
             let _ = writeln!(text, "{}. ring {targets} for {} s{when}", index + 1, stage.timeout_s);
         }
         let lead = if self.stages.is_empty() { "refuse" } else { "otherwise" };
-        let _ = write!(text, "{lead}: {} (SIP {})", self.otherwise.name, self.otherwise.sip_status);
+        let _ = write!(
+            text,
+            "{lead}: {} (SIP {})",
+            self.otherwise.name, self.otherwise.sip_status
+        );
         if self.stale {
             text.push_str("\nstale: no quorum; this is what the node knew last");
         }

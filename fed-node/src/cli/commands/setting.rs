@@ -12,27 +12,54 @@ pub(super) async fn setting(client: &Client, command: SettingCommand, output: Ou
     match command {
         SettingCommand::List => {
             let list = |mut api: Api, consistency| async move {
-                api.list_settings(pb::ListRequest { consistency, ..pb::ListRequest::default() }).await
+                api.list_settings(pb::ListRequest {
+                    consistency,
+                    ..pb::ListRequest::default()
+                })
+                .await
             };
             let settings = client.read(list).await?.settings;
             print(output, &Settings(settings.into_iter().map(Into::into).collect()))
         }
         SettingCommand::Get { key } => {
             let get = |mut api: Api, consistency| {
-                let request = pb::GetRequest { id: key.clone(), consistency, with_credentials: false };
+                let request = pb::GetRequest {
+                    id: key.clone(),
+                    consistency,
+                    with_credentials: false,
+                };
                 async move { api.get_setting(request).await }
             };
             print(output, &SettingView::from(client.read(get).await?))
         }
         SettingCommand::Set { key, value } => {
-            let request = pb::PutSettingRequest { key: key.clone(), value, expect: None };
+            let request = pb::PutSettingRequest {
+                key: key.clone(),
+                value,
+                expect: None,
+            };
             let reply = client.api.clone().put_setting(request).await?.into_inner();
-            print(output, &Done { text: format!("setting {key} set"), revision: reply.revision })
+            print(
+                output,
+                &Done {
+                    text: format!("setting {key} set"),
+                    revision: reply.revision,
+                },
+            )
         }
         SettingCommand::Unset { key } => {
-            let request = pb::DeleteRequest { id: key.clone(), expect: None };
+            let request = pb::DeleteRequest {
+                id: key.clone(),
+                expect: None,
+            };
             let reply = client.api.clone().delete_setting(request).await?.into_inner();
-            print(output, &Done { text: format!("setting {key} is at its default again"), revision: reply.revision })
+            print(
+                output,
+                &Done {
+                    text: format!("setting {key} is at its default again"),
+                    revision: reply.revision,
+                },
+            )
         }
     }
 }

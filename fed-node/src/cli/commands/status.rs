@@ -99,7 +99,11 @@ impl From<pb::StatusReply> for StatusView {
 
 impl StatusView {
     fn name_of(&self, id: u64) -> String {
-        let member = self.members.iter().find(|member| member.id == id).filter(|member| !member.name.is_empty());
+        let member = self
+            .members
+            .iter()
+            .find(|member| member.id == id)
+            .filter(|member| !member.name.is_empty());
         member.map_or_else(|| format!("node {id}"), |member| member.name.clone())
     }
 
@@ -131,8 +135,16 @@ impl Show for StatusView {
         let nodes = table(
             ["ID", "NODE", "ROLE", "STATE", "ASTERISK", "ADDRESS", "BEHIND"],
             self.members.iter().map(|member| {
-                let leads = if self.leader == Some(member.id) { "leader" } else { &member.role };
-                let name = if member.id == self.node { format!("{} (this)", member.name) } else { member.name.clone() };
+                let leads = if self.leader == Some(member.id) {
+                    "leader"
+                } else {
+                    &member.role
+                };
+                let name = if member.id == self.node {
+                    format!("{} (this)", member.name)
+                } else {
+                    member.name.clone()
+                };
                 [
                     member.id.to_string(),
                     name,
@@ -162,7 +174,14 @@ mod tests {
     use super::*;
 
     fn member(id: u64, up: bool) -> pb::Member {
-        pb::Member { id, name: format!("n{id}"), role: "voter".to_owned(), up, lag: -1, ..pb::Member::default() }
+        pb::Member {
+            id,
+            name: format!("n{id}"),
+            role: "voter".to_owned(),
+            up,
+            lag: -1,
+            ..pb::Member::default()
+        }
     }
 
     #[test]
@@ -173,9 +192,15 @@ mod tests {
             members: vec![member(1, true), member(2, true), member(3, true)],
             ..pb::StatusReply::default()
         };
-        assert_eq!(StatusView::from(reply.clone()).words(), "3 of 3 nodes up, leader n2, 1 more can be lost");
+        assert_eq!(
+            StatusView::from(reply.clone()).words(),
+            "3 of 3 nodes up, leader n2, 1 more can be lost"
+        );
         reply.members[0].up = false;
-        assert_eq!(StatusView::from(reply.clone()).words(), "2 of 3 nodes up, leader n2, 0 more can be lost");
+        assert_eq!(
+            StatusView::from(reply.clone()).words(),
+            "2 of 3 nodes up, leader n2, 0 more can be lost"
+        );
         reply.quorum = false;
         assert!(StatusView::from(reply).words().contains("NO QUORUM"));
     }

@@ -28,23 +28,47 @@ async fn add(client: &Client, args: UserAddArgs, output: Output) -> Outcome {
     let mut user = edit::new_user(&args.id);
     edit::user(&mut user, args.fields);
     convert::user(user.clone()).map_err(Failure::usage)?;
-    let absent = Some(pb::Expect { what: Some(pb::expect::What::Absent(true)) });
+    let absent = Some(pb::Expect {
+        what: Some(pb::expect::What::Absent(true)),
+    });
     use pb::change::What;
-    let mut changes = vec![What::PutUser(pb::PutUserRequest { user: Some(user), expect: absent })];
+    let mut changes = vec![What::PutUser(pb::PutUserRequest {
+        user: Some(user),
+        expect: absent,
+    })];
     if !args.no_device {
         let mut device = edit::new_device(args.device.as_deref().unwrap_or(&args.id), &args.id);
         edit::device(&mut device, args.device_fields);
         fed_core::ids::DeviceId::new(device.id.clone()).map_err(Failure::usage)?;
         let secret = password::read(&args.password, &device.id)?;
         set_credentials(client, &mut device, &secret).await?;
-        changes.push(What::PutDevice(pb::PutDeviceRequest { device: Some(device), expect: absent }));
+        changes.push(What::PutDevice(pb::PutDeviceRequest {
+            device: Some(device),
+            expect: absent,
+        }));
     }
-    let with = if args.no_device { "without a device" } else { "with its device" };
-    let changes = changes.into_iter().map(|what| pb::Change { what: Some(what) }).collect();
-    let request = pb::WriteManyRequest { changes, all_or_nothing: true };
+    let with = if args.no_device {
+        "without a device"
+    } else {
+        "with its device"
+    };
+    let changes = changes
+        .into_iter()
+        .map(|what| pb::Change { what: Some(what) })
+        .collect();
+    let request = pb::WriteManyRequest {
+        changes,
+        all_or_nothing: true,
+    };
     let reply = client.api.clone().write(request).await?.into_inner();
     let revision = reply.results.last().map_or(0, |result| result.revision);
-    print(output, &Done { text: format!("user {} added {with}", args.id), revision })
+    print(
+        output,
+        &Done {
+            text: format!("user {} added {with}", args.id),
+            revision,
+        },
+    )
 }
 
 /// Turns the password into the digest for the federation's realm; it goes no further than this.
@@ -59,7 +83,10 @@ pub(super) async fn set_credentials(client: &Client, device: &mut pb::Device, se
 /// # Errors
 /// When the node cannot be asked.
 pub(crate) async fn realm(client: &Client) -> Outcome<String> {
-    let request = pb::GetRequest { id: setting::REALM.to_owned(), ..pb::GetRequest::default() };
+    let request = pb::GetRequest {
+        id: setting::REALM.to_owned(),
+        ..pb::GetRequest::default()
+    };
     Ok(client.api.clone().get_setting(request).await?.into_inner().value)
 }
 
@@ -72,28 +99,56 @@ pub(super) async fn new_credentials(client: &Client, device: &mut pb::Device, ar
 }
 
 async fn set(client: &Client, args: UserSetArgs, output: Output) -> Outcome {
-    let request = pb::GetRequest { id: args.id.clone(), ..pb::GetRequest::default() };
+    let request = pb::GetRequest {
+        id: args.id.clone(),
+        ..pb::GetRequest::default()
+    };
     let record = client.api.clone().get_user(request).await?.into_inner();
     let revision = record.stamp.unwrap_or_default().modified;
     let mut user = record.user.unwrap_or_default();
     edit::user(&mut user, args.fields);
-    let expect = Some(pb::Expect { what: Some(pb::expect::What::Revision(revision)) });
-    let request = pb::PutUserRequest { user: Some(user), expect };
+    let expect = Some(pb::Expect {
+        what: Some(pb::expect::What::Revision(revision)),
+    });
+    let request = pb::PutUserRequest {
+        user: Some(user),
+        expect,
+    };
     let reply = client.api.clone().put_user(request).await?.into_inner();
-    print(output, &Done { text: format!("user {} changed", args.id), revision: reply.revision })
+    print(
+        output,
+        &Done {
+            text: format!("user {} changed", args.id),
+            revision: reply.revision,
+        },
+    )
 }
 
 async fn show(client: &Client, id: &str, output: Output) -> Outcome {
     let get = |mut api: crate::cli::client::Api, consistency| {
-        let request = pb::GetRequest { id: id.to_owned(), consistency, ..pb::GetRequest::default() };
+        let request = pb::GetRequest {
+            id: id.to_owned(),
+            consistency,
+            ..pb::GetRequest::default()
+        };
         async move { api.get_user(request).await }
     };
     let user: UserView = client.read(get).await?.into();
     let devices = |mut api: crate::cli::client::Api, consistency| {
-        let request = pb::ListRequest { user: id.to_owned(), consistency, ..pb::ListRequest::default() };
+        let request = pb::ListRequest {
+            user: id.to_owned(),
+            consistency,
+            ..pb::ListRequest::default()
+        };
         async move { api.list_devices(request).await }
     };
-    let devices: Vec<DeviceView> = client.read(devices).await?.devices.into_iter().map(Into::into).collect();
+    let devices: Vec<DeviceView> = client
+        .read(devices)
+        .await?
+        .devices
+        .into_iter()
+        .map(Into::into)
+        .collect();
     print(output, &UserDetail { user, devices })
 }
 
@@ -111,7 +166,11 @@ pub(crate) async fn all_users(client: &Client) -> Outcome<Vec<pb::UserRecord>> {
     let mut after = String::new();
     loop {
         let page = |mut api: crate::cli::client::Api, consistency| {
-            let request = pb::ListRequest { after: after.clone(), consistency, ..pb::ListRequest::default() };
+            let request = pb::ListRequest {
+                after: after.clone(),
+                consistency,
+                ..pb::ListRequest::default()
+            };
             async move { api.list_users(request).await }
         };
         let page = client.read(page).await?;
@@ -124,14 +183,27 @@ pub(crate) async fn all_users(client: &Client) -> Outcome<Vec<pb::UserRecord>> {
 }
 
 async fn remove(client: &Client, id: String, output: Output) -> Outcome {
-    let request = pb::DeleteRequest { id: id.clone(), expect: None };
+    let request = pb::DeleteRequest {
+        id: id.clone(),
+        expect: None,
+    };
     let reply = client.api.clone().delete_user(request).await?.into_inner();
-    print(output, &Done { text: format!("user {id} and its devices removed"), revision: reply.revision })
+    print(
+        output,
+        &Done {
+            text: format!("user {id} and its devices removed"),
+            revision: reply.revision,
+        },
+    )
 }
 
 pub(super) async fn whereabouts(client: &Client, who: &str, output: Output) -> Outcome {
     let ask = |mut api: crate::cli::client::Api, consistency| {
-        let request = pb::GetRequest { id: who.to_owned(), consistency, ..pb::GetRequest::default() };
+        let request = pb::GetRequest {
+            id: who.to_owned(),
+            consistency,
+            ..pb::GetRequest::default()
+        };
         async move { api.r#where(request).await }
     };
     print(output, &WhereView::from(client.read(ask).await?))

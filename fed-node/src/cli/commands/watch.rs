@@ -22,7 +22,12 @@ struct EventView {
 }
 
 pub(super) async fn watch(client: &Client, args: &WatchArgs, output: Output) -> Outcome {
-    let mut stream = client.api.clone().watch(pb::WatchRequest { after: args.after }).await?.into_inner();
+    let mut stream = client
+        .api
+        .clone()
+        .watch(pb::WatchRequest { after: args.after })
+        .await?
+        .into_inner();
     eprintln!("watching at {}; end with Ctrl-C", client.address);
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut last = args.after.unwrap_or_default();
@@ -57,11 +62,21 @@ pub(super) async fn watch(client: &Client, args: &WatchArgs, output: Output) -> 
 fn show(event: pb::Event, revision: u64, output: Output) -> Outcome {
     let binding: Option<BindingView> = event.binding.map(Into::into);
     match output {
-        Output::Json => print_line(&EventView { revision, event: event.kind, object: event.object, binding, why: event.why }),
+        Output::Json => print_line(&EventView {
+            revision,
+            event: event.kind,
+            object: event.object,
+            binding,
+            why: event.why,
+        }),
         Output::Table => {
             let what = event.kind.replace('_', " ");
             let detail = binding.map_or(event.object, |binding| binding.line());
-            let why = if event.why.is_empty() { String::new() } else { format!(" ({})", event.why.replace('_', " ")) };
+            let why = if event.why.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", event.why.replace('_', " "))
+            };
             emit(&format!("{revision:>8}  {what:<16}  {detail}{why}"))
         }
     }

@@ -1,0 +1,153 @@
+//! One node of a `dev` federation: a simulated Asterisk here, and a `fed-node` process.
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use fed_ari::sim::{SimAsterisk, SimConfig, SimVersion};
+use fed_proto::client as pb;
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use crate::address::Address;
+use crate::cli::{Client, Failure, Outcome};
+
+/// Longest wait for a process to answer.
+const START_WITHIN: Duration = Duration::from_secs(20);
+/// The simulated Asterisks' ARI password.
+const PASSWORD: &str = "dev";
+
+/// A node.
+pub(super) struct DevNode {
+    pub(super) name: String,
+    pub(super) asterisk: SimAsterisk,
+    pub(super) version: SimVersion,
+    dir: PathBuf,
+    peer: u16,
+    client: u16,
+    redirect: u16,
+    agi: u16,
+    child: Option<Child>,
+}
+
+impl DevNode {
+    pub(super) async fn new(root: &Path, name: String, version: SimVersion) -> Outcome<Self> {
+        let dir = root.join(&name);
+        std::fs::create_dir_all(&dir)?;
+        let asterisk = SimAsterisk::start(SimConfig {
+            password: PASSWORD.to_owned(),
+            ..SimConfig::new(version)
+        })
+        .await?;
+        let (peer, client, redirect, agi) = (free_port()?, free_port()?, free_port()?, free_port()?);
+        Ok(Self {
+            name,
+            asterisk,
+            version,
+            dir,
+            peer,
+            client,
+            redirect,
+            agi,
+            child: None,
+        })
+    }
+
+    pub(super) fn peer_address(&self) -> String {
+        format!("127.0.0.1:{}", self.peer)
+    }
+
+    pub(super) fn client_address(&self) -> Address {
+        Address::from(std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, self.client)))
+    }
+
+    fn command(&self, words: &[&str]) -> Outcome<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(words)
+            .arg(format!("--data-dir={}", self.dir.join("data").display()))
+            .arg(format!("--node-name={}", self.name))
+            .arg(format!("--peer-listen=127.0.0.1:{}", self.peer))
+            .arg(format!("--client-listen=127.0.0.1:{}", self.client))
+            .arg(format!("--redirect-listen=127.0.0.1:{}", self.redirect))
+            .arg(format!("--agi-listen=127.0.0.1:{}", self.agi))
+            .arg(format!("--sip-advertise={}", self.asterisk.sip_address()))
+            .arg(format!("--asterisk-url={}", self.asterisk.url()))
+            .env("FED_ASTERISK_PASSWORD", PASSWORD)
+            .env("FED_CONFIG", "/dev/null")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        Ok(command)
+    }
+
+    /// `init` or `join`.
+    pub(super) async fn setup(&self, words: &[&str]) -> Outcome {
+        let said = self.command(words)?.stderr(Stdio::piped()).output().await?;
+        if said.status.success() {
+            return Ok(());
+        }
+        Err(Failure::failed(format!(
+            "{}: {}",
+            self.name,
+            String::from_utf8_lossy(&said.stderr)
+        )))
+    }
+
+    /// Starts the process and waits until it answers.
+    pub(super) async fn start(&mut self) -> Outcome {
+        if self.child.is_some() {
+            return Err(Failure::usage(format!("{} is running", self.name)));
+        }
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log())?;
+        self.child = Some(self.command(&["run"])?.stderr(log).spawn()?);
+        self.ready(|_| true).await
+    }
+
+    /// Waits until the node answers and its status is as wanted.
+    pub(super) async fn ready(&mut self, wanted: impl Fn(&pb::StatusReply) -> bool) -> Outcome {
+        let deadline = Instant::now() + START_WITHIN;
+        loop {
+            if let Ok(client) = Client::connect(&self.client_address()).await
+                && let Ok(status) = client.api.clone().status(pb::StatusRequest {}).await
+                && wanted(status.get_ref())
+            {
+                return Ok(());
+            }
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            if ended.is_some() || Instant::now() > deadline {
+                return Err(Failure::failed(format!(
+                    "{} did not come up; its log is {}",
+                    self.name,
+                    self.log().display()
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// `kill -9`
+    pub(super) async fn kill(&mut self) -> Outcome {
+        match self.child.take() {
+            Some(mut child) => Ok(child.kill().await?),
+            None => Err(Failure::usage(format!("{} is not running", self.name))),
+        }
+    }
+}
+
+/// A port that was free for TCP and UDP a moment ago.
+fn free_port() -> Outcome<u16> {
+    for _ in 0..64 {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = tcp.local_addr()?.port();
+        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(Failure::failed("no port is free on loopback"))
+}

@@ -1,0 +1,271 @@
+//! Federations of real processes, each beside a simulated Asterisk.
+
+mod support;
+
+use std::time::Duration;
+
+use fed_ari::sim::{SimAsterisk, SimConfig, SimVersion};
+use support::{Federation, Node, until};
+use tokio::runtime::Runtime;
+
+/// Simulated Asterisks and the runtime they live on.
+struct Asterisks {
+    runtime: Runtime,
+    all: Vec<SimAsterisk>,
+}
+
+impl Asterisks {
+    fn start(versions: &[SimVersion]) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let all = versions
+            .iter()
+            .map(|version| runtime.block_on(SimAsterisk::start(SimConfig::new(*version))).unwrap());
+        Self {
+            all: all.collect(),
+            runtime,
+        }
+    }
+
+    fn give(&self, index: usize, node: &mut Node) {
+        node.flags = vec![
+            format!("--asterisk-url={}", self.all[index].url()),
+            "--asterisk-password=secret".to_owned(),
+            format!("--sip-advertise={}", self.all[index].sip_address()),
+        ];
+    }
+
+    fn federation(&self) -> Federation {
+        Federation::start_with(self.all.len(), |index, node| self.give(index, node))
+    }
+}
+
+fn trouble(node: &Node) -> String {
+    node.json(&["status"])["asterisk"]["trouble"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn a_phone_is_found_from_every_node_and_again_after_a_move() {
+    let asterisks = Asterisks::start(&[SimVersion::V22, SimVersion::V22, SimVersion::V16]);
+    let federation = asterisks.federation();
+    let [n1, n2, n3] = federation.nodes.as_slice() else {
+        panic!("three nodes")
+    };
+    let before = n1.add_user("alice", "1001").ok();
+    assert!(before.out.contains("revision"), "{before:?}");
+    for asterisk in &asterisks.all {
+        until("alice can register everywhere", || asterisk.object("endpoint", "alice"));
+    }
+    let revision = n1.json(&["status"])["revision"].as_u64().unwrap();
+
+    asterisks.all[1].register("alice", "sip:alice@127.0.0.1:20001");
+    for node in [n1, n2, n3] {
+        until("alice is found at n2", || {
+            node.asks(&["where", "alice"]).out.contains("n2").then_some(())
+        });
+    }
+    assert!(n1.asks(&["route", "1001"]).ok().out.contains("ring alice at node 2"));
+    assert!(n2.asks(&["route", "1001"]).ok().out.contains("ring alice here"));
+    let seen = n3
+        .asks(&["-o", "json", "watch", "--after", &revision.to_string(), "--count", "1"])
+        .ok();
+    let event = seen.json();
+    assert_eq!(
+        (event["event"].as_str(), event["object"].as_str()),
+        (Some("bound"), Some("alice"))
+    );
+
+    asterisks.all[2].register("alice", "sip:alice@127.0.0.1:20002");
+    for node in [n1, n2, n3] {
+        until("alice is found at n3", || {
+            node.asks(&["route", "1001"])
+                .out
+                .contains("20002")
+                .then_some(())
+                .or_else(|| {
+                    let route = node.json(&["route", "1001"]);
+                    let target = &route["stages"][0]["targets"][0];
+                    (target["node"] == 3 || (target["here"] == true && node.name == "n3")).then_some(())
+                })
+        });
+    }
+    until("the stale contact is gone from n2", || {
+        asterisks.all[1].registrations("alice").is_empty().then_some(())
+    });
+    until("no drift", || (n1.asks(&["drift"]).code == 0).then_some(()));
+    let drift = n1.json(&["drift"]);
+    assert_eq!(drift["nodes"].as_array().unwrap().len(), 3);
+    assert!(
+        drift["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|node| node.get("skipped").is_none()),
+        "{drift}"
+    );
+}
+
+#[test]
+fn a_registration_that_the_map_does_not_know_is_drift() {
+    let asterisks = Asterisks::start(&[SimVersion::V22]);
+    let federation = asterisks.federation();
+    let node = &federation.nodes[0];
+    node.add_user("alice", "1001").ok();
+    until("alice can register", || asterisks.all[0].object("endpoint", "alice"));
+    asterisks.all[0].lose_events(true);
+    asterisks.all[0].register("alice", "sip:alice@127.0.0.1:20001");
+    let drift = node.asks(&["drift"]);
+    // The bridge may have looked by itself in between; then there is nothing to report.
+    if drift.code != 0 {
+        assert_eq!(drift.code, 7, "{drift:?}");
+        assert!(
+            drift.out.contains("contact_without_binding") && drift.out.contains("alice"),
+            "{drift:?}"
+        );
+    }
+}
+
+#[test]
+fn a_dead_asterisk_takes_its_users_with_it_and_brings_them_back() {
+    let asterisks = Asterisks::start(&[SimVersion::V22, SimVersion::V16]);
+    let federation = asterisks.federation();
+    let [n1, n2] = federation.nodes.as_slice() else {
+        panic!("two nodes")
+    };
+    n1.add_user("alice", "1001").ok();
+    until("alice can register", || asterisks.all[1].object("endpoint", "alice"));
+    asterisks.all[1].register("alice", "sip:alice@127.0.0.1:20001");
+    until("alice is found", || {
+        n1.asks(&["route", "1001"]).out.contains("ring alice").then_some(())
+    });
+    asterisks.runtime.block_on(asterisks.all[1].stop());
+    let started = std::time::Instant::now();
+    until("alice is not looked for", || {
+        n1.asks(&["route", "1001"]).out.contains("offline").then_some(())
+    });
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(!trouble(n2).is_empty());
+    asterisks.runtime.block_on(asterisks.all[1].start_again()).unwrap();
+    until("the objects are back", || asterisks.all[1].object("endpoint", "alice"));
+    until("alice is found again", || {
+        n1.asks(&["route", "1001"]).out.contains("ring alice").then_some(())
+    });
+}
+
+#[test]
+fn a_wrong_ari_password_is_said_with_the_remedy() {
+    let asterisks = Asterisks::start(&[SimVersion::V22]);
+    let root = tempfile::tempdir().unwrap();
+    let mut node = Node::new(root.path(), "n1");
+    asterisks.give(0, &mut node);
+    node.flags[1] = "--asterisk-password=canary".to_owned();
+    node.setup(&["init"]).ok();
+    node.run();
+    let said = until("the trouble is seen", || {
+        Some(trouble(&node)).filter(|text| text.contains("password"))
+    });
+    assert!(said.contains("ari.conf"), "{said}");
+    assert!(!said.contains("canary") && !node.log().contains("canary"));
+}
+
+#[test]
+fn an_asterisk_that_is_not_there_or_lacks_mappings_is_said_with_the_remedy() {
+    let asterisks = Asterisks::start(&[]);
+    let config = SimConfig {
+        writable: vec!["auth".to_owned()],
+        ..SimConfig::new(SimVersion::V22)
+    };
+    let asterisk = asterisks.runtime.block_on(SimAsterisk::start(config)).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let mut lacking = Node::new(root.path(), "n1");
+    lacking.flags = vec![
+        format!("--asterisk-url={}", asterisk.url()),
+        "--asterisk-password=secret".to_owned(),
+    ];
+    lacking.setup(&["init"]).ok();
+    lacking.run();
+    until("the founding", || {
+        (lacking.json(&["setting", "get", "capability_key"])["set"] == true).then_some(())
+    });
+    lacking.add_user("alice", "1001").ok();
+    until("the missing mapping is named", || {
+        trouble(&lacking).contains("sorcery.conf").then_some(())
+    });
+
+    let mut alone = Node::new(root.path(), "n2");
+    alone.flags = vec![
+        format!("--asterisk-url=http://127.0.0.1:{}", support::free_port()),
+        "--asterisk-password=secret".to_owned(),
+    ];
+    alone.setup(&["init"]).ok();
+    alone.run();
+    until("the missing Asterisk is named", || {
+        trouble(&alone).contains("127.0.0.1").then_some(())
+    });
+}
+
+#[test]
+fn a_second_node_at_the_same_asterisk_is_refused_by_name() {
+    let asterisks = Asterisks::start(&[SimVersion::V22]);
+    let root = tempfile::tempdir().unwrap();
+    let mut nodes = ["n1", "n2"].map(|name| Node::new(root.path(), name));
+    for node in &mut nodes {
+        asterisks.give(0, node);
+        node.setup(&["init"]).ok();
+        node.run();
+        if node.name == "n1" {
+            until("the first has it", || {
+                let status = node.json(&["status"]);
+                (status["asterisk"]["session"].is_number()).then_some(())
+            });
+        }
+    }
+    let said = until("the second is refused", || {
+        Some(trouble(&nodes[1])).filter(|text| text.contains("another fed-node"))
+    });
+    assert!(said.contains("stop it"), "{said}");
+}
+
+#[test]
+fn a_node_without_an_ari_password_says_how_to_make_one() {
+    let root = tempfile::tempdir().unwrap();
+    let mut node = Node::new(root.path(), "n1");
+    node.flags.clear();
+    node.setup(&["init"]).ok();
+    let said = node.setup(&["run"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.err.contains("asterisk-config --write"), "{said:?}");
+}
+
+#[test]
+fn the_stanzas_are_installed_once_and_the_password_is_found_by_the_node() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("etc");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("extensions.conf"), "[office]\nexten => 1,1,Answer()\n").unwrap();
+    let mut node = Node::new(root.path(), "n1");
+    node.flags = vec![
+        format!("--asterisk-config-dir={}", folder.display()),
+        "--asterisk-url=http://127.0.0.1:1".to_owned(),
+    ];
+    node.setup(&["init"]).ok();
+    let shown = node.setup(&["asterisk-config"]).ok();
+    assert!(
+        shown.out.contains("[fed-users]") && shown.out.contains("sorcery.conf"),
+        "{shown:?}"
+    );
+    assert!(!folder.join("ari.conf").exists(), "printing installs nothing");
+    let written = node.setup(&["asterisk-config", "--write"]).ok();
+    assert!(written.out.contains("restart Asterisk"), "{written:?}");
+    let text = std::fs::read_to_string(folder.join("extensions.conf")).unwrap();
+    assert!(
+        text.starts_with("[office]\nexten => 1,1,Answer()\n") && text.contains("[fed-trunk]"),
+        "{text}"
+    );
+    let again = node.setup(&["asterisk-config", "--write"]).ok();
+    assert_eq!(again.out.matches("as it was").count(), 4, "{again:?}");
+    // The password that was made up is found.
+    node.run();
+}
