@@ -6,4 +6,5 @@ pub mod plan;
 pub mod port;
 pub mod render;
 pub mod router;
+pub mod sim;
 pub mod stanzas;

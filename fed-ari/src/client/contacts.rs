@@ -3,6 +3,8 @@
 //! ARI lists no contacts. What it has: an aor read back names the URIs of its contacts, live ones
 //! included, and a contact's id can be computed from its aor and URI.
 
+use std::collections::BTreeSet;
+
 use data_encoding::HEXLOWER;
 use futures::{StreamExt, TryStreamExt, stream};
 use md5::{Digest, Md5};
@@ -114,7 +116,9 @@ impl AriClient {
 
     async fn live_contacts_of(&self, aor: &str) -> Result<Vec<Contact>, AriError> {
         let mut live = Vec::new();
-        for uri in self.contact_uris(aor).await?.unwrap_or_default() {
+        // One that is static as well is named twice.
+        let uris: BTreeSet<String> = self.contact_uris(aor).await?.unwrap_or_default().into_iter().collect();
+        for uri in uris {
             live.extend(self.get_contact(aor, &uri).await?);
         }
         Ok(live)

@@ -1,0 +1,138 @@
+//! A channel of the simulated Asterisk: where it is in the dialplan, its variables, and what can happen to it.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// A place in the dialplan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) context: String,
+    pub(crate) exten: String,
+    pub(crate) priority: usize,
+}
+
+/// A way out of a Stasis application: after `Stasis()`, or to a place.
+pub(crate) type WayOut = Option<Place>;
+
+/// How far a call has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Calling,
+    Ringing,
+    /// By this contact, target or part of the dialplan.
+    Answered(String),
+}
+
+/// One channel.
+pub(crate) struct Channel {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) caller: String,
+    pub(crate) call_id: String,
+    pub(crate) place: Mutex<Place>,
+    pub(crate) variables: Mutex<HashMap<String, String>>,
+    /// The application it is in.
+    pub(crate) app: Mutex<Option<String>>,
+    /// Set by `continue`.
+    pub(crate) way_out: watch::Sender<Option<WayOut>>,
+    /// Ends the call from either side.
+    pub(crate) ended: CancellationToken,
+    pub(crate) progress: watch::Sender<Progress>,
+    cause: Mutex<Option<u16>>,
+    trace: Mutex<Vec<String>>,
+}
+
+impl Channel {
+    pub(crate) fn new(id: String, name: String, caller: &str, call_id: String, place: Place) -> Self {
+        Self {
+            id,
+            name,
+            caller: caller.to_owned(),
+            call_id,
+            place: Mutex::new(place),
+            variables: Mutex::new(HashMap::new()),
+            app: Mutex::new(None),
+            way_out: watch::Sender::new(None),
+            ended: CancellationToken::new(),
+            progress: watch::Sender::new(Progress::Calling),
+            cause: Mutex::new(None),
+            trace: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Ends it; the first cause counts.
+    pub(crate) fn hang_up(&self, q850: u16) {
+        self.cause.lock().get_or_insert(q850);
+        self.ended.cancel();
+    }
+
+    /// The cause it ended with, 0 while it has none.
+    pub(crate) fn cause(&self) -> u16 {
+        self.cause.lock().unwrap_or(0)
+    }
+
+    /// The cause, once it has ended.
+    pub(crate) fn ended_with(&self) -> Option<u16> {
+        self.ended.is_cancelled().then(|| self.cause())
+    }
+
+    /// Some phone rings for it.
+    pub(crate) fn ring(&self) {
+        self.progress.send_if_modified(|progress| {
+            let first = *progress == Progress::Calling;
+            if first {
+                *progress = Progress::Ringing;
+            }
+            first
+        });
+    }
+
+    /// Answered; the first counts.
+    pub(crate) fn answer(&self, by: &str) {
+        self.progress.send_if_modified(|progress| {
+            let first = !matches!(progress, Progress::Answered(_));
+            if first {
+                *progress = Progress::Answered(by.to_owned());
+            }
+            first
+        });
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        matches!(*self.progress.borrow(), Progress::Answered(_))
+    }
+
+    /// Remembers a step for [`Channel::trace`].
+    pub(crate) fn note(&self, app: &str, args: &str) {
+        self.trace.lock().push(format!("{app}({args})"));
+    }
+
+    /// The steps so far.
+    pub(crate) fn trace(&self) -> Vec<String> {
+        self.trace.lock().clone()
+    }
+
+    pub(crate) fn set(&self, name: &str, value: &str) {
+        // Leading underscores ask for inheritance; there is nothing here to inherit to.
+        self.variables.lock().insert(name.trim_start_matches('_').to_owned(), value.to_owned());
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        self.variables.lock().get(name).cloned()
+    }
+
+    /// The channel as ARI shows it.
+    pub(crate) fn describe(&self) -> Value {
+        let place = self.place.lock().clone();
+        let state = if self.is_answered() { "Up" } else { "Ring" };
+        json!({ "id": self.id, "name": self.name, "state": state, "protocol_id": self.call_id,
+                "caller": { "name": "", "number": self.caller }, "connected": { "name": "", "number": "" }, "accountcode": "",
+                "dialplan": { "context": place.context, "exten": place.exten, "priority": place.priority,
+                              "app_name": "Stasis", "app_data": "" },
+                "language": "en" })
+    }
+}

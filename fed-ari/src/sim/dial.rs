@@ -1,0 +1,135 @@
+//! `Dial`: all targets at once, the first that answers wins, the others are given up.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+
+use super::{
+    Shared, cause,
+    channel::Channel,
+    phone::LegEnd,
+    sip::Leg,
+};
+
+/// What answered, and how its end will be noticed.
+enum Answered {
+    /// A scripted phone at this server, hanging up after the time given.
+    Phone { contact: String, talk: Option<Duration> },
+    /// Something reached over SIP.
+    Sip { uri: String, leg: Leg },
+}
+
+/// Legs that failed, by what `Dial` counts.
+#[derive(Default)]
+struct Failures {
+    busy: usize,
+    congestion: usize,
+    unavailable: usize,
+    cause: u16,
+}
+
+impl Failures {
+    fn count(&mut self, q850: u16) {
+        self.cause = q850;
+        match q850 {
+            17 => self.busy += 1,
+            34 | 42 => self.congestion += 1,
+            16 | 19 => {}
+            _ => self.unavailable += 1,
+        }
+    }
+
+    fn status(&self, legs: usize) -> &'static str {
+        if self.busy + self.congestion + self.unavailable < legs {
+            "NOANSWER"
+        } else if self.busy > 0 {
+            "BUSY"
+        } else if self.congestion > 0 {
+            "CONGESTION"
+        } else {
+            "CHANUNAVAIL"
+        }
+    }
+}
+
+/// Dials `TARGET[&TARGET..][,TIMEOUT[,OPTIONS]]` and stays until the call ends; sets `DIALSTATUS` and `HANGUPCAUSE`.
+pub(crate) async fn dial(shared: &Arc<Shared>, channel: &Arc<Channel>, args: &str) {
+    let mut args = args.splitn(3, ',');
+    let targets: Vec<&str> = args.next().unwrap_or_default().split('&').filter(|t| !t.is_empty()).collect();
+    let timeout = args.next().and_then(|t| t.trim().parse::<f64>().ok()).filter(|s| *s > 0.0).unwrap_or(86_400.0);
+    let deadline = tokio::time::sleep(Duration::from_secs_f64(timeout));
+    tokio::pin!(deadline);
+    let mut legs: FuturesUnordered<_> = targets.iter().map(|target| leg(shared, channel, target)).collect();
+    let mut failures = Failures::default();
+    let (status, q850) = loop {
+        tokio::select! {
+            () = channel.ended.cancelled() => break ("CANCEL", 0),
+            () = &mut deadline => break ("NOANSWER", 19),
+            end = legs.next() => match end {
+                None => break (failures.status(targets.len().max(1)), failures.cause),
+                Some(Err(q850)) => failures.count(q850),
+                Some(Ok(answered)) => {
+                    // The others stop ringing now.
+                    drop(legs);
+                    talk(channel, answered).await;
+                    break ("ANSWER", 16);
+                }
+            },
+        }
+    };
+    let status = if targets.is_empty() { "CHANUNAVAIL" } else { status };
+    channel.set("DIALSTATUS", status);
+    channel.set("HANGUPCAUSE", &q850.to_string());
+}
+
+async fn talk(channel: &Channel, answered: Answered) {
+    match answered {
+        Answered::Phone { contact, talk } => {
+            channel.answer(&contact);
+            let length = talk.unwrap_or(Duration::from_secs(86_400));
+            tokio::select! {
+                () = channel.ended.cancelled() => {}
+                () = tokio::time::sleep(length) => {}
+            }
+        }
+        Answered::Sip { uri, leg } => {
+            channel.answer(&uri);
+            leg.talk(&channel.ended).await;
+        }
+    }
+}
+
+/// One target: who is behind it, and what becomes of calling there. Fails with a Q.850 cause.
+async fn leg(shared: &Arc<Shared>, channel: &Arc<Channel>, target: &str) -> Result<Answered, u16> {
+    let mut parts = target.splitn(3, '/');
+    let (Some("PJSIP"), Some(endpoint)) = (parts.next(), parts.next()) else { return Err(66) };
+    let (uri, phone, follow) = {
+        let world = shared.world.lock();
+        let follow = world.object("endpoint", endpoint).ok_or(3_u16)?.value(world.version, "redirect_method") == "uri_pjsip";
+        let aors = world.aors_of(endpoint);
+        // Without a URI, the first aor that has a contact.
+        let uri = parts.next().map(str::to_owned).or_else(|| aors.iter().find_map(|aor| world.contacts_of(aor).into_iter().next()));
+        let uri = uri.ok_or(20_u16)?;
+        let aor = aors.into_iter().find(|aor| world.live_uris(aor).contains(&uri));
+        (uri, aor.map(|aor| (world.phones.get(&aor).cloned().unwrap_or_default(), aor)), follow)
+    };
+    let Some((script, device)) = phone else { return outside(shared, channel, &uri, follow).await };
+    let ringing = || {
+        shared.world.lock().rings.push((device.clone(), uri.clone()));
+        channel.ring();
+    };
+    match script.play(ringing).await {
+        LegEnd::Answered(talk) => Ok(Answered::Phone { contact: uri, talk }),
+        LegEnd::Failed(status) => Err(cause::of_status(status)),
+    }
+}
+
+async fn outside(shared: &Shared, channel: &Channel, uri: &str, follow: bool) -> Result<Answered, u16> {
+    let number = shared.world.lock().next();
+    let call_id = format!("{}-{number}", channel.id);
+    let mut leg = Leg::new(shared.sip_address, &channel.caller, call_id).await.map_err(|_| 34_u16)?;
+    match leg.invite(uri, follow, || channel.ring()).await {
+        Ok(uri) => Ok(Answered::Sip { uri, leg }),
+        Err(status) => Err(cause::of_status(status)),
+    }
+}

@@ -1,0 +1,164 @@
+//! Running a channel through the dialplan, one step after the other, until it ends.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+
+use super::{
+    Step,
+    expand::{choose, expand},
+};
+use crate::sim::{
+    Shared, agi,
+    channel::{Channel, Place},
+    dial,
+};
+
+/// Steps of one call; more is a loop.
+const MOST_STEPS: usize = 10_000;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// With this Q.850 cause.
+    Ended(u16),
+    /// There was no such extension.
+    NoExtension,
+}
+
+/// Runs the channel from its place to its end.
+pub(crate) async fn run(shared: &Arc<Shared>, channel: &Arc<Channel>) -> Run {
+    for step_number in 0..MOST_STEPS {
+        let place = channel.place.lock().clone();
+        let step = {
+            let dialplan = shared.dialplan.lock();
+            match dialplan.find(&place.context, &place.exten) {
+                None if step_number == 0 => return Run::NoExtension,
+                None => None,
+                Some(extension) => extension.step(place.priority).cloned(),
+            }
+        };
+        let Some(step) = step else { return Run::Ended(fall_through(channel)) };
+        if let Some(cause) = channel.ended_with() {
+            return Run::Ended(cause);
+        }
+        channel.place.lock().priority += 1;
+        let args = expand(&step.args, channel, shared);
+        channel.note(&step.app, &args);
+        if let Some(cause) = perform(shared, channel, &step, &args).await {
+            return Run::Ended(cause);
+        }
+    }
+    Run::Ended(41)
+}
+
+/// One application; a cause where the call ends with it.
+async fn perform(shared: &Arc<Shared>, channel: &Arc<Channel>, step: &Step, args: &str) -> Option<u16> {
+    match step.app.to_ascii_lowercase().as_str() {
+        "noop" | "verbose" | "log" => {}
+        "answer" => channel.answer("the dialplan"),
+        "set" => {
+            let (name, value) = args.split_once('=').unwrap_or((args, ""));
+            assign(shared, channel, name.trim(), value);
+        }
+        "goto" => return jump(shared, channel, args),
+        "gotoif" => {
+            let target = choose(args).to_owned();
+            if !target.is_empty() {
+                return jump(shared, channel, &target);
+            }
+        }
+        "wait" => {
+            let pause = Duration::from_secs_f64(args.parse::<f64>().unwrap_or(0.0).clamp(0.0, 60.0));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = channel.ended.cancelled() => {}
+            }
+        }
+        "stasis" => return stasis(shared, channel, args).await,
+        "agi" => {
+            let status = tokio::select! {
+                status = agi::ask(shared, channel, args) => status,
+                () = channel.ended.cancelled() => return Some(channel.cause()),
+            };
+            channel.set("AGISTATUS", status);
+        }
+        "dial" => dial::dial(shared, channel, args).await,
+        "hangup" => return Some(args.trim().parse().unwrap_or(16)),
+        // Asterisk ends a call at an application that it does not have.
+        _ => return Some(16),
+    }
+    None
+}
+
+fn assign(shared: &Shared, channel: &Channel, name: &str, value: &str) {
+    match name.strip_prefix("GLOBAL(").and_then(|n| n.strip_suffix(')')) {
+        Some(global) => drop(shared.world.lock().globals.insert(global.to_owned(), value.to_owned())),
+        None => channel.set(name, value),
+    }
+}
+
+/// `[[context,]extension,]priority`, the priority a number or a label; a bad target ends the call.
+fn jump(shared: &Shared, channel: &Channel, target: &str) -> Option<u16> {
+    let mut place = channel.place.lock();
+    let parts: Vec<&str> = target.split(',').map(str::trim).collect();
+    let (context, exten, priority) = match parts.as_slice() {
+        [priority] => (place.context.clone(), place.exten.clone(), *priority),
+        [exten, priority] => (place.context.clone(), (*exten).to_owned(), *priority),
+        [context, exten, priority] => ((*context).to_owned(), (*exten).to_owned(), *priority),
+        _ => return Some(16),
+    };
+    let found = shared.dialplan.lock().find(&context, &exten).and_then(|e| e.priority(priority));
+    match found {
+        Some(priority) => {
+            *place = Place { context, exten, priority };
+            None
+        }
+        None => Some(16),
+    }
+}
+
+/// Into an application and back. Without one connected, the status says so and the dialplan goes on.
+async fn stasis(shared: &Arc<Shared>, channel: &Arc<Channel>, args: &str) -> Option<u16> {
+    let mut words = args.split(',').map(str::trim);
+    let app = words.next().unwrap_or_default().to_owned();
+    let words: Vec<&str> = words.collect();
+    let mut way_out = channel.way_out.subscribe();
+    let poll = {
+        let world = shared.world.lock();
+        let Some(listener) = world.apps.get(&app) else {
+            channel.set("STASISSTATUS", "FAILED");
+            return None;
+        };
+        *channel.app.lock() = Some(app.clone());
+        channel.way_out.send_replace(None);
+        if !world.faults.lose_events {
+            listener.tell(&app, &json!({ "type": "StasisStart", "args": words, "channel": channel.describe() }));
+        }
+        world.version.stasis_poll()
+    };
+    let left = tokio::select! {
+        left = way_out.wait_for(Option::is_some) => left.ok().and_then(|w| w.clone()).flatten(),
+        () = channel.ended.cancelled() => None,
+    };
+    // An unanswered channel is looked after only this often.
+    tokio::time::sleep(poll).await;
+    *channel.app.lock() = None;
+    if let Some(listener) = shared.world.lock().apps.get(&app) {
+        listener.tell(&app, &json!({ "type": "StasisEnd", "channel": channel.describe() }));
+    }
+    channel.set("STASISSTATUS", "SUCCESS");
+    if let Some(place) = left {
+        *channel.place.lock() = place;
+    }
+    channel.ended_with()
+}
+
+/// What a call ends with when the dialplan has nothing more to say.
+fn fall_through(channel: &Channel) -> u16 {
+    match channel.get("DIALSTATUS").as_deref() {
+        Some("BUSY") => 17,
+        Some("CONGESTION" | "CHANUNAVAIL") => 34,
+        _ => 16,
+    }
+}

@@ -1,0 +1,307 @@
+//! A simulated Asterisk that speaks real ARI over HTTP and WebSocket, for tests and for machines without Asterisk.
+//!
+//! It behaves like 16.28 and 22.10 do, as far as the federation depends on it; each behaviour was seen on both before it was
+//! written here, and the lab runs the same scenarios against both. What it has: dynamic configuration objects with their merge, traps and
+//! refusals; the registrar; events; Stasis; the installed dialplan, run by an interpreter of the subset it uses; `Dial` with scripted
+//! phones at this server and real SIP (UDP, one request at a time) to everywhere else; restarts, lost events, slow and failing answers.
+
+mod agi;
+mod announce;
+mod call;
+mod cause;
+mod channel;
+mod dial;
+mod dialplan;
+mod door;
+mod http;
+mod http_channels;
+mod http_objects;
+mod journal;
+mod object;
+mod phone;
+mod profile;
+mod registrar;
+mod schema;
+mod sip;
+mod socket;
+mod world;
+
+use std::{
+    collections::HashSet,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio_util::task::AbortOnDropHandle;
+
+pub use call::{Call, CallOutcome};
+pub use journal::Request;
+pub use phone::PhoneScript;
+pub use profile::SimVersion;
+pub use registrar::{RegisterOutcome, Registration};
+
+use self::{dialplan::Dialplan, door::Door, world::World};
+use crate::client::AriConfig;
+
+/// How the simulated Asterisk is set up.
+#[derive(Clone, Debug)]
+pub struct SimConfig {
+    /// The version to behave like.
+    pub version: SimVersion,
+    /// User of `ari.conf`.
+    pub username: String,
+    /// Its password.
+    pub password: String,
+    /// Where ARI listens; port 0 takes a free one.
+    pub http: SocketAddr,
+    /// Where SIP listens (UDP); port 0 takes a free one.
+    pub sip: SocketAddr,
+    /// Object types with a writable sorcery mapping.
+    pub writable: Vec<String>,
+    /// `extensions.conf`: contexts with what the subset of the dialplan knows.
+    pub dialplan: String,
+    /// How often expired registrations are looked for.
+    pub expiry_check: Duration,
+}
+
+impl SimConfig {
+    /// On free loopback ports, user `fed`, password `secret`, with all sorcery mappings and no dialplan.
+    pub fn new(version: SimVersion) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            version,
+            username: "fed".to_owned(),
+            password: "secret".to_owned(),
+            http: any,
+            sip: any,
+            writable: ["auth", "aor", "endpoint", "identify"].map(str::to_owned).to_vec(),
+            dialplan: String::new(),
+            expiry_check: Duration::from_millis(50),
+        }
+    }
+}
+
+/// A running simulated Asterisk; dropping it is a kill.
+pub struct SimAsterisk {
+    shared: Arc<Shared>,
+    config: SimConfig,
+    inner: SocketAddr,
+    address: SocketAddr,
+    door: tokio::sync::Mutex<Option<Door>>,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+/// What its parts share.
+pub(crate) struct Shared {
+    pub(crate) world: Mutex<World>,
+    pub(crate) credentials: Mutex<String>,
+    pub(crate) dialplan: Mutex<Dialplan>,
+    pub(crate) sip_address: SocketAddr,
+    /// False while it is stopped: no calls begin, no packets are read.
+    pub(crate) running: tokio::sync::watch::Sender<bool>,
+}
+
+impl SimAsterisk {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Where an address cannot be had.
+    pub async fn start(config: SimConfig) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let inner = listener.local_addr()?;
+        let sip = Arc::new(UdpSocket::bind(config.sip).await?);
+        let writable: HashSet<String> = config.writable.iter().cloned().collect();
+        let shared = Arc::new(Shared {
+            world: Mutex::new(World::new(config.version, writable)),
+            credentials: Mutex::new(format!("{}:{}", config.username, config.password)),
+            dialplan: Mutex::new(Dialplan::parse(&config.dialplan)),
+            sip_address: sip.local_addr()?,
+            running: tokio::sync::watch::Sender::new(true),
+        });
+        let app = http::router(Arc::clone(&shared));
+        let door = Door::open(config.http, inner).await?;
+        let tasks = vec![
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                // Ends only with this task.
+                let _ = axum::serve(listener, app).await;
+            })),
+            AbortOnDropHandle::new(tokio::spawn(expire(Arc::clone(&shared), config.expiry_check))),
+            AbortOnDropHandle::new(tokio::spawn(call::serve(Arc::clone(&shared), sip))),
+        ];
+        let address = door.address();
+        Ok(Self { shared, config, inner, address, door: tokio::sync::Mutex::new(Some(door)), _tasks: tasks })
+    }
+
+    /// Address of its HTTP server, for `AriConfig`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A client configuration with its user, for an application name.
+    pub fn ari_config(&self, app: &str) -> AriConfig {
+        AriConfig::new(self.url(), &self.config.username, &self.config.password, app)
+    }
+
+    /// Where it takes SIP.
+    pub fn sip_address(&self) -> SocketAddr {
+        self.shared.sip_address
+    }
+
+    /// The version it behaves like.
+    pub fn version(&self) -> SimVersion {
+        self.config.version
+    }
+
+    /// A phone registers as this device with this contact.
+    pub fn register(&self, device: &str, contact: &str) -> RegisterOutcome {
+        self.register_with(Registration::new(device, contact))
+    }
+
+    /// A phone registers with all it can say.
+    pub fn register_with(&self, registration: Registration) -> RegisterOutcome {
+        self.shared.world.lock().register(registration)
+    }
+
+    /// A phone unregisters this contact.
+    pub fn unregister(&self, device: &str, contact: &str) -> RegisterOutcome {
+        let registration = Registration { expires: Duration::ZERO, ..Registration::new(device, contact) };
+        self.register_with(registration)
+    }
+
+    /// URIs of the device's registrations.
+    pub fn registrations(&self, device: &str) -> Vec<String> {
+        self.shared.world.lock().live_uris(device)
+    }
+
+    /// Every field of an object as ARI reads it; `None` where there is none.
+    pub fn object(&self, type_: &str, id: &str) -> Option<Vec<(String, String)>> {
+        let world = self.shared.world.lock();
+        world.object(type_, id).map(|o| o.read(world.version, &[]))
+    }
+
+    /// Ids of all objects of a type.
+    pub fn object_ids(&self, type_: &str) -> Vec<String> {
+        self.shared.world.lock().objects.keys().filter(|(t, _)| t == type_).map(|(_, id)| id.clone()).collect()
+    }
+
+    /// A global variable, where it is set.
+    pub fn global(&self, name: &str) -> Option<String> {
+        self.shared.world.lock().globals.get(name).cloned()
+    }
+
+    /// What the phones of a device do when called; before this they answer.
+    pub fn phone(&self, device: &str, script: PhoneScript) {
+        self.shared.world.lock().phones.insert(device.to_owned(), script);
+    }
+
+    /// Devices and contacts whose phones rang so far, in order.
+    pub fn rings(&self) -> Vec<(String, String)> {
+        self.shared.world.lock().rings.clone()
+    }
+
+    /// Replaces the dialplan, as a reload of `extensions.conf`.
+    pub fn load_dialplan(&self, text: &str) {
+        *self.shared.dialplan.lock() = Dialplan::parse(text);
+    }
+
+    /// A device calls: its endpoint's context is entered at the extension dialled.
+    pub fn call(&self, device: &str, dialled: &str) -> Call {
+        call::originate(&self.shared, device, dialled)
+    }
+
+    /// Ends the process: connections break, nothing answers, memory is forgotten. Registrations over UDP are on its disk.
+    pub async fn stop(&self) {
+        self.shared.running.send_replace(false);
+        self.door.lock().await.take();
+        self.shared.world.lock().forget();
+    }
+
+    /// Starts again after [`SimAsterisk::stop`], at the same ports.
+    ///
+    /// # Errors
+    /// Where the port has been taken by somebody else.
+    pub async fn start_again(&self) -> io::Result<()> {
+        let mut door = self.door.lock().await;
+        if door.is_none() {
+            *door = Some(Door::open(self.address, self.inner).await?);
+        }
+        self.shared.running.send_replace(true);
+        Ok(())
+    }
+
+    /// Stops and starts.
+    ///
+    /// # Errors
+    /// As [`SimAsterisk::start_again`].
+    pub async fn restart(&self) -> io::Result<()> {
+        self.stop().await;
+        self.start_again().await
+    }
+
+    /// Loses the database as well: no registration is left.
+    pub fn lose_database(&self) {
+        self.shared.world.lock().registrations.clear();
+    }
+
+    /// Cuts every event socket; the server runs on.
+    pub fn drop_sockets(&self) {
+        self.shared.world.lock().apps.clear();
+    }
+
+    /// From now on events get lost, or no longer.
+    pub fn lose_events(&self, lose: bool) {
+        self.shared.world.lock().faults.lose_events = lose;
+    }
+
+    /// Every REST answer takes this much longer.
+    pub fn slow_down(&self, delay: Duration) {
+        self.shared.world.lock().faults.delay = delay;
+    }
+
+    /// The next `times` REST calls answer `status` and do nothing.
+    pub fn fail_next(&self, times: usize, status: u16) {
+        self.shared.world.lock().faults.failures.extend(std::iter::repeat_n(status, times));
+    }
+
+    /// Another password from now on: those with the old one get 401.
+    pub fn change_password(&self, password: &str) {
+        *self.shared.credentials.lock() = format!("{}:{password}", self.config.username);
+    }
+
+    /// The REST calls so far, the oldest first.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.world.lock().journal.all()
+    }
+
+    /// How many REST calls there were.
+    pub fn request_count(&self) -> u64 {
+        self.shared.world.lock().journal.total()
+    }
+
+    /// Forgets the calls so far.
+    pub fn clear_requests(&self) {
+        self.shared.world.lock().journal.clear();
+    }
+
+    /// True while an application has its event socket open.
+    pub fn is_connected(&self, app: &str) -> bool {
+        self.shared.world.lock().apps.contains_key(app)
+    }
+
+    /// Channels that exist now.
+    pub fn channel_count(&self) -> usize {
+        self.shared.world.lock().channels.len()
+    }
+}
+
+async fn expire(shared: Arc<Shared>, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        shared.world.lock().expire(SystemTime::now());
+    }
+}

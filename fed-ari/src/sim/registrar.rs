@@ -1,0 +1,176 @@
+//! The registrar: phones register, refresh, move away and expire.
+
+use std::time::{Duration, SystemTime};
+
+use super::world::World;
+use crate::client::contact_id;
+
+/// What a phone sends with REGISTER.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Aor and endpoint, as the device's id.
+    pub aor: String,
+    /// The contact's URI.
+    pub uri: String,
+    /// How long it lasts.
+    pub expires: Duration,
+    /// What the phone calls itself.
+    pub user_agent: String,
+    /// Path headers.
+    pub path: String,
+    /// Address and port the REGISTER came from.
+    pub via: (String, u16),
+    /// Over a connection (TCP, TLS, WebSocket): forgotten when Asterisk restarts.
+    pub reliable: bool,
+    /// The digest (HA1) that the phone knows; none = the right one.
+    pub ha1: Option<String>,
+    /// Unix seconds of its end; set by the registrar.
+    pub(crate) ends: SystemTime,
+    /// Order of arrival; set by the registrar.
+    pub(crate) arrival: u64,
+}
+
+impl Registration {
+    /// A registration for an hour with the right password. A URI with `transport=` other than UDP counts as over a connection.
+    pub fn new(device: &str, uri: &str) -> Self {
+        let lower = uri.to_ascii_lowercase();
+        Self {
+            aor: device.to_owned(),
+            uri: uri.to_owned(),
+            expires: Duration::from_secs(3600),
+            user_agent: "sim phone".to_owned(),
+            path: String::new(),
+            via: ("127.0.0.1".to_owned(), 5060),
+            reliable: lower.contains("transport=") && !lower.contains("transport=udp"),
+            ha1: None,
+            ends: SystemTime::UNIX_EPOCH,
+            arrival: 0,
+        }
+    }
+
+    fn id(&self) -> String {
+        contact_id(&self.aor, &self.uri)
+    }
+}
+
+/// The registrar's final answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegisterOutcome {
+    /// 200: bound, refreshed or unbound.
+    Ok,
+    /// 401 again and again: no such endpoint or credentials, or a wrong password.
+    Unauthorized,
+    /// 403: `max_contacts` reached and `remove_existing` off.
+    Forbidden,
+    /// 404: the endpoint has no aor of that name.
+    NotFound,
+}
+
+impl World {
+    /// URIs of the registrations of an aor, newest first.
+    pub(crate) fn live_uris(&self, aor: &str) -> Vec<String> {
+        let mut live: Vec<_> = self.registrations.values().filter(|r| r.aor == aor).collect();
+        live.sort_by_key(|r| std::cmp::Reverse(r.arrival));
+        live.into_iter().map(|r| r.uri.clone()).collect()
+    }
+
+    /// A REGISTER with its authentication. Expiry 0 unregisters. All events are out when this returns, as they are when a phone has its 200 OK.
+    pub(crate) fn register(&mut self, mut new: Registration) -> RegisterOutcome {
+        let device = new.aor.clone();
+        if !self.authenticates(&device, new.ha1.as_deref()) {
+            return RegisterOutcome::Unauthorized;
+        }
+        let Some(aor) = self.object("aor", &device).filter(|_| self.aors_of(&device).contains(&device)) else {
+            return RegisterOutcome::NotFound;
+        };
+        let id = new.id();
+        if new.expires.is_zero() {
+            self.remove_registration(&id, true);
+            return RegisterOutcome::Ok;
+        }
+        let number = |name: &str| aor.value(self.version, name).parse::<u64>().unwrap_or(0);
+        let (minimum, maximum) = (number("minimum_expiration"), number("maximum_expiration"));
+        let limit = number("max_contacts") as usize;
+        let remove_existing = aor.value(self.version, "remove_existing") == "true";
+        // Below a second only for tests that wait for an expiry; a real phone asks in whole seconds.
+        if new.expires >= Duration::from_secs(1) {
+            new.expires = Duration::from_secs(new.expires.as_secs().clamp(minimum, maximum.max(minimum)));
+        }
+        new.ends = SystemTime::now() + new.expires;
+        if let Some(known) = self.registrations.get(&id) {
+            new.arrival = known.arrival;
+            self.registrations.insert(id, new);
+            return RegisterOutcome::Ok;
+        }
+        let others = self.live_uris(&device);
+        if limit == 0 || (others.len() >= limit && !remove_existing) {
+            return RegisterOutcome::Forbidden;
+        }
+        new.arrival = self.next();
+        let uri = new.uri.clone();
+        self.registrations.insert(id, new);
+        self.appeared(&device, &uri);
+        for old in others.iter().skip(limit - 1) {
+            self.remove_registration(&contact_id(&device, old), true);
+        }
+        RegisterOutcome::Ok
+    }
+
+    fn authenticates(&self, device: &str, ha1: Option<&str>) -> bool {
+        let Some(endpoint) = self.object("endpoint", device) else { return false };
+        let name = endpoint.value(self.version, "auth");
+        let Some(auth) = self.object("auth", &name) else { return false };
+        ha1.is_none_or(|ha1| ha1.eq_ignore_ascii_case(&auth.value(self.version, "md5_cred")))
+    }
+
+    fn appeared(&mut self, aor: &str, uri: &str) {
+        for endpoint in self.endpoints_of(aor) {
+            self.settle(&endpoint);
+            self.announce_contact(&endpoint, aor, uri, "NonQualified");
+            self.announce_device(&endpoint, "NOT_INUSE");
+        }
+    }
+
+    /// Removes a registration by its id; `false` where there is none.
+    pub(crate) fn remove_registration(&mut self, id: &str, announced: bool) -> bool {
+        let Some(gone) = self.registrations.remove(id) else { return false };
+        if announced {
+            for endpoint in self.endpoints_of(&gone.aor) {
+                self.settle(&endpoint);
+                let online = self.online.get(&endpoint).copied().unwrap_or(false);
+                self.announce_device(&endpoint, if online { "NOT_INUSE" } else { "UNAVAILABLE" });
+                self.announce_contact(&endpoint, &gone.aor, &gone.uri, "Removed");
+            }
+        }
+        true
+    }
+
+    /// Removes what has expired.
+    pub(crate) fn expire(&mut self, now: SystemTime) {
+        let ended: Vec<String> = self.registrations.iter().filter(|(_, r)| r.ends <= now).map(|(id, _)| id.clone()).collect();
+        for id in ended {
+            self.remove_registration(&id, true);
+        }
+    }
+
+    /// A contact object as ARI reads it.
+    pub(crate) fn read_registration(&self, id: &str) -> Option<Vec<(String, String)>> {
+        let r = self.registrations.get(id)?;
+        let ends = r.ends.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let fields = [
+            ("via_addr", r.via.0.clone()),
+            ("via_port", r.via.1.to_string()),
+            ("call_id", format!("sim-{}", r.arrival)),
+            ("reg_server", "sim".to_owned()),
+            ("prune_on_boot", if r.reliable { "yes" } else { "no" }.to_owned()),
+            ("path", r.path.clone()),
+            ("endpoint", r.aor.clone()),
+            ("uri", r.uri.clone()),
+            ("qualify_frequency", "0".to_owned()),
+            ("user_agent", r.user_agent.clone()),
+            ("expiration_time", ends.to_string()),
+            ("outbound_proxy", String::new()),
+        ];
+        Some(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}

@@ -1,0 +1,255 @@
+//! As much SIP as a simulated Asterisk needs to ask a redirect server and to call another one: text messages over UDP.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{net::UdpSocket, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::cause;
+
+/// Redirects followed for one leg.
+const MOST_REDIRECTS: usize = 5;
+
+/// First wait before an unanswered request is sent again; doubles.
+const RESEND: Duration = Duration::from_millis(500);
+
+/// When an INVITE without any answer counts as lost.
+const LOST: Duration = Duration::from_secs(32);
+
+/// A request or an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    /// The first line.
+    pub(crate) start: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Message {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let mut lines = text.split("\r\n");
+        let start = lines.next().filter(|l| l.contains("SIP/2.0"))?.to_owned();
+        let headers = lines
+            .take_while(|l| !l.is_empty())
+            .filter_map(|l| l.split_once(':'))
+            .map(|(name, value)| (full_name(name.trim()).to_owned(), value.trim().to_owned()))
+            .collect();
+        Some(Self { start, headers })
+    }
+
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map_or("", |(_, v)| v.as_str())
+    }
+
+    /// The method of a request.
+    pub(crate) fn method(&self) -> &str {
+        self.start.split(' ').next().unwrap_or_default()
+    }
+
+    /// The status of an answer.
+    pub(crate) fn status(&self) -> Option<u16> {
+        self.start.strip_prefix("SIP/2.0 ")?.split(' ').next()?.parse().ok()
+    }
+
+    /// User part of the URI in a header or a first line.
+    pub(crate) fn user(text: &str) -> &str {
+        let uri = text.split_once("sip:").map_or("", |(_, rest)| rest);
+        uri.split_once('@').map_or("", |(user, _)| user.split(';').next().unwrap_or_default())
+    }
+
+    /// An answer to this request.
+    pub(crate) fn answer(&self, status: u16, to_tag: &str, contact: Option<SocketAddr>) -> String {
+        let mut text = format!("SIP/2.0 {status} {}\r\n", cause::words(status));
+        for via in self.all("Via") {
+            text += &format!("Via: {via}\r\n");
+        }
+        let to = self.get("To");
+        let tag = if to.contains(";tag=") || status == 100 { String::new() } else { format!(";tag={to_tag}") };
+        text += &format!("From: {}\r\nTo: {to}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n", self.get("From"), self.get("Call-ID"), self.get("CSeq"));
+        if let Some(contact) = contact {
+            text += &format!("Contact: <sip:{contact}>\r\n");
+        }
+        text + "Content-Length: 0\r\n\r\n"
+    }
+}
+
+fn full_name(name: &str) -> &str {
+    match name {
+        "v" => "Via",
+        "f" => "From",
+        "t" => "To",
+        "i" => "Call-ID",
+        "m" => "Contact",
+        other => other,
+    }
+}
+
+/// Where a SIP URI leads; a name without a port means 5060.
+pub(crate) async fn resolve(uri: &str) -> Option<SocketAddr> {
+    let rest = uri.trim_start_matches("sips:").trim_start_matches("sip:");
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host).split([';', '?', '>']).next()?;
+    let has_port = host.rsplit_once(':').is_some_and(|(h, port)| port.parse::<u16>().is_ok() && (!h.contains(':') || h.ends_with(']')));
+    let host = if has_port { host.to_owned() } else { format!("{host}:5060") };
+    tokio::net::lookup_host(host).await.ok()?.next()
+}
+
+/// A leg on its way out.
+pub(crate) struct Leg {
+    socket: UdpSocket,
+    local: SocketAddr,
+    call_id: String,
+    from: String,
+    sequence: u32,
+    /// Where and what to tell when it is given up: set while an INVITE waits, or a call stands.
+    parting: Option<(SocketAddr, String)>,
+}
+
+impl Drop for Leg {
+    fn drop(&mut self) {
+        if let Some((target, message)) = self.parting.take() {
+            // Nobody waits for the answer, and a full buffer loses it as a network would.
+            let _ = self.socket.try_send_to(message.as_bytes(), target);
+        }
+    }
+}
+
+impl Leg {
+    /// A leg from this server, in the name of a caller.
+    pub(crate) async fn new(server: SocketAddr, caller: &str, call_id: String) -> io::Result<Self> {
+        let socket = UdpSocket::bind((server.ip(), 0)).await?;
+        let local = socket.local_addr()?;
+        let from = format!("<sip:{caller}@{server}>;tag={}", local.port());
+        Ok(Self { socket, local, call_id, from, sequence: 0, parting: None })
+    }
+
+    /// Calls the URI, follows redirects where `follow` allows, and answers the URI that was answered, or the status it ended with.
+    pub(crate) async fn invite(&mut self, uri: &str, follow: bool, ringing: impl Fn()) -> Result<String, u16> {
+        let mut uri = uri.to_owned();
+        for _ in 0..MOST_REDIRECTS {
+            let target = resolve(&uri).await.ok_or(503_u16)?;
+            let answer = self.ask(&uri, target, &ringing).await?;
+            let status = answer.status().unwrap_or(500);
+            let to = answer.get("To").to_owned();
+            self.parting = None;
+            self.send(target, &self.request("ACK", &uri, &to, "ACK")).await;
+            match status {
+                200..=299 => {
+                    self.sequence += 1;
+                    self.parting = Some((target, self.request("BYE", &uri, &to, "BYE")));
+                    return Ok(uri);
+                }
+                300..=399 if follow => {
+                    let contact = answer.get("Contact");
+                    let found = contact.split_once('<').map_or(contact, |(_, rest)| rest.split('>').next().unwrap_or_default());
+                    uri = found.to_owned();
+                }
+                300..=399 => return Err(480),
+                status => return Err(status),
+            }
+        }
+        Err(482)
+    }
+
+    /// One INVITE until its final answer.
+    async fn ask(&mut self, uri: &str, target: SocketAddr, ringing: &impl Fn()) -> Result<Message, u16> {
+        self.sequence += 1;
+        let to = format!("<{uri}>");
+        let invite = self.request("INVITE", uri, &to, "INVITE");
+        self.parting = Some((target, self.request("CANCEL", uri, &to, "CANCEL")));
+        self.send(target, &invite).await;
+        let given_up = Instant::now() + LOST;
+        let mut resend = RESEND;
+        let mut heard = false;
+        let mut buffer = vec![0; 65_535];
+        loop {
+            let pause = if heard { LOST * 10 } else { resend };
+            match tokio::time::timeout(pause, self.socket.recv_from(&mut buffer)).await {
+                Ok(Ok((size, _))) => {
+                    let Some(answer) = Message::parse(&buffer[..size]) else { continue };
+                    let ours = answer.get("CSeq") == format!("{} INVITE", self.sequence);
+                    match answer.status() {
+                        Some(status) if ours && status >= 200 => return Ok(answer),
+                        Some(status) if ours => {
+                            heard = true;
+                            if status >= 180 {
+                                ringing();
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+                // Nobody listens at that port.
+                Ok(Err(_)) => {
+                    self.parting = None;
+                    return Err(503);
+                }
+                Err(_) if heard || Instant::now() >= given_up => return Err(408),
+                Err(_) => {
+                    resend *= 2;
+                    self.send(target, &invite).await;
+                }
+            }
+        }
+    }
+
+    /// Stays in the answered call until either side ends it.
+    pub(crate) async fn talk(mut self, ended: &CancellationToken) {
+        let mut buffer = vec![0; 65_535];
+        loop {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                received = self.socket.recv_from(&mut buffer) => {
+                    let Ok((size, from)) = received else { return };
+                    let Some(message) = Message::parse(&buffer[..size]) else { continue };
+                    if message.method() == "BYE" {
+                        self.parting = None;
+                        self.send(from, &message.answer(200, "", None)).await;
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&self, target: SocketAddr, message: &str) {
+        // An error shows up at the next receive.
+        let _ = self.socket.send_to(message.as_bytes(), target).await;
+    }
+
+    fn request(&self, method: &str, uri: &str, to: &str, sequence_of: &str) -> String {
+        let Self { local, call_id, from, sequence, .. } = self;
+        // ACK of a refusal and CANCEL belong to their INVITE's transaction.
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{call_id}-{sequence}\r\nMax-Forwards: 70\r\nFrom: {from}\r\n\
+             To: {to}\r\nCall-ID: {call_id}\r\nCSeq: {sequence} {sequence_of}\r\nContact: <sip:{local}>\r\nContent-Length: 0\r\n\r\n"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn uris_lead_to_addresses() {
+        for (uri, expected) in [
+            ("sip:alice@127.0.0.1:5070", "127.0.0.1:5070"),
+            ("sip:alice~t@127.0.0.1;transport=udp", "127.0.0.1:5060"),
+            ("sip:[::1]:5080", "[::1]:5080"),
+            ("sip:a@[::1]", "[::1]:5060"),
+        ] {
+            assert_eq!(resolve(uri).await.map(|a| a.to_string()).as_deref(), Some(expected), "{uri}");
+        }
+    }
+
+    #[test]
+    fn messages_are_read_with_short_names_too() {
+        let message = Message::parse(b"INVITE sip:bob~x@h SIP/2.0\r\nv: SIP/2.0/UDP a\r\nf: <sip:alice@h>;tag=1\r\n\r\n").expect("a message");
+        assert_eq!((message.method(), message.get("Via"), Message::user(message.get("From"))), ("INVITE", "SIP/2.0/UDP a", "alice"));
+        assert_eq!(Message::user(&message.start), "bob~x");
+    }
+}

@@ -1,0 +1,77 @@
+//! The event socket of the simulated ARI.
+
+use std::{collections::HashSet, sync::Arc};
+
+use axum::{
+    extract::{
+        Query, State,
+        ws::{Message, WebSocket, WebSocketUpgrade},
+    },
+    response::Response,
+};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{Shared, announce::App, http::refuse};
+
+#[derive(Deserialize)]
+pub(crate) struct Listen {
+    app: Option<String>,
+    #[serde(rename = "subscribeAll", default)]
+    subscribe_all: bool,
+}
+
+/// Opens the socket of an application; a second one takes it over from the first.
+pub(crate) async fn open(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<Listen>,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Response {
+    let Some(app) = query.app.filter(|app| !app.is_empty()) else {
+        return refuse(400, "Missing parameter 'app'");
+    };
+    match upgrade {
+        Ok(upgrade) => upgrade.on_upgrade(move |socket| serve(shared, app, query.subscribe_all, socket)),
+        Err(_) => refuse(426, "Upgrade Required"),
+    }
+}
+
+async fn serve(shared: Arc<Shared>, name: String, all: bool, mut socket: WebSocket) {
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let connection = enter(&shared, &name, all, sender);
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => {
+                    if socket.send(Message::Text(event.into())).await.is_err() {
+                        break;
+                    }
+                }
+                // Taken over, or Asterisk restarted.
+                None => break,
+            },
+            message = socket.recv() => match message {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                Some(Ok(_)) => {}
+            },
+        }
+    }
+    let mut world = shared.world.lock();
+    if world.apps.get(&name).is_some_and(|app| app.connection == connection) {
+        world.apps.remove(&name);
+    }
+}
+
+/// Registers the socket. Subscriptions of the one before it stay, as the application's.
+fn enter(shared: &Shared, name: &str, all: bool, sender: mpsc::UnboundedSender<String>) -> u64 {
+    let mut world = shared.world.lock();
+    let connection = world.next();
+    let mut sources = HashSet::new();
+    if let Some(old) = world.apps.remove(name) {
+        old.tell(name, &json!({ "type": "ApplicationReplaced" }));
+        sources = old.sources;
+    }
+    world.apps.insert(name.to_owned(), App { sender, sources, all, connection });
+    connection
+}
