@@ -85,9 +85,7 @@ pub enum StartError {
         what: String,
     },
     /// The address to serve peers on cannot be had.
-    #[error(
-        "cannot serve peers on {address}: {source}; choose another address or stop what uses it"
-    )]
+    #[error("cannot serve peers on {address}: {source}; choose another address or stop what uses it")]
     Listen {
         /// The address.
         address: String,
@@ -125,9 +123,7 @@ pub enum ProposeError {
         why: String,
     },
     /// Certainly not applied: no leader was found in time.
-    #[error(
-        "no leader was found in time, nothing was changed; is a majority of the nodes up and reachable?"
-    )]
+    #[error("no leader was found in time, nothing was changed; is a majority of the nodes up and reachable?")]
     NoLeader,
     /// Certainly not applied: too much is waiting already.
     #[error("too many requests are waiting, nothing was changed; try again after {} ms", .retry_after.as_millis())]
@@ -155,9 +151,7 @@ pub enum ProposeError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// No leader confirmed the read in time. [`Consistency::Local`](crate::Consistency::Local) still answers.
-    #[error(
-        "no majority confirmed the read in time; a local read still answers, perhaps from the past"
-    )]
+    #[error("no majority confirmed the read in time; a local read still answers, perhaps from the past")]
     NoQuorum,
     /// The revision was not reached here in time.
     #[error("revision {wanted} was not reached here in time, this node is at {reached}")]

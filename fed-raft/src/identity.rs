@@ -237,16 +237,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         create(folder.path(), &identity()).expect("created");
         let error = create(folder.path(), &identity()).expect_err("occupied");
-        assert!(
-            matches!(
-                error,
-                StartError::Occupied {
-                    node: NodeId(7),
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, StartError::Occupied { node: NodeId(7), .. }), "{error}");
     }
 
     #[test]
@@ -262,10 +253,7 @@ mod tests {
     fn a_folder_of_something_else_is_left_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("holiday.jpg"), "").expect("written");
-        assert!(matches!(
-            inspect(folder.path()),
-            Err(StartError::Damaged { .. })
-        ));
+        assert!(matches!(inspect(folder.path()), Err(StartError::Damaged { .. })));
     }
 
     #[test]

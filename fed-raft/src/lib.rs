@@ -6,12 +6,33 @@
 //! [`Cluster`] is the handle; [`Config`] says how a node runs; `DESIGN.md` in the crate's folder says why it
 //! is built the way it is.
 
+mod batch;
+mod cluster;
 mod config;
 mod error;
 mod identity;
+mod join;
+mod lanes;
+mod log;
+mod members;
+mod node;
+mod propose;
+mod raft;
+mod read;
+mod session;
+mod start;
+mod state;
 mod status;
+mod transport;
+mod upkeep;
+mod watch;
 
+pub use batch::Proposed;
+pub use cluster::Cluster;
 pub use config::{Config, OnFailure};
 pub use error::{ConfigError, KeepAliveError, MembersError, ProposeError, ReadError, StartError};
 pub use identity::{ClusterId, Identity, inspect};
+pub use read::Consistency;
+pub use state::Snapshot;
 pub use status::{Member, Role, Status};
+pub use watch::{Watch, WatchItem};

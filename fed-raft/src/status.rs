@@ -3,6 +3,11 @@
 use std::time::Duration;
 
 use fed_core::ids::{NodeId, Revision};
+use fed_core::machine::{self, Machine};
+use openraft::async_runtime::watch::WatchReceiver;
+
+use crate::node::Node;
+use crate::raft::LogId;
 
 /// What a member does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +62,39 @@ pub struct Status {
     pub revision: Revision,
     /// The hash of the state at that revision: equal revisions have equal hashes on all nodes.
     pub state_hash: u128,
+    /// Requests waiting at this node to be proposed.
+    pub queued: usize,
     /// Everybody, as far as this node knows, by id.
     pub members: Vec<Member>,
     /// Why this node stopped, if it did.
     pub stopped: Option<String>,
+}
+
+impl<M: Machine> Node<M> {
+    pub(crate) fn status(&self) -> Status {
+        let members = self.members();
+        let quorum = !self.is_cut_off();
+        let view = self.state.view();
+        // A store that cannot even read its own hash has no state to speak of; the next apply stops the node.
+        let state_hash = machine::state_hash(&*view).unwrap_or_default();
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let index = |id: Option<LogId>| id.map_or(0, |id| id.index);
+        Status {
+            node: self.identity.node,
+            cluster: self.identity.cluster,
+            leader: metrics.current_leader.map(NodeId),
+            quorum,
+            term: metrics.current_term,
+            last_index: metrics.last_log_index.unwrap_or(0),
+            applied_index: view.index(),
+            snapshot_index: index(metrics.snapshot),
+            purged_index: index(metrics.purged),
+            revision: view.revision(),
+            state_hash,
+            queued: self.queue.length(),
+            members,
+            stopped: self.life.why(),
+        }
+    }
 }

@@ -1,0 +1,91 @@
+//! A batch: what one log entry carries. `count`, then for each request its length and its bytes, all numbers
+//! four bytes, big-endian; each request in the codec's envelope. The leader joins requests of many clients and
+//! nodes without decoding them.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use fed_core::codec::{self, CodecError};
+use fed_core::ids::{ClientId, Revision};
+use fed_core::machine::{Machine, Request};
+
+use crate::raft::Batch;
+
+const KIND_REQUEST: u8 = 132;
+const KIND_REPLY: u8 = 133;
+/// Bytes that a request takes in a batch besides its own.
+pub(crate) const OVERHEAD: usize = 4;
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposed<R> {
+    /// The machine's reply. A refusal by the machine is a reply.
+    pub reply: R,
+    /// The revision of the state after the command.
+    pub revision: Revision,
+    /// Whether the request had been applied before; the reply is the one given then.
+    pub duplicate: bool,
+}
+
+pub(crate) fn encode_request<M: Machine>(
+    client: ClientId,
+    sequence: u64,
+    command: M::Command,
+) -> Result<Bytes, CodecError> {
+    let request = Request {
+        client,
+        sequence,
+        command,
+    };
+    codec::encode(KIND_REQUEST, 1, &request).map(Bytes::from)
+}
+
+/// Whether the bytes are a request that this program can apply.
+pub(crate) fn check_request<M: Machine>(bytes: &[u8]) -> Result<(), CodecError> {
+    codec::decode::<Request<M::Command>>(KIND_REQUEST, 1, bytes).map(drop)
+}
+
+pub(crate) fn encode_reply<M: Machine>(reply: &M::Reply) -> Result<Bytes, CodecError> {
+    codec::encode(KIND_REPLY, 1, reply).map(Bytes::from)
+}
+
+pub(crate) fn decode_reply<M: Machine>(bytes: &[u8]) -> Result<M::Reply, CodecError> {
+    codec::decode(KIND_REPLY, 1, bytes)
+}
+
+pub(crate) fn join<'a>(requests: impl ExactSizeIterator<Item = &'a Bytes> + Clone) -> Batch {
+    let size: usize = 4 + requests.clone().map(|r| r.len() + OVERHEAD).sum::<usize>();
+    let mut bytes = BytesMut::with_capacity(size);
+    bytes.put_u32(length(requests.len()));
+    for request in requests {
+        bytes.put_u32(length(request.len()));
+        bytes.put_slice(request);
+    }
+    Batch(bytes.freeze())
+}
+
+fn length(n: usize) -> u32 {
+    u32::try_from(n).expect("batches are limited to a few megabytes")
+}
+
+/// The requests in the batch.
+///
+/// # Errors
+/// What cannot be read, in words.
+pub(crate) fn split<M: Machine>(batch: &Batch) -> Result<Vec<Request<M::Command>>, String> {
+    let mut rest = batch.0.clone();
+    let take_number = |rest: &mut Bytes| rest.try_get_u32().map_err(|_| "a batch was cut off".to_owned());
+    let count = take_number(&mut rest)?;
+    let mut requests = Vec::with_capacity(count.min(1 << 16) as usize);
+    for _ in 0..count {
+        let length = take_number(&mut rest)? as usize;
+        if length > rest.len() {
+            return Err("a batch was cut off".to_owned());
+        }
+        let bytes = rest.split_to(length);
+        requests.push(codec::decode(KIND_REQUEST, 1, &bytes).map_err(|e| e.to_string())?);
+    }
+    if rest.is_empty() {
+        Ok(requests)
+    } else {
+        Err(format!("{} bytes are left over after a batch", rest.len()))
+    }
+}

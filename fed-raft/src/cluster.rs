@@ -1,0 +1,214 @@
+//! The handle that an embedding program holds.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fed_core::ids::{NodeId, Revision, SessionId};
+use fed_core::machine::{Machine, Request};
+
+use crate::batch::Proposed;
+use crate::config::Config;
+use crate::error::{KeepAliveError, MembersError, ProposeError, ReadError, StartError};
+use crate::identity::Identity;
+use crate::members::Change;
+use crate::node::Node;
+use crate::read::Consistency;
+use crate::state::Snapshot;
+use crate::status::{Member, Status};
+use crate::watch::Watch;
+use crate::{join, start};
+
+/// One node of a cluster, running. Clones are the same node.
+///
+/// Dropping the last handle does not stop the node gracefully: call [`Cluster::shutdown`].
+pub struct Cluster<M: Machine> {
+    node: Arc<Node<M>>,
+}
+
+impl<M: Machine> Clone for Cluster<M> {
+    fn clone(&self) -> Self {
+        Self {
+            node: self.node.clone(),
+        }
+    }
+}
+
+impl<M: Machine> std::fmt::Debug for Cluster<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster")
+            .field("identity", &self.node.identity)
+            .field("address", &self.node.bound)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M: Machine> Cluster<M> {
+    /// Makes the folder of a new cluster with one node in it. [`Cluster::start`] brings it up.
+    ///
+    /// # Errors
+    /// [`StartError::Occupied`] when the folder holds a node already; others as they say.
+    pub fn init(config: &Config) -> Result<Identity, StartError> {
+        join::found(config)
+    }
+
+    /// Gets an id from the cluster that a node at `seed` (`host:port`) belongs to, and makes the folder for it.
+    /// [`Cluster::start`] brings it up; the node then asks to be let in by itself, catches up as a learner, and is
+    /// promoted while the cluster wants more voters.
+    ///
+    /// An id is used once: a join that was interrupted after this leaves an id that is never used.
+    ///
+    /// # Errors
+    /// [`StartError::Join`] when the cluster did not answer or refused; [`StartError::Occupied`] when the folder
+    /// holds a node already.
+    pub async fn join(config: &Config, seed: &str) -> Result<Identity, StartError> {
+        join::join(config, seed).await
+    }
+
+    /// Starts the node whose folder it is: recovers, serves its peers, and returns when local reads work. It may be
+    /// a while until there is a leader; every other call waits for one within its time.
+    ///
+    /// # Errors
+    /// [`StartError`], naming what is wrong with the folder or the address, and the remedy.
+    pub async fn start(config: Config, machine: M) -> Result<Self, StartError> {
+        let node = start::start(config, machine).await?;
+        Ok(Self { node })
+    }
+
+    /// This node's id.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.node.id()
+    }
+
+    /// Whose folder this is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.node.identity
+    }
+
+    /// The address on which peers are served, with the port really bound.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.node.bound
+    }
+
+    /// Proposes a command at any node and waits until it is applied here or at the leader: a majority has it on
+    /// disk, and every later linearizable read anywhere sees it.
+    ///
+    /// Sent again by itself, under one name, for as long as
+    /// [`propose_timeout`](crate::Config::propose_timeout), so that it has one effect.
+    ///
+    /// # Errors
+    /// [`ProposeError::OutcomeUnknown`] is the only one after which the command may have been applied.
+    pub async fn propose(&self, command: M::Command) -> Result<Proposed<M::Reply>, ProposeError> {
+        let within = self.node.config.propose_timeout;
+        self.node.propose(command, within).await
+    }
+
+    /// Proposes commands in order, together in as few log entries as possible. They are not one transaction.
+    ///
+    /// # Errors
+    /// As [`Cluster::propose`]; the first commands may then have been applied and the rest not.
+    pub async fn propose_many(&self, commands: Vec<M::Command>) -> Result<Vec<Proposed<M::Reply>>, ProposeError> {
+        let within = self.node.config.propose_timeout;
+        self.node.propose_many(commands, within).await
+    }
+
+    /// Proposes a request that the caller named, trying for as long as `within`. The same name again, here or at
+    /// another node, has no second effect and gets the first reply
+    /// ([`Proposed::duplicate`]).
+    ///
+    /// # Errors
+    /// As [`Cluster::propose`].
+    pub async fn propose_request(
+        &self,
+        request: Request<M::Command>,
+        within: Duration,
+    ) -> Result<Proposed<M::Reply>, ProposeError> {
+        self.node.propose_request(request, within).await
+    }
+
+    /// The state, as recent as asked for, waiting for it at most as long as `within`.
+    ///
+    /// # Errors
+    /// [`ReadError::NoQuorum`] when no majority confirmed a linearizable read in time; [`ReadError::Behind`] when
+    /// the revision was not reached in time.
+    pub async fn read(&self, consistency: Consistency, within: Duration) -> Result<Snapshot, ReadError> {
+        self.node.read(consistency, within).await
+    }
+
+    /// The state as this node has it now; never waits.
+    #[must_use]
+    pub fn local(&self) -> Snapshot {
+        self.node.local()
+    }
+
+    /// What happens after a revision, in order, without gaps or repeats. Watch from the revision of a snapshot to
+    /// keep a copy of what it holds up to date; resume from [`Watch::position`], at this node or another.
+    #[must_use]
+    pub fn watch(&self, after: Revision) -> Watch<M::Event> {
+        Watch::new(self.node.state.hub.clone(), after)
+    }
+
+    /// Tells the leader that the session is alive. Call it a few times per ttl, which is the answer.
+    ///
+    /// # Errors
+    /// [`KeepAliveError::Ended`] when it has ended; [`KeepAliveError::NoLeader`] when that is not known.
+    pub async fn keep_alive(&self, session: SessionId) -> Result<Duration, KeepAliveError> {
+        self.node.keep_alive(session).await
+    }
+
+    /// Makes a learner a voter.
+    ///
+    /// # Errors
+    /// [`MembersError`].
+    pub async fn promote(&self, node: NodeId) -> Result<(), MembersError> {
+        self.node.change_members(Change::Promote(node.0)).await
+    }
+
+    /// Removes a member, the leader too. Its id is never used again, its calls are refused from then on.
+    ///
+    /// # Errors
+    /// [`MembersError::Refused`] when the rest would have no majority up, or it is no member.
+    pub async fn remove(&self, node: NodeId) -> Result<(), MembersError> {
+        self.node.change_members(Change::Remove(node.0)).await
+    }
+
+    /// Makes a voter the leader.
+    ///
+    /// # Errors
+    /// [`MembersError::Refused`] when it is no voter or does not answer.
+    pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), MembersError> {
+        self.node.change_members(Change::TransferTo(to.0)).await
+    }
+
+    /// Everybody, as far as this node knows, by id.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        self.node.members()
+    }
+
+    /// This node's view of itself and the cluster.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.node.status()
+    }
+
+    /// Returns when the leader may have changed, at the latest after `at_most`.
+    pub async fn leader_changed(&self, at_most: Duration) {
+        self.node.leader_changed(at_most).await;
+    }
+
+    /// Returns when this node stops, with the reason: [`Cluster::shutdown`], or a failure.
+    pub async fn stopped(&self) -> String {
+        self.node.life.stop.cancelled().await;
+        self.node.life.reason()
+    }
+
+    /// Stops the node: no more proposals, leadership handed over, watches ended with their revision, everything
+    /// on disk. Takes at most 5 s. The folder is free when the last handle, snapshot and watch are dropped.
+    pub async fn shutdown(&self) {
+        self.node.shutdown().await;
+    }
+}

@@ -1,0 +1,305 @@
+//! Who belongs to the cluster, and how that changes: one change at a time, by the leader.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fed_core::ids::NodeId;
+use fed_core::machine::Machine;
+use fed_proto::peer as proto;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft::{ChangeMembers, Instant as _};
+use proto::change_members_reply::Result as Reply;
+use proto::change_members_request::Change as Sent;
+use tokio::time::Instant;
+
+use crate::error::MembersError;
+use crate::node::{Leader, Node};
+use crate::raft::{Peer, TypeConfig, wire};
+use crate::status::{Member, Role};
+use crate::transport::Lane;
+
+/// How long a change may take before its outcome is unknown.
+const PATIENCE: Duration = Duration::from_secs(10);
+const ATTEMPT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A change of the members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A node that has its id asks to be let in, or says its new address.
+    Enter(u64, Peer),
+    Promote(u64),
+    Remove(u64),
+    TransferTo(u64),
+}
+
+impl Change {
+    pub(crate) fn from_wire(change: Option<Sent>) -> Option<Self> {
+        Some(match change? {
+            Sent::Enter(member) => {
+                let (id, peer) = wire::from_member(member);
+                Self::Enter(id, peer)
+            }
+            Sent::Promote(id) => Self::Promote(id),
+            Sent::Remove(id) => Self::Remove(id),
+            Sent::TransferTo(id) => Self::TransferTo(id),
+        })
+    }
+
+    fn to_wire(&self) -> proto::ChangeMembersRequest {
+        let change = match self {
+            Self::Enter(id, peer) => Sent::Enter(wire::to_member(*id, peer)),
+            Self::Promote(id) => Sent::Promote(*id),
+            Self::Remove(id) => Sent::Remove(*id),
+            Self::TransferTo(id) => Sent::TransferTo(*id),
+        };
+        proto::ChangeMembersRequest { change: Some(change) }
+    }
+}
+
+/// What the leader made of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Changed {
+    Done,
+    NotLeader,
+    Refused(String),
+    Unknown(String),
+}
+
+impl<M: Machine> Node<M> {
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let me = self.identity.node.0;
+        let last = metrics.last_log_index.unwrap_or(0);
+        membership
+            .nodes()
+            .map(|(&id, peer)| {
+                let role = if metrics.current_leader == Some(id) {
+                    Role::Leader
+                } else if voters.contains(&id) {
+                    Role::Voter
+                } else {
+                    Role::Learner
+                };
+                let matched = metrics.replication.as_ref().and_then(|all| all.get(&id));
+                let heard = metrics.heartbeat.as_ref().and_then(|all| all.get(&id));
+                let leads = metrics.state.is_leader();
+                Member {
+                    id: NodeId(id),
+                    address: peer.address.clone(),
+                    incarnation: peer.incarnation,
+                    role,
+                    lag: matched.map(|at| last.saturating_sub(at.map_or(0, |id| id.index))),
+                    silent: if leads && id == me {
+                        Some(Duration::ZERO)
+                    } else {
+                        heard.and_then(|at| at.as_ref().map(|at| at.elapsed()))
+                    },
+                }
+            })
+            .collect()
+    }
+
+    /// Makes the change through the leader, wherever that is.
+    pub(crate) async fn change_members(&self, change: Change) -> Result<(), MembersError> {
+        let until = Instant::now() + PATIENCE;
+        let mut perhaps = None;
+        while Instant::now() < until {
+            if self.life.is_closing() {
+                return Err(MembersError::Stopped(self.life.reason()));
+            }
+            let changed = match self.leader() {
+                Leader::Here => self.change_here(&change).await,
+                Leader::There { id, address } => self.change_there(id, &address, &change).await,
+                Leader::Unknown => Changed::NotLeader,
+            };
+            match changed {
+                Changed::Done => return Ok(()),
+                Changed::Refused(why) => return Err(MembersError::Refused(why)),
+                Changed::NotLeader => self.leader_changed(PAUSE).await,
+                Changed::Unknown(why) => {
+                    perhaps = Some(why);
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        Err(perhaps.map_or(MembersError::NoLeader, MembersError::OutcomeUnknown))
+    }
+
+    async fn change_there(&self, leader: u64, address: &str, change: &Change) -> Changed {
+        match self.channels.client(leader, address, Lane::Client) {
+            Ok(client) => {
+                let request = self.channels.request(leader, change.to_wire());
+                ask(client, request).await
+            }
+            Err(status) => Changed::Unknown(status.message().to_owned()),
+        }
+    }
+
+    /// Asks a node at an address to be let in, whatever its id: one that joins knows only addresses.
+    pub(crate) async fn enter_over(&self, node: u64, address: &str, peer: Peer) -> Changed {
+        self.change_there(node, address, &Change::Enter(self.identity.node.0, peer))
+            .await
+    }
+
+    /// The leader's part.
+    pub(crate) async fn change_here(&self, change: &Change) -> Changed {
+        let made = match change {
+            Change::Enter(id, peer) => self.enter_here(*id, peer.clone()).await,
+            Change::Promote(id) => self.promote_here(*id).await,
+            Change::Remove(id) => self.remove_here(*id).await,
+            Change::TransferTo(id) => self.transfer_here(*id).await,
+        };
+        made.unwrap_or_else(|refused| refused)
+    }
+
+    async fn enter_here(&self, id: u64, peer: Peer) -> Result<Changed, Changed> {
+        if self.state.is_retired(id) {
+            return refused(format!(
+                "node {id} was removed from the cluster: empty its folder and join again, it gets a new id"
+            ));
+        }
+        let members = self.members();
+        if let Some(other) = members.iter().find(|m| m.address == peer.address && m.id.0 != id) {
+            return refused(format!(
+                "the address {} belongs to node {}: remove that node first, or use another address",
+                peer.address, other.id
+            ));
+        }
+        match members.iter().find(|m| m.id.0 == id) {
+            Some(known) if known.incarnation != peer.incarnation => refused(format!(
+                "node {id} has another data folder than the one that was let in: remove node {id}, empty the folder and join again"
+            )),
+            Some(known) if known.address == peer.address => Ok(Changed::Done),
+            Some(_) => {
+                let nodes = BTreeMap::from([(id, peer)]);
+                self.change_raft(ChangeMembers::SetNodes(nodes)).await
+            }
+            None => {
+                let nodes = BTreeMap::from([(id, peer)]);
+                self.change_raft(ChangeMembers::AddNodes(nodes)).await
+            }
+        }
+    }
+
+    async fn promote_here(&self, id: u64) -> Result<Changed, Changed> {
+        match self.member(id)?.role {
+            Role::Leader | Role::Voter => Ok(Changed::Done),
+            Role::Learner => self.change_raft(ChangeMembers::AddVoterIds(BTreeSet::from([id]))).await,
+        }
+    }
+
+    async fn remove_here(&self, id: u64) -> Result<Changed, Changed> {
+        if self.state.is_retired(id) {
+            return Ok(Changed::Done);
+        }
+        let member = self.member(id)?;
+        if member.role == Role::Learner {
+            return self.change_raft(ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await;
+        }
+        let rest: Vec<Member> = self
+            .members()
+            .into_iter()
+            .filter(|m| m.id.0 != id && m.role != Role::Learner)
+            .collect();
+        let alive = rest.iter().filter(|m| self.is_alive(m)).count();
+        if alive < rest.len() / 2 + 1 {
+            return refused(format!(
+                "without node {id} only {alive} of {} voters would be up, no majority: bring others up or promote a learner first",
+                rest.len()
+            ));
+        }
+        if id == self.identity.node.0 {
+            let next = rest.iter().filter(|m| self.is_alive(m));
+            let Some(next) = next.min_by_key(|m| m.lag.unwrap_or(u64::MAX)) else {
+                return refused(format!("node {id} is the only voter"));
+            };
+            self.transfer_here(next.id.0).await?;
+            // The new leader removes this node.
+            return Ok(Changed::NotLeader);
+        }
+        self.change_raft(ChangeMembers::RemoveVoters(BTreeSet::from([id])))
+            .await
+    }
+
+    async fn transfer_here(&self, id: u64) -> Result<Changed, Changed> {
+        if id == self.identity.node.0 {
+            return Ok(Changed::Done);
+        }
+        let member = self.member(id)?;
+        if member.role == Role::Learner {
+            return refused(format!("node {id} is a learner: promote it first"));
+        }
+        if !self.is_alive(&member) {
+            return refused(format!("node {id} does not answer"));
+        }
+        let stopped = |e: &dyn std::fmt::Display| Changed::Unknown(e.to_string());
+        self.raft.trigger().transfer_leader(id).await.map_err(|e| stopped(&e))?;
+        let until = Instant::now() + self.config.election_max + self.config.election_min;
+        while Instant::now() < until {
+            let leader = self.raft.metrics().borrow_watched().current_leader;
+            if leader == Some(id) {
+                return Ok(Changed::Done);
+            }
+            self.leader_changed(PAUSE).await;
+        }
+        Ok(Changed::Unknown(format!("node {id} did not take over in time")))
+    }
+
+    fn member(&self, id: u64) -> Result<Member, Changed> {
+        let found = self.members().into_iter().find(|m| m.id.0 == id);
+        found.ok_or_else(|| Changed::Refused(format!("node {id} is no member of the cluster")))
+    }
+
+    /// Whether the member answered the leader lately.
+    pub(crate) fn is_alive(&self, member: &Member) -> bool {
+        member.silent.is_some_and(|silent| silent < self.config.election_max)
+    }
+
+    async fn change_raft(&self, change: ChangeMembers<u64, Peer>) -> Result<Changed, Changed> {
+        let changing = self.raft.change_membership(change, false);
+        let result = match tokio::time::timeout(ATTEMPT, changing).await {
+            Ok(result) => result,
+            Err(_) => return Ok(Changed::Unknown("no majority confirmed it".to_owned())),
+        };
+        Ok(match result {
+            Ok(_) => Changed::Done,
+            Err(RaftError::APIError(error)) => not_changed(&error),
+            Err(RaftError::Fatal(error)) => Changed::Unknown(error.to_string()),
+        })
+    }
+}
+
+fn not_changed(error: &ClientWriteError<TypeConfig>) -> Changed {
+    match error {
+        ClientWriteError::ForwardToLeader(_) => Changed::NotLeader,
+        // Another change is under way, or this leader is too new: both pass.
+        ClientWriteError::ChangeMembershipError(
+            ChangeMembershipError::InProgress(_) | ChangeMembershipError::UncommittedLeaderLog(_),
+        ) => Changed::Unknown(error.to_string()),
+        ClientWriteError::ChangeMembershipError(error) => Changed::Refused(error.to_string()),
+        other => Changed::Unknown(other.to_string()),
+    }
+}
+
+fn refused<T>(why: String) -> Result<T, Changed> {
+    Err(Changed::Refused(why))
+}
+
+async fn ask(mut client: crate::transport::Client, request: tonic::Request<proto::ChangeMembersRequest>) -> Changed {
+    match tokio::time::timeout(ATTEMPT + PAUSE, client.change_members(request)).await {
+        Ok(Ok(reply)) => match reply.into_inner().result {
+            Some(Reply::Done(_)) => Changed::Done,
+            Some(Reply::NotLeader(_)) => Changed::NotLeader,
+            Some(Reply::Refused(why)) => Changed::Refused(why),
+            Some(Reply::Unknown(why)) => Changed::Unknown(why),
+            None => Changed::Unknown("the leader's answer is empty".to_owned()),
+        },
+        Ok(Err(status)) => Changed::Unknown(status.message().to_owned()),
+        Err(_) => Changed::Unknown("the leader did not answer in time".to_owned()),
+    }
+}

@@ -1,0 +1,186 @@
+//! Starting and stopping.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fed_core::machine::Machine;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Config as RaftConfig, SnapshotPolicy};
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+use crate::error::StartError;
+use crate::identity::{self, Identity};
+use crate::log::LogStore;
+use crate::node::{Leader, Life, Node, Parts};
+use crate::propose::Queue;
+use crate::raft::{Peer, Raft};
+use crate::read::ReadIndex;
+use crate::state::{State, StateMachine};
+use crate::status::Role;
+use crate::transport::{Channels, Network, serve};
+use crate::{propose, read, session, upkeep};
+
+pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<Node<M>>, StartError> {
+    config.check()?;
+    let identity = owner(&config)?;
+    let lock = identity::lock(&config.data_dir)?;
+    let life = Life::default();
+
+    let (failing, then) = (life.clone(), config.on_failure);
+    let log = LogStore::open(
+        &config.data_dir.join("log"),
+        &identity,
+        config.delay_sync,
+        Arc::new(move |why: String| failing.fail(&why, then)),
+    )?;
+    let state = State::open(&config.data_dir, &identity, machine, config.watch_events)?;
+
+    let listen = |source| StartError::Listen {
+        address: config.listen.clone(),
+        source,
+    };
+    let listener = TcpListener::bind(&config.listen).await.map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    let advertise = match config.advertise.rsplit_once(':') {
+        None => bound.to_string(),
+        Some((host, "0")) => format!("{host}:{}", bound.port()),
+        Some(_) => config.advertise.clone(),
+    };
+
+    let channels = Arc::new(Channels::new(identity.clone()));
+    let core = |e: &dyn std::fmt::Display| StartError::Core(e.to_string());
+    let raft: Raft<M> = openraft::Raft::new(
+        identity.node.0,
+        Arc::new(raft_config(&config, &identity).validate().map_err(|e| core(&e))?),
+        Network::new(channels.clone()),
+        log.clone(),
+        StateMachine::new(state.clone()),
+    )
+    .await
+    .map_err(|e| core(&e))?;
+
+    let (queue, waiting) = Queue::new(config.queue_requests);
+    let (read_index, asking) = ReadIndex::new();
+    let node = Arc::new(Node::new(Parts {
+        config,
+        identity,
+        bound,
+        advertise,
+        raft,
+        log,
+        state,
+        channels,
+        queue,
+        read_index,
+        life,
+        lock,
+    }));
+    found_cluster(&node).await.map_err(|e| core(&e))?;
+
+    let tasks = &node.life.tasks;
+    let serving = serve(Arc::downgrade(&node), listener, node.life.stop.clone());
+    tasks.spawn(serving);
+    tasks.spawn(propose::run(node.clone(), waiting));
+    tasks.spawn(read::run(node.clone(), asking));
+    tasks.spawn(session::run(node.clone()));
+    tasks.spawn(upkeep::run(node.clone()));
+    tasks.close();
+    tracing::info!(node = %node.id(), address = %node.bound, "the node is up");
+    Ok(node)
+}
+
+fn owner(config: &Config) -> Result<Identity, StartError> {
+    let identity = identity::inspect(&config.data_dir)?.ok_or_else(|| StartError::Empty(config.data_dir.clone()))?;
+    match config.expect_node {
+        Some(expected) if expected != identity.node => Err(StartError::OtherNode {
+            path: config.data_dir.clone(),
+            expected,
+            found: identity.node,
+        }),
+        _ => Ok(identity),
+    }
+}
+
+/// The first start of the first node makes the cluster.
+async fn found_cluster<M: Machine>(node: &Node<M>) -> Result<(), String> {
+    if !node.identity.founder || node.raft.is_initialized().await.map_err(|e| e.to_string())? {
+        return Ok(());
+    }
+    let first = Peer {
+        address: node.advertise.clone(),
+        incarnation: node.identity.incarnation,
+    };
+    let members = std::collections::BTreeMap::from([(node.identity.node.0, first)]);
+    node.raft.initialize(members).await.map_err(|e| e.to_string())
+}
+
+fn raft_config(config: &Config, identity: &Identity) -> RaftConfig {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    RaftConfig {
+        cluster_name: identity.cluster.to_string(),
+        heartbeat_interval: millis(config.heartbeat),
+        election_timeout_min: millis(config.election_min),
+        election_timeout_max: millis(config.election_max),
+        enable_pre_vote: Some(true),
+        enable_leader_restore: Some(false),
+        allow_log_reversion: Some(false),
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: config.keep_entries,
+        purge_batch_size: (config.keep_entries / 10).max(1),
+        // Beyond this a snapshot is sent, before it the entries are.
+        replication_lag_threshold: config.keep_entries.saturating_mul(2).max(1000),
+        max_payload_entries: 1024,
+        install_snapshot_timeout: 300_000,
+        backoff: "50ms 100ms 200ms ...500ms".to_owned(),
+        ..RaftConfig::default()
+    }
+}
+
+/// Handing over, draining, stopping: each has its share of 5 s.
+const HAND_OVER: Duration = Duration::from_millis(1500);
+const STOP_CORE: Duration = Duration::from_millis(1500);
+const DRAIN: Duration = Duration::from_millis(1000);
+
+impl<M: Machine> Node<M> {
+    pub(crate) async fn shutdown(&self) {
+        if self.life.is_closing() {
+            self.life.tasks.wait().await;
+            return;
+        }
+        self.life.closing.cancel();
+        // Late or not, the node stops; the others elect.
+        drop(tokio::time::timeout(HAND_OVER, self.hand_over()).await);
+        self.state.hub.close();
+        self.life.end("it was shut down");
+        match tokio::time::timeout(STOP_CORE, self.raft.shutdown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the consensus core ended badly"),
+            Err(_) => tracing::warn!("the consensus core did not end in time"),
+        }
+        if tokio::time::timeout(DRAIN, self.life.tasks.wait()).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
+        if let Err(error) = self.log.flush().await {
+            tracing::warn!(%error, "the log was not flushed");
+        }
+    }
+
+    async fn hand_over(&self) {
+        if self.leader() != Leader::Here {
+            return;
+        }
+        let members = self.members();
+        let next = members
+            .iter()
+            .filter(|m| m.role == Role::Voter && self.is_alive(m))
+            .min_by_key(|m| m.lag.unwrap_or(u64::MAX));
+        let Some(next) = next else { return };
+        if self.raft.trigger().transfer_leader(next.id.0).await.is_err() {
+            return;
+        }
+        while self.raft.metrics().borrow_watched().state.is_leader() {
+            self.leader_changed(Duration::from_millis(50)).await;
+        }
+    }
+}

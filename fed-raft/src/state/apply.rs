@@ -1,0 +1,99 @@
+//! Applying: log entries become one write to the state, then a view, then events, then answers.
+
+use std::io;
+use std::sync::Arc;
+
+use fed_core::kv::Overlay;
+use fed_core::machine::{Machine, Outcome, apply_batch};
+use openraft::storage::ApplyResponder;
+
+use super::{State, View};
+use crate::batch::{self, Proposed};
+use crate::raft::stored::StoredMembers;
+use crate::raft::{Applied, Entry, Membership, Payload, TypeConfig};
+
+/// An entry with whoever waits for it.
+pub(super) type Item = (Entry, Option<ApplyResponder<TypeConfig>>);
+
+impl<M: Machine> State<M> {
+    /// Applies the entries in one write. Nothing of them is visible before all of them are.
+    pub(super) fn apply(&self, items: Vec<Item>) -> io::Result<()> {
+        let failed = |what: String| io::Error::other(what);
+        let generation = self.generation.read().clone();
+        let mut meta = self.meta.lock();
+        let mut new_meta = meta.clone();
+        let mut overlay = Overlay::new(&*generation);
+        let mut happened = Vec::new();
+        let mut answers = Vec::with_capacity(items.len());
+        for (entry, responder) in items {
+            let index = entry.log_id.index;
+            let answer = match entry.payload {
+                Payload::Blank => Applied::Nothing,
+                Payload::Membership(members) => {
+                    retire(&mut new_meta.retired, new_meta.members.take(), &members);
+                    new_meta.members_at = Some(entry.log_id.into());
+                    new_meta.members = Some(StoredMembers::from(&members));
+                    Applied::Nothing
+                }
+                Payload::Normal(requests) => {
+                    let requests =
+                        batch::split::<M>(&requests).map_err(|e| failed(format!("log entry {index}: {e}")))?;
+                    let outcomes = apply_batch(&*self.machine, &mut overlay, requests)
+                        .map_err(|e| failed(format!("applying log entry {index}: {e}")))?;
+                    let mut replies = Vec::with_capacity(outcomes.len());
+                    for outcome in outcomes {
+                        let Outcome {
+                            reply,
+                            revision,
+                            events,
+                            duplicate,
+                        } = outcome;
+                        if !events.is_empty() {
+                            happened.push((revision, events));
+                        }
+                        replies.push(Proposed {
+                            reply,
+                            revision,
+                            duplicate,
+                        });
+                    }
+                    Applied::Answers(Box::new(replies))
+                }
+            };
+            new_meta.applied = Some(entry.log_id.into());
+            if let Some(responder) = responder {
+                answers.push((responder, answer));
+            }
+        }
+        let changes = overlay.into_changes();
+        generation.write(changes, &new_meta).map_err(failed)?;
+        *meta = new_meta;
+        self.publish(generation, &meta)?;
+        drop(meta);
+        self.hub.push(happened, self.revision());
+        for (responder, answer) in answers {
+            responder.send(answer);
+        }
+        Ok(())
+    }
+
+    /// Lets readers see what was written.
+    pub(super) fn publish(&self, generation: Arc<super::Generation>, meta: &super::StoredMeta) -> io::Result<()> {
+        let view = View::take(generation, meta).map_err(io::Error::other)?;
+        self.view.send_replace(Arc::new(view));
+        Ok(())
+    }
+}
+
+/// Remembers the members that are no longer there.
+fn retire(retired: &mut std::collections::BTreeSet<u64>, before: Option<StoredMembers>, now: &Membership) {
+    let Some(Ok(before)) = before.map(StoredMembers::membership) else {
+        return;
+    };
+    retired.extend(
+        before
+            .nodes()
+            .map(|(&id, _)| id)
+            .filter(|id| now.get_node(id).is_none()),
+    );
+}

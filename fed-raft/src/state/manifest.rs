@@ -1,0 +1,98 @@
+//! What a snapshot consists of: the entry it ends with, the members, and its files with their checksums.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use fed_core::codec;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::raft::stored::{StoredLogId, StoredMembers};
+use crate::raft::{LogId, SnapshotMeta, StoredMembership};
+
+const KIND_MANIFEST: u8 = 134;
+pub(super) const FILE: &str = "MANIFEST.fed";
+
+/// One file of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ManifestFile {
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    /// XXH3, 128 bits.
+    pub(crate) checksum: u128,
+}
+
+/// Frozen: version 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) last: Option<StoredLogId>,
+    pub(crate) members_at: Option<StoredLogId>,
+    pub(crate) members: Option<StoredMembers>,
+    pub(crate) files: Vec<ManifestFile>,
+}
+
+impl Manifest {
+    pub(super) fn read(folder: &Path) -> io::Result<Self> {
+        let bytes = std::fs::read(folder.join(FILE))?;
+        codec::decode(KIND_MANIFEST, 1, &bytes).map_err(io::Error::other)
+    }
+
+    pub(super) fn bytes(&self) -> io::Result<Vec<u8>> {
+        codec::encode(KIND_MANIFEST, 1, self).map_err(io::Error::other)
+    }
+
+    pub(crate) fn meta(&self) -> io::Result<SnapshotMeta> {
+        let members = match self.members.clone() {
+            Some(members) => members.membership().map_err(io::Error::other)?,
+            None => crate::raft::Membership::default(),
+        };
+        Ok(SnapshotMeta {
+            last_log_id: self.last.map(LogId::from),
+            last_membership: StoredMembership::new(self.members_at.map(LogId::from), members),
+        })
+    }
+
+    pub(crate) fn index(&self) -> u64 {
+        self.last.map_or(0, |id| LogId::from(id).index)
+    }
+}
+
+impl ManifestFile {
+    pub(crate) fn of(folder: &Path, name: &str) -> io::Result<Self> {
+        let path = folder.join(name);
+        Ok(Self {
+            name: name.to_owned(),
+            size: path.metadata()?.len(),
+            checksum: checksum(&path)?,
+        })
+    }
+
+    /// Whether the file is there, whole and undamaged.
+    pub(crate) fn matches(&self, path: &Path) -> io::Result<bool> {
+        Ok(path.metadata()?.len() == self.size && checksum(path)? == self.checksum)
+    }
+
+    /// A plain name, so that nothing is written outside the folder.
+    pub(crate) fn is_safe(&self) -> bool {
+        !self.name.is_empty()
+            && self.name != FILE
+            && !self.name.starts_with('.')
+            && self
+                .name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+    }
+}
+
+fn checksum(path: &Path) -> io::Result<u128> {
+    let mut file = File::open(path)?;
+    let mut hasher = Xxh3::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.digest128()),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The state: the machine's data in RocksDB, one generation at a time.
+//!
+//! - One write batch per apply holds the data and what the state knows of itself (last applied entry, members):
+//!   there is no moment at which one is there without the other.
+//! - Its own write-ahead log is never synced: the Raft log is what is synced, and the state follows it.
+//! - A snapshot that comes in becomes a new generation; one small file, renamed, says which is valid.
+
+mod apply;
+mod db;
+mod install;
+mod machine;
+mod manifest;
+mod snapshot;
+mod view;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fed_core::ids::Revision;
+use fed_core::machine::Machine;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use crate::error::StartError;
+use crate::identity::{self, Identity, at, write_durably};
+use crate::raft::stored::StoredMeta;
+use crate::watch::Hub;
+use db::Generation;
+pub(crate) use machine::StateMachine;
+pub(crate) use manifest::{Manifest, ManifestFile};
+pub(crate) use snapshot::SnapshotDir;
+pub use view::Snapshot;
+pub(crate) use view::View;
+
+/// What apply, snapshots and readers share.
+pub(crate) struct State<M: Machine> {
+    pub(crate) machine: Arc<M>,
+    pub(crate) hub: Arc<Hub<M::Event>>,
+    folders: Folders,
+    identity: Identity,
+    generation: RwLock<Arc<Generation>>,
+    meta: Mutex<StoredMeta>,
+    view: watch::Sender<Arc<View>>,
+    last_snapshot: Mutex<Option<Arc<SnapshotDir>>>,
+}
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub(crate) struct Folders {
+    state: PathBuf,
+    snapshots: PathBuf,
+    pub(crate) incoming: PathBuf,
+}
+
+impl Folders {
+    pub(crate) fn of(data_dir: &Path) -> Self {
+        Self {
+            state: data_dir.join("state"),
+            snapshots: data_dir.join("snapshots"),
+            incoming: data_dir.join("incoming"),
+        }
+    }
+
+    fn generation(&self, number: u64) -> PathBuf {
+        self.state.join(number.to_string())
+    }
+
+    fn current(&self) -> PathBuf {
+        self.state.join("CURRENT")
+    }
+}
+
+/// Makes the empty state of a new node.
+pub(crate) fn create(data_dir: &Path, identity: &Identity) -> Result<(), StartError> {
+    let folders = Folders::of(data_dir);
+    for folder in [&folders.state, &folders.snapshots, &folders.incoming] {
+        fs::create_dir_all(folder).map_err(|e| at(folder, e))?;
+    }
+    db::create(&folders.generation(1), &owned_by(StoredMeta::default(), identity))?;
+    write_durably(&folders.current(), b"1\n")?;
+    identity::sync_folder(data_dir).map_err(|e| at(data_dir, e))
+}
+
+impl<M: Machine> State<M> {
+    /// Opens the valid generation and drops what an interrupted install or snapshot left.
+    pub(crate) fn open(
+        data_dir: &Path,
+        identity: &Identity,
+        machine: M,
+        watch_events: usize,
+    ) -> Result<Arc<Self>, StartError> {
+        let folders = Folders::of(data_dir);
+        let number = current_generation(&folders, identity)?;
+        remove_other_generations(&folders, number)?;
+        let path = folders.generation(number);
+        let (generation, meta) = db::open(&path, number)?;
+        if owned_by(meta.clone(), identity) != meta {
+            return Err(StartError::Mixed {
+                path,
+                part: "the state",
+            });
+        }
+        let damaged = |what: String| StartError::Damaged {
+            path: path.clone(),
+            what,
+        };
+        let generation = Arc::new(generation);
+        let view = View::take(generation.clone(), &meta).map_err(|e| damaged(e.to_string()))?;
+        let hub = Arc::new(Hub::new(view.revision(), watch_events));
+        let last_snapshot = snapshot::find(&folders.snapshots)?;
+        Ok(Arc::new(Self {
+            machine: Arc::new(machine),
+            hub,
+            folders,
+            identity: identity.clone(),
+            generation: RwLock::new(generation),
+            meta: Mutex::new(meta),
+            view: watch::Sender::new(Arc::new(view)),
+            last_snapshot: Mutex::new(last_snapshot),
+        }))
+    }
+
+    /// The state as of the last apply.
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.borrow().clone()
+    }
+
+    /// Changes whenever something was applied.
+    pub(crate) fn views(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.view.borrow().revision()
+    }
+
+    /// Whether the member was removed: its id is spent.
+    pub(crate) fn is_retired(&self, node: u64) -> bool {
+        self.meta.lock().retired.contains(&node)
+    }
+
+    pub(crate) fn incoming(&self) -> &Path {
+        &self.folders.incoming
+    }
+}
+
+fn owned_by(mut meta: StoredMeta, identity: &Identity) -> StoredMeta {
+    meta.cluster = identity.cluster.0;
+    meta.node = identity.node.0;
+    meta.incarnation = identity.incarnation;
+    meta
+}
+
+fn current_generation(folders: &Folders, identity: &Identity) -> Result<u64, StartError> {
+    let path = folders.current();
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(StartError::Wiped {
+                path: folders.state.clone(),
+                node: identity.node,
+                part: "state",
+            });
+        }
+        Err(source) => return Err(at(&path, source)),
+    };
+    text.trim().parse().map_err(|_| StartError::Damaged {
+        path,
+        what: "it does not name a generation".to_owned(),
+    })
+}
+
+fn remove_other_generations(folders: &Folders, keep: u64) -> Result<(), StartError> {
+    let keep = keep.to_string();
+    let entries = fs::read_dir(&folders.state).map_err(|e| at(&folders.state, e))?;
+    for entry in entries {
+        let entry = entry.map_err(|e| at(&folders.state, e))?;
+        let path = entry.path();
+        if path.is_dir() && entry.file_name() != keep.as_str() {
+            fs::remove_dir_all(&path).map_err(|e| at(&path, e))?;
+        }
+    }
+    Ok(())
+}

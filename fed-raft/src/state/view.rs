@@ -1,0 +1,145 @@
+//! The state at one moment, for readers.
+
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fed_core::ids::Revision;
+use fed_core::kv::{ReadStore, StoreError, Table, Visit};
+use fed_core::machine;
+use rocksdb::{Direction, IteratorMode};
+use self_cell::self_cell;
+
+use super::db::{Generation, backend, each, full_key, range};
+use crate::raft::LogId;
+use crate::raft::stored::StoredMeta;
+
+type RocksSnapshot<'a> = rocksdb::Snapshot<'a>;
+
+self_cell!(
+    struct Pinned {
+        owner: Arc<Generation>,
+        #[covariant]
+        dependent: RocksSnapshot,
+    }
+);
+
+/// What one apply left; shared by everybody who reads until the next one.
+pub(crate) struct View {
+    pinned: Pinned,
+    applied: Option<LogId>,
+    revision: Revision,
+}
+
+impl View {
+    pub(super) fn take(generation: Arc<Generation>, meta: &StoredMeta) -> Result<Self, StoreError> {
+        let pinned = Pinned::new(generation, |generation| generation.db().snapshot());
+        let mut view = Self {
+            pinned,
+            applied: meta.applied.map(LogId::from),
+            revision: Revision(0),
+        };
+        view.revision = machine::revision(&view)?;
+        Ok(view)
+    }
+
+    /// The last log entry in it; 0 before the first.
+    pub(crate) fn index(&self) -> u64 {
+        self.applied.map_or(0, |id| id.index)
+    }
+
+    pub(crate) fn applied(&self) -> Option<LogId> {
+        self.applied
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision
+    }
+}
+
+impl ReadStore for View {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.pinned
+            .borrow_dependent()
+            .get(full_key(table, key))
+            .map_err(backend)
+    }
+
+    fn scan(&self, table: Table, start: Bound<&[u8]>, end: Bound<&[u8]>, visit: Visit<'_>) -> Result<(), StoreError> {
+        let (first, options) = range(table, start, end);
+        let mode = IteratorMode::From(&first, Direction::Forward);
+        each(self.pinned.borrow_dependent().iterator_opt(mode, options), visit)
+    }
+}
+
+/// The state as it was at one revision. Cheap to clone; does not change while it is held.
+///
+/// Holding it long keeps old data on disk: take a new one for every piece of work.
+#[derive(Clone)]
+pub struct Snapshot {
+    view: Arc<View>,
+    age: Duration,
+    stale: bool,
+}
+
+impl Snapshot {
+    pub(crate) fn new(view: Arc<View>, age: Duration, stale: bool) -> Self {
+        Self { view, age, stale }
+    }
+
+    /// The revision of this state.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.view.revision()
+    }
+
+    /// The index of the last log entry in this state.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.view.index()
+    }
+
+    /// When this node last knew, before the snapshot was taken, that it heard from a majority (as leader) or from
+    /// the leader (as any other): what is missing here is at most what happened since. Zero for a linearizable
+    /// read.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.age
+    }
+
+    /// Whether this node had been out of touch for longer than an election takes, so that the rest of the cluster
+    /// may have gone on without it. Never for a linearizable read.
+    #[must_use]
+    pub fn stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The hash of the whole state: equal on all nodes at equal revisions.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn state_hash(&self) -> Result<u128, StoreError> {
+        machine::state_hash(&*self.view)
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("revision", &self.revision())
+            .field("index", &self.index())
+            .field("age", &self.age)
+            .field("stale", &self.stale)
+            .finish()
+    }
+}
+
+impl ReadStore for Snapshot {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.view.get(table, key)
+    }
+
+    fn scan(&self, table: Table, start: Bound<&[u8]>, end: Bound<&[u8]>, visit: Visit<'_>) -> Result<(), StoreError> {
+        self.view.scan(table, start, end, visit)
+    }
+}

@@ -1,0 +1,97 @@
+//! Streaming append: entries go out while earlier ones are still being synced over there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fed_proto::peer as proto;
+use futures::stream::{self, BoxStream, Stream, StreamExt};
+use openraft::errors::{NetworkError, RPCError, Unreachable};
+use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tonic::{Status, Streaming};
+
+use super::channels::{Channels, Client};
+use crate::raft::{TypeConfig, wire};
+
+/// A follower that has something to answer and does not for this long is given up; replication starts over.
+const SILENCE: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
+
+/// What is sent and not answered, and since when nothing came.
+#[derive(Default)]
+struct Pending {
+    count: usize,
+    since: Option<Instant>,
+}
+
+impl Pending {
+    fn sent(&mut self) {
+        self.count += 1;
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn answered(&mut self) {
+        self.count = self.count.saturating_sub(1);
+        self.since = (self.count > 0).then(Instant::now);
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() > SILENCE)
+    }
+}
+
+/// Opens a stream to `node` and sends `input` over it; the answers come in order.
+pub(super) async fn stream<S>(
+    channels: Arc<Channels>,
+    mut client: Client,
+    node: u64,
+    input: S,
+) -> Result<BoxStream<'static, Answer>, RPCError<TypeConfig>>
+where
+    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static,
+{
+    let pending = Arc::new(Mutex::new(Pending::default()));
+    let sent = pending.clone();
+    let requests = input.map(move |request| {
+        sent.lock().sent();
+        wire::to_append(request)
+    });
+    let call = client.append(channels.request(node, requests));
+    let replies = tokio::time::timeout(SILENCE, call)
+        .await
+        .map_err(|_| Unreachable::from_string(format!("node {node} did not answer")))?
+        .map_err(|status| unreachable(&status))?
+        .into_inner();
+    let answers = stream::unfold(Some((replies, pending)), |state| async move {
+        let (mut replies, pending) = state?;
+        let answer = next(&mut replies, &pending).await?;
+        let go_on = matches!(answer, Ok(Ok(_)));
+        Some((answer, go_on.then_some((replies, pending))))
+    });
+    Ok(answers.boxed())
+}
+
+async fn next(replies: &mut Streaming<proto::AppendReply>, pending: &Mutex<Pending>) -> Option<Answer> {
+    loop {
+        let Ok(reply) = tokio::time::timeout(LOOK_EVERY, replies.message()).await else {
+            if pending.lock().is_overdue() {
+                let why = "the node does not answer appends".to_owned();
+                return Some(Err(NetworkError::from_string(why).into()));
+            }
+            continue;
+        };
+        pending.lock().answered();
+        return match reply {
+            Ok(Some(reply)) => Some(wire::from_append_reply(reply).map_err(|e| NetworkError::from_string(e).into())),
+            Ok(None) => None,
+            Err(status) => Some(Err(NetworkError::from_string(status.message()).into())),
+        };
+    }
+}
+
+pub(super) fn unreachable(status: &Status) -> RPCError<TypeConfig> {
+    Unreachable::from_string(status.message()).into()
+}

@@ -1,0 +1,87 @@
+//! Connections to the other nodes: made when first used, kept, made anew when an address changes.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use fed_proto::peer::peer_client::PeerClient;
+use parking_lot::Mutex;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use super::{Badge, LARGEST_MESSAGE};
+use crate::identity::Identity;
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Lane {
+    /// Log entries.
+    Append,
+    /// Heartbeats, votes, transfer of leadership.
+    Control,
+    /// Snapshots.
+    Snapshot,
+    /// Proposals, reads and keep-alives of clients, changes of members.
+    Client,
+}
+
+/// A peer's service as this node calls it.
+pub(crate) type Client = PeerClient<Channel>;
+
+pub(crate) struct Channels {
+    identity: Identity,
+    open: Mutex<HashMap<(u64, Lane), (String, Channel)>>,
+}
+
+impl Channels {
+    pub(crate) fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            open: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// A client for `node` at `address`. Connecting happens with the first call, and again after a failure.
+    pub(crate) fn client(&self, node: u64, address: &str, lane: Lane) -> Result<Client, Status> {
+        let mut open = self.open.lock();
+        if let Some((known, channel)) = open.get(&(node, lane))
+            && known == address
+        {
+            return Ok(client(channel.clone()));
+        }
+        let channel = endpoint(address)?.connect_lazy();
+        open.insert((node, lane), (address.to_owned(), channel.clone()));
+        Ok(client(channel))
+    }
+
+    /// A request to `node` with this node's badge on it.
+    pub(crate) fn request<T>(&self, node: u64, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        Badge::of(&self.identity, node).write(request.metadata_mut());
+        request
+    }
+}
+
+/// A client for whoever is at the address.
+pub(crate) fn dial(address: &str) -> Result<Client, Status> {
+    Ok(client(endpoint(address)?.connect_lazy()))
+}
+
+fn client(channel: Channel) -> Client {
+    PeerClient::new(channel)
+        .max_decoding_message_size(LARGEST_MESSAGE)
+        .max_encoding_message_size(LARGEST_MESSAGE)
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, Status> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|e| Status::invalid_argument(format!("the address {address}: {e}")))?;
+    Ok(endpoint
+        .connect_timeout(Duration::from_millis(700))
+        .tcp_nodelay(true)
+        .tcp_keepalive(Some(Duration::from_secs(5)))
+        .http2_keep_alive_interval(Duration::from_secs(1))
+        .keep_alive_timeout(Duration::from_secs(2))
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(8 << 20))
+}

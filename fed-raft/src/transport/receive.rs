@@ -1,0 +1,153 @@
+//! Receiving a snapshot into `incoming/`. What was received stays there until the snapshot is whole, so that a
+//! transfer that broke off goes on where it was.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fed_proto::peer as proto;
+use proto::snapshot_part::Part;
+use tokio::fs::{self, File, OpenOptions};
+use tokio::io::{AsyncSeekExt, AsyncWriteExt, SeekFrom};
+use tonic::{Status, Streaming};
+
+use crate::raft::stored::StoredMembers;
+use crate::raft::wire::{self, Malformed};
+use crate::raft::{LogId, SnapshotMeta, Vote};
+use crate::state::{Manifest, ManifestFile, SnapshotDir};
+
+/// A snapshot on its way in.
+pub(super) struct Incoming {
+    folder: PathBuf,
+    pub(super) vote: Vote,
+    pub(super) meta: SnapshotMeta,
+    files: Vec<ManifestFile>,
+}
+
+impl Incoming {
+    pub(super) fn new(folder: &Path, header: proto::SnapshotHeader) -> Result<Self, Malformed> {
+        let meta = wire::from_snapshot_header(&header)?;
+        let files = header
+            .files
+            .into_iter()
+            .map(|file| {
+                let checksum = <[u8; 16]>::try_from(&*file.checksum).map_err(|_| Malformed("snapshot checksum"))?;
+                let file = ManifestFile {
+                    name: file.name,
+                    size: file.size,
+                    checksum: u128::from_be_bytes(checksum),
+                };
+                file.is_safe().then_some(file).ok_or(Malformed("snapshot file name"))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            vote: wire::from_vote(header.vote)?,
+            meta,
+            files,
+        })
+    }
+
+    /// Where each file goes while it is incomplete: by content, so that it is found again.
+    fn path(&self, file: &ManifestFile) -> PathBuf {
+        self.folder.join(format!("{:032x}-{}", file.checksum, file.name))
+    }
+
+    /// How much of each file is there; files of other snapshots go.
+    pub(super) async fn offsets(&self) -> io::Result<Vec<u64>> {
+        fs::create_dir_all(&self.folder).await?;
+        let wanted: HashSet<PathBuf> = self.files.iter().map(|file| self.path(file)).collect();
+        let mut there = fs::read_dir(&self.folder).await?;
+        while let Some(entry) = there.next_entry().await? {
+            let path = entry.path();
+            if path.is_dir() {
+                fs::remove_dir_all(&path).await?;
+            } else if !wanted.contains(&path) {
+                fs::remove_file(&path).await?;
+            }
+        }
+        let mut offsets = Vec::with_capacity(self.files.len());
+        for file in &self.files {
+            let there = fs::metadata(self.path(file)).await.map_or(0, |m| m.len());
+            if there > file.size {
+                fs::remove_file(self.path(file)).await?;
+            }
+            offsets.push(if there > file.size { 0 } else { there });
+        }
+        Ok(offsets)
+    }
+
+    /// Writes what comes until the end.
+    pub(super) async fn take(&self, parts: &mut Streaming<proto::SnapshotPart>) -> Result<(), Status> {
+        let mut open: Option<(u32, File)> = None;
+        loop {
+            let part = parts.message().await?.and_then(|part| part.part);
+            let chunk = match part {
+                Some(Part::Chunk(chunk)) => chunk,
+                Some(Part::End(_)) => break,
+                Some(Part::Header(_)) | None => {
+                    return Err(Status::invalid_argument("the snapshot broke off"));
+                }
+            };
+            let wanted = self
+                .files
+                .get(chunk.file as usize)
+                .ok_or(Malformed("snapshot file number"))?;
+            if chunk.offset.saturating_add(chunk.data.len() as u64) > wanted.size {
+                return Err(Malformed("snapshot offset").into());
+            }
+            let mut file = match open.take() {
+                Some((number, file)) if number == chunk.file => file,
+                _ => {
+                    OpenOptions::new()
+                        .create(true)
+                        .truncate(false)
+                        .write(true)
+                        .open(self.path(wanted))
+                        .await?
+                }
+            };
+            file.seek(SeekFrom::Start(chunk.offset)).await?;
+            file.write_all(&chunk.data).await?;
+            file.flush().await?;
+            open = Some((chunk.file, file));
+        }
+        Ok(())
+    }
+
+    /// Checks the files and gives them their names. A file that is not what it should be goes, so that the next
+    /// attempt sends it anew.
+    pub(super) async fn complete(self) -> io::Result<(SnapshotMeta, Arc<SnapshotDir>)> {
+        tokio::task::spawn_blocking(move || {
+            let folder = self.folder.join("complete");
+            if folder.exists() {
+                std::fs::remove_dir_all(&folder)?;
+            }
+            std::fs::create_dir_all(&folder)?;
+            for file in &self.files {
+                let path = self.path(file);
+                if !path.exists() && file.size == 0 {
+                    std::fs::write(&path, b"")?;
+                }
+                if !file.matches(&path)? {
+                    std::fs::remove_file(&path)?;
+                    return Err(io::Error::other(format!("the file {} arrived damaged", file.name)));
+                }
+            }
+            for file in &self.files {
+                std::fs::rename(self.path(file), folder.join(&file.name))?;
+            }
+            let members = &self.meta.last_membership;
+            let manifest = Manifest {
+                last: self.meta.last_log_id.map(Into::into),
+                members_at: members.log_id().map(|id: LogId| id.into()),
+                members: Some(StoredMembers::from(members.membership())),
+                files: self.files,
+            };
+            Ok((self.meta, Arc::new(SnapshotDir::new(folder, manifest))))
+        })
+        .await
+        .map_err(io::Error::other)?
+    }
+}

@@ -1,0 +1,389 @@
+//! What the other nodes ask of this one. Every call is checked first: who calls, from which cluster, meant for
+//! whom.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fed_core::machine::{self, Machine};
+use fed_proto::peer as proto;
+use futures::stream::{self, BoxStream, StreamExt};
+use proto::peer_server::{Peer, PeerServer};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::receive::Incoming;
+use super::{Badge, LARGEST_MESSAGE, Lane};
+use crate::batch;
+use crate::error::ProposeError;
+use crate::members::{Change, Changed};
+use crate::node::{Leader, Node};
+use crate::raft::wire::{self, Malformed};
+use crate::read::NotConfirmed;
+use crate::session::Kept;
+
+/// Serves until `stop`, then ends gracefully.
+pub(crate) async fn serve<M: Machine>(node: Weak<Node<M>>, listener: TcpListener, stop: CancellationToken) {
+    let service = PeerServer::new(Service { node })
+        .max_decoding_message_size(LARGEST_MESSAGE)
+        .max_encoding_message_size(LARGEST_MESSAGE);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let served = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(2)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(4)))
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(8 << 20)
+        .max_concurrent_streams(1024)
+        .http2_max_header_list_size(16 << 10)
+        .add_service(service)
+        .serve_with_incoming_shutdown(incoming, stop.cancelled())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "serving the peers ended");
+    }
+}
+
+struct Service<M: Machine> {
+    /// Weak: connections that linger must not keep the databases open.
+    node: Weak<Node<M>>,
+}
+
+impl<M: Machine> Service<M> {
+    fn here(&self) -> Result<Arc<Node<M>>, Status> {
+        let node = self.node.upgrade();
+        node.filter(|node| !node.life.stop.is_cancelled())
+            .ok_or_else(|| Status::unavailable("this node is stopping"))
+    }
+
+    /// The node, when the caller may speak to it.
+    fn admit<T>(&self, request: &Request<T>) -> Result<(Arc<Node<M>>, Badge), Status> {
+        let node = self.here()?;
+        let badge = Badge::read(request.metadata())?;
+        badge.check(&node.identity)?;
+        node.check_caller(&badge)?;
+        Ok((node, badge))
+    }
+}
+
+impl<M: Machine> Node<M> {
+    /// Refuses nodes that were removed, and folders that are not the ones let in.
+    fn check_caller(&self, badge: &Badge) -> Result<(), Status> {
+        use openraft::async_runtime::watch::WatchReceiver;
+        if self.state.is_retired(badge.from) {
+            return Err(Status::permission_denied(format!(
+                "node {} was removed from the cluster",
+                badge.from
+            )));
+        }
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let known = metrics.membership_config.membership().get_node(&badge.from);
+        match known {
+            Some(peer) if peer.incarnation != badge.incarnation => Err(Status::permission_denied(format!(
+                "node {} speaks from another data folder than the one that was let in",
+                badge.from
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn not_leader(&self) -> proto::NotLeader {
+        let leader = self.leader_member();
+        proto::NotLeader {
+            leader: leader.map(|(id, peer)| wire::to_member(id, &peer)),
+        }
+    }
+}
+
+fn core_stopped(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+#[tonic::async_trait]
+impl<M: Machine> Peer for Service<M> {
+    type AppendStream = BoxStream<'static, Result<proto::AppendReply, Status>>;
+    type InstallSnapshotStream = ReceiverStream<Result<proto::SnapshotReply, Status>>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<proto::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let (node, badge) = self.admit(&request)?;
+        let input = stream::unfold(request.into_inner(), move |mut messages| async move {
+            let message = messages.message().await.ok()??;
+            match wire::from_append(message) {
+                Ok(append) => Some((append, messages)),
+                Err(error) => {
+                    tracing::warn!(from = badge.from, %error, "an append was dropped");
+                    None
+                }
+            }
+        });
+        let results = node.raft.stream_append(input);
+        let here = Arc::downgrade(&node);
+        let replies = results.map(move |result| {
+            let result = result.map_err(core_stopped)?;
+            if result.is_ok()
+                && let Some(node) = here.upgrade()
+            {
+                node.heard_from_leader();
+            }
+            Ok(wire::to_append_reply(result))
+        });
+        Ok(Response::new(replies.boxed()))
+    }
+
+    async fn vote(&self, request: Request<proto::VoteRequest>) -> Result<Response<proto::VoteReply>, Status> {
+        let (node, _) = self.admit(&request)?;
+        let message = request.into_inner();
+        let pre_vote = message.pre_vote;
+        let message = wire::from_vote_request(message)?;
+        let reply = if pre_vote {
+            node.raft.pre_vote(message).await
+        } else {
+            node.raft.vote(message).await
+        };
+        let reply = reply.map_err(core_stopped)?;
+        Ok(Response::new(wire::to_vote_reply(&reply)))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<proto::TransferLeaderRequest>,
+    ) -> Result<Response<proto::TransferLeaderReply>, Status> {
+        let (node, _) = self.admit(&request)?;
+        let message = wire::from_transfer(request.into_inner())?;
+        let reply = node.raft.handle_transfer_leader(message).await;
+        let reply = reply.map_err(core_stopped)?;
+        Ok(Response::new(wire::to_transfer_reply(reply)))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<proto::SnapshotPart>>,
+    ) -> Result<Response<Self::InstallSnapshotStream>, Status> {
+        let (node, _) = self.admit(&request)?;
+        let parts = request.into_inner();
+        let (replies, stream) = mpsc::channel(2);
+        let tasks = node.life.tasks.clone();
+        tasks.spawn(async move {
+            let stop = node.life.stop.clone();
+            let result = tokio::select! {
+                result = receive(&node, parts, &replies) => result,
+                () = stop.cancelled() => Err(Status::unavailable("this node is stopping")),
+            };
+            if let Err(status) = result {
+                tracing::warn!(why = status.message(), "a snapshot was not received");
+                // The sender may have gone.
+                drop(replies.send(Err(status)).await);
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn propose(&self, request: Request<proto::ProposeRequest>) -> Result<Response<proto::ProposeReply>, Status> {
+        use proto::propose_reply::{Answers, Result as Reply};
+        let (node, _) = self.admit(&request)?;
+        if node.leader() != Leader::Here {
+            let result = Some(Reply::NotLeader(node.not_leader()));
+            return Ok(Response::new(proto::ProposeReply { result }));
+        }
+        let result = match node.propose_forwarded(request.into_inner().requests).await {
+            Ok(answers) => {
+                let answers = answers.into_iter().map(|answer| {
+                    let reply = batch::encode_reply::<M>(&answer.reply).map_err(|e| Status::internal(e.to_string()))?;
+                    Ok(proto::Answer {
+                        revision: answer.revision.0,
+                        duplicate: answer.duplicate,
+                        reply,
+                    })
+                });
+                let answers = answers.collect::<Result<Vec<_>, Status>>()?;
+                Reply::Answers(Answers { answers })
+            }
+            Err(ProposeError::Overloaded { retry_after }) => Reply::Overloaded(proto::Overloaded {
+                retry_after_ms: u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX),
+            }),
+            Err(ProposeError::NoLeader | ProposeError::Stopped(_)) => Reply::NotLeader(node.not_leader()),
+            Err(ProposeError::OutcomeUnknown { why }) => Reply::Unknown(why),
+            Err(error @ (ProposeError::Refused(_) | ProposeError::TooLarge { .. })) => {
+                Reply::Refused(error.to_string())
+            }
+        };
+        let result = Some(result);
+        Ok(Response::new(proto::ProposeReply { result }))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<proto::ReadIndexRequest>,
+    ) -> Result<Response<proto::ReadIndexReply>, Status> {
+        use proto::read_index_reply::Result as Reply;
+        let (node, _) = self.admit(&request)?;
+        let result = match node.confirm_leadership().await {
+            Ok(index) => Reply::Index(index),
+            Err(NotConfirmed::NotLeader) => Reply::NotLeader(node.not_leader()),
+            Err(NotConfirmed::NoQuorum) => Reply::NoQuorum("no majority confirmed the leader".to_owned()),
+        };
+        let result = Some(result);
+        Ok(Response::new(proto::ReadIndexReply { result }))
+    }
+
+    async fn keep_alive(
+        &self,
+        request: Request<proto::KeepAliveRequest>,
+    ) -> Result<Response<proto::KeepAliveReply>, Status> {
+        use proto::keep_alive_reply::{Kept as Ttl, Result as Reply};
+        let (node, _) = self.admit(&request)?;
+        let session = request.into_inner().session;
+        let result = match node.keep_here(fed_core::ids::SessionId(session)) {
+            Kept::Yes => Reply::Kept(Ttl {
+                ttl_ms: u32::try_from(node.config.session_ttl.as_millis()).unwrap_or(u32::MAX),
+            }),
+            Kept::Ended => Reply::Ended(session),
+            Kept::NotLeader => Reply::NotLeader(node.not_leader()),
+        };
+        let result = Some(result);
+        Ok(Response::new(proto::KeepAliveReply { result }))
+    }
+
+    async fn change_members(
+        &self,
+        request: Request<proto::ChangeMembersRequest>,
+    ) -> Result<Response<proto::ChangeMembersReply>, Status> {
+        use proto::change_members_reply::Result as Reply;
+        let (node, badge) = self.admit(&request)?;
+        let change = Change::from_wire(request.into_inner().change).ok_or(Malformed("change of members"))?;
+        if let Change::Enter(id, _) = &change
+            && *id != badge.from
+        {
+            return Err(Status::permission_denied("a node may ask to be let in for itself only"));
+        }
+        let changed = match node.leader() {
+            Leader::Here => node.change_here(&change).await,
+            Leader::There { .. } | Leader::Unknown => Changed::NotLeader,
+        };
+        let result = match changed {
+            Changed::Done => Reply::Done(proto::Done {}),
+            Changed::NotLeader => Reply::NotLeader(node.not_leader()),
+            Changed::Refused(why) => Reply::Refused(why),
+            Changed::Unknown(why) => Reply::Unknown(why),
+        };
+        let result = Some(result);
+        Ok(Response::new(proto::ChangeMembersReply { result }))
+    }
+
+    async fn join(&self, request: Request<proto::JoinRequest>) -> Result<Response<proto::JoinReply>, Status> {
+        let node = self.here()?;
+        let badge = Badge::read(request.metadata())?;
+        if badge.protocol != super::PROTOCOL {
+            return Err(Status::failed_precondition(format!(
+                "the cluster speaks peer protocol {}, this program {}: use the same version",
+                super::PROTOCOL,
+                badge.protocol
+            )));
+        }
+        // A member that passes a stranger's request on shows its own badge.
+        if !badge.is_stranger() {
+            badge.check(&node.identity)?;
+            node.check_caller(&badge)?;
+        }
+        match node.leader() {
+            Leader::Here => {
+                let id = node.new_id().await.map_err(Status::unavailable)?;
+                let members = node.members().into_iter().map(|m| proto::Member {
+                    id: m.id.0,
+                    address: m.address,
+                    incarnation: m.incarnation,
+                });
+                Ok(Response::new(proto::JoinReply {
+                    cluster: Bytes::copy_from_slice(&node.identity.cluster.0.to_be_bytes()),
+                    id,
+                    members: members.collect(),
+                }))
+            }
+            Leader::There { id, address } if badge.is_stranger() => {
+                let mut client = node.channels.client(id, &address, Lane::Client)?;
+                let message = node.channels.request(id, request.into_inner());
+                client.join(message).await
+            }
+            Leader::There { .. } | Leader::Unknown => Err(Status::unavailable(
+                "the cluster has no leader at the moment, try again",
+            )),
+        }
+    }
+
+    async fn describe(
+        &self,
+        request: Request<proto::DescribeRequest>,
+    ) -> Result<Response<proto::DescribeReply>, Status> {
+        use openraft::async_runtime::watch::WatchReceiver;
+        let node = self.here()?;
+        let mut badge = Badge::read(request.metadata())?;
+        if badge.to == 0 {
+            badge.to = node.identity.node.0;
+        }
+        badge.check(&node.identity)?;
+        node.check_caller(&badge)?;
+        let (term, leader) = {
+            let metrics = node.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            (metrics.current_term, metrics.current_leader.unwrap_or(0))
+        };
+        let view = node.state.view();
+        let hash = machine::state_hash(&*view).map_err(|e| Status::internal(e.to_string()))?;
+        let members = node.members().into_iter().map(|m| proto::Member {
+            id: m.id.0,
+            address: m.address,
+            incarnation: m.incarnation,
+        });
+        Ok(Response::new(proto::DescribeReply {
+            id: node.identity.node.0,
+            term,
+            leader,
+            applied: view.index(),
+            revision: view.revision().0,
+            state_hash: Bytes::copy_from_slice(&hash.to_be_bytes()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            members: members.collect(),
+        }))
+    }
+}
+
+async fn receive<M: Machine>(
+    node: &Node<M>,
+    mut parts: Streaming<proto::SnapshotPart>,
+    replies: &mpsc::Sender<Result<proto::SnapshotReply, Status>>,
+) -> Result<(), Status> {
+    use proto::snapshot_part::Part;
+    use proto::snapshot_reply::{Reply, Wanted};
+    let first = parts.message().await?.and_then(|part| part.part);
+    let Some(Part::Header(header)) = first else {
+        return Err(Malformed("snapshot header").into());
+    };
+    let gone = |_| Status::cancelled("the sender has gone");
+    let answer = |reply| {
+        let reply = Some(reply);
+        replies.send(Ok(proto::SnapshotReply { reply }))
+    };
+    let _only_one = node
+        .receiving
+        .try_lock()
+        .map_err(|_| Status::resource_exhausted("another snapshot is coming in"))?;
+    let incoming = Incoming::new(node.state.incoming(), header)?;
+    let offsets = incoming.offsets().await?;
+    answer(Reply::Wanted(Wanted { offsets })).await.map_err(gone)?;
+    incoming.take(&mut parts).await?;
+    let vote = incoming.vote;
+    let (meta, snapshot) = incoming.complete().await?;
+    let snapshot = openraft::Snapshot { meta, snapshot };
+    let installed = node.raft.install_full_snapshot(vote, snapshot).await;
+    let response = installed.map_err(core_stopped)?;
+    node.heard_from_leader();
+    let vote = wire::to_vote(&response.vote);
+    answer(Reply::Installed(vote)).await.map_err(gone)
+}
