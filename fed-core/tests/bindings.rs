@@ -265,3 +265,17 @@ fn an_unknown_device_is_not_bound() {
     let reply = federation.register("ghost", 1);
     assert!(matches!(reply, Reply::Refused(Refusal::NotFound { .. })), "{reply:?}");
 }
+
+#[test]
+fn a_live_binding_is_not_refused_its_details_because_the_limit_was_lowered() {
+    let mut federation = federation_with_alice(2, 2);
+    federation.register("alice", 1);
+    federation.register("alice", 2);
+    federation.put_device(device("alice", "alice"));
+    let mut told = federation.bind("alice", "sip:alice@192.0.2.1:5060", 1, false);
+    if let Command::Bind { user_agent, .. } = &mut told {
+        *user_agent = Some("Phone".to_owned());
+    }
+    assert!(superseded(&federation.reply(told)).is_empty());
+    assert_eq!(federation.live_at("alice").len(), 2);
+}

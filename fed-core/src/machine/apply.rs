@@ -87,7 +87,6 @@ fn write(store: &mut dyn WriteStore, ledger: &mut Ledger, changes: Vec<Change>) 
         }
         let old = store.get(table, &key)?;
         match value {
-            _ if old == value => {}
             Some(new) => ledger.put(store, table, key, old.as_deref(), new),
             None => ledger.delete(store, table, key, old.as_deref()),
         }
