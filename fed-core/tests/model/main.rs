@@ -27,9 +27,10 @@ type Applied = Outcome<Reply, Change>;
 fn log(steps: Vec<Step>, provision: bool) -> Vec<Request<Command>> {
     let mut model = Model::default();
     let mut log: Vec<Request<Command>> = Vec::new();
-    let first = provisioned()
-        .into_iter()
-        .map(|command| Step::New { client: 1, command: Box::new(command) });
+    let first = provisioned().into_iter().map(|command| Step::New {
+        client: 1,
+        command: Box::new(command),
+    });
     let first = if provision { first.collect() } else { Vec::new() };
     for step in first.into_iter().chain(steps) {
         let request = match step {
