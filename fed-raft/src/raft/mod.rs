@@ -7,6 +7,8 @@ use std::fmt;
 use bytes::Bytes;
 
 pub(crate) mod stored;
+#[cfg(test)]
+mod suite;
 pub(crate) mod wire;
 
 openraft::declare_raft_types!(

@@ -1,0 +1,129 @@
+//! Data folders that are not what they should be.
+
+use fed_core::ids::NodeId;
+use fed_raft::{Cluster, Config, StartError, inspect};
+
+use crate::lab::Lab;
+use crate::machine::Values;
+
+/// A folder of node 1 that was used once, and its configuration.
+async fn used() -> (tempfile::TempDir, Config) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::new(folder.path().join("data"), "127.0.0.1:0");
+    Cluster::<Values>::init(&config).expect("made");
+    let cluster = Cluster::start(config.clone(), Values).await.expect("starts");
+    cluster.shutdown().await;
+    (folder, config)
+}
+
+async fn refusal(config: Config) -> StartError {
+    Cluster::start(config, Values).await.expect_err("refused")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_folder_is_no_node() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::new(folder.path().join("data"), "127.0.0.1:0");
+    assert_eq!(inspect(&config.data_dir).expect("readable"), None);
+    assert!(matches!(refusal(config).await, StartError::Empty(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_is_made_once() {
+    let (_folder, config) = used().await;
+    let again = Cluster::<Values>::init(&config);
+    assert!(matches!(again, Err(StartError::Occupied { node: NodeId(1), .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_folder_of_another_node_is_refused() {
+    let (_folder, mut config) = used().await;
+    config.expect_node = Some(NodeId(9));
+    let error = refusal(config).await;
+    assert!(matches!(
+        error,
+        StartError::OtherNode {
+            expected: NodeId(9),
+            found: NodeId(1),
+            ..
+        }
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_node_does_not_come_back_under_its_old_id() {
+    for part in ["log", "state"] {
+        let (_folder, config) = used().await;
+        std::fs::remove_dir_all(config.data_dir.join(part)).expect("removed");
+        let error = refusal(config).await;
+        assert!(
+            matches!(error, StartError::Wiped { node: NodeId(1), .. }),
+            "{part}: {error}"
+        );
+        assert!(error.to_string().contains("join"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_put_together_from_two_nodes_is_refused() {
+    for part in ["log", "state"] {
+        let (_first, config) = used().await;
+        let (_second, other) = used().await;
+        let target = config.data_dir.join(part);
+        std::fs::remove_dir_all(&target).expect("removed");
+        std::fs::rename(other.data_dir.join(part), &target).expect("moved");
+        let error = refusal(config).await;
+        assert!(matches!(error, StartError::Mixed { .. }), "{part}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_format_is_refused_untouched() {
+    let (_folder, config) = used().await;
+    let file = config.data_dir.join("FORMAT");
+    std::fs::write(&file, "fed-raft 99\nneeds 7.0.0\n").expect("written");
+    let error = refusal(config).await;
+    assert!(matches!(error, StartError::NewerFormat { found: 99, .. }), "{error}");
+    assert!(error.to_string().contains("7.0.0"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_in_use_is_named() {
+    let (_folder, mut config) = used().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    config.listen = taken.local_addr().expect("bound").to_string();
+    let error = refusal(config.clone()).await;
+    assert!(matches!(error, StartError::Listen { .. }), "{error}");
+    assert!(error.to_string().contains(&config.listen), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_in_use_is_refused() {
+    let lab = Lab::of(1).await;
+    let mut config = lab.hosts[0].config.clone();
+    config.listen = "127.0.0.1:0".to_owned();
+    assert!(matches!(refusal(config).await, StartError::InUse(_)));
+    lab.put(0, "still", "works").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_in_the_middle_of_the_log_is_refused_with_the_two_ways_out() {
+    let (_folder, config) = used().await;
+    let log = config.data_dir.join("log");
+    let files = std::fs::read_dir(&log).expect("readable");
+    let manifest = files
+        .map(|entry| entry.expect("readable").path())
+        .find(|path| {
+            path.file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with("MANIFEST"))
+        })
+        .expect("RocksDB has a manifest");
+    let mut bytes = std::fs::read(&manifest).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    std::fs::write(&manifest, bytes).expect("written");
+    let error = refusal(config).await;
+    assert!(matches!(error, StartError::Damaged { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("backup") && text.contains("join again"), "{text}");
+}

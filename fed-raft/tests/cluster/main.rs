@@ -1,0 +1,13 @@
+//! Whole clusters in one process, over real sockets and folders.
+#![allow(missing_docs, unreachable_pub, reason = "a test binary")]
+
+mod basics;
+mod faults;
+mod folders;
+mod lab;
+mod machine;
+mod members;
+mod sessions;
+mod signatures;
+mod snapshots;
+mod watches;

@@ -1,0 +1,150 @@
+//! Nodes that come and go.
+
+use std::collections::BTreeSet;
+
+use fed_core::ids::NodeId;
+use fed_raft::{Cluster, Config, MembersError, Role, StartError};
+
+use crate::lab::{Lab, until};
+use crate::machine::Values;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fourth_node_learns_and_takes_the_place_of_a_voter_that_is_removed() {
+    let mut lab = Lab::of(3).await;
+    lab.put(0, "a", "1").await;
+    let fourth = lab.add().await;
+    let id = lab.id(fourth);
+    lab.agree().await;
+    let role = |lab: &Lab, id: NodeId| {
+        let members = lab.node(0).members();
+        members.iter().find(|m| m.id == id).map(|m| m.role)
+    };
+    assert_eq!(role(&lab, id), Some(Role::Learner));
+    assert_eq!(lab.get(fourth, "a").await.as_deref(), Some("1"));
+
+    let gone = lab.followers().await;
+    let gone = *gone.iter().find(|n| **n != 0 && **n != fourth).expect("there is one");
+    let gone_id = lab.id(gone);
+    lab.node(0).remove(gone_id).await.expect("removed");
+    until("the learner is promoted", async || {
+        role(&lab, id) != Some(Role::Learner)
+    })
+    .await;
+    assert_eq!(role(&lab, gone_id), None);
+    lab.kill(gone);
+    lab.put(fourth, "a", "2").await;
+    assert_eq!(lab.get(0, "a").await.as_deref(), Some("2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_leader_is_replaced_first() {
+    let lab = Lab::of(3).await;
+    lab.put(0, "a", "1").await;
+    let leader = lab.leader().await;
+    let id = lab.id(leader);
+    let other = (leader + 1) % 3;
+    lab.node(leader).remove(id).await.expect("removed");
+    lab.put(other, "a", "2").await;
+    let members = lab.node(other).members();
+    assert_eq!(members.len(), 2);
+    assert!(members.iter().all(|m| m.id != id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ids_are_never_used_again() {
+    let mut lab = Lab::of(3).await;
+    let mut seen: BTreeSet<NodeId> = (0..3).map(|n| lab.id(n)).collect();
+    for _ in 0..2 {
+        let added = lab.add().await;
+        let id = lab.id(added);
+        assert!(seen.insert(id), "{id} was given twice");
+        lab.node(0).remove(id).await.expect("removed");
+        lab.kill(added);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_node_is_not_let_in_again_under_its_old_id() {
+    let mut lab = Lab::of(3).await;
+    let added = lab.add().await;
+    let id = lab.id(added);
+    lab.node(0).remove(id).await.expect("removed");
+    lab.kill(added);
+    lab.start(added).await;
+    lab.put(0, "a", "1").await;
+    // It asks a few times a second; each time it is refused.
+    let before = lab.node(0).status().applied_index;
+    until("the cluster goes on meanwhile", async || {
+        lab.put(0, "a", "2").await;
+        lab.node(0).status().applied_index > before + 10
+    })
+    .await;
+    assert!(lab.node(0).members().iter().all(|m| m.id != id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_goes_where_it_is_sent() {
+    let lab = Lab::of(3).await;
+    for target in [2, 0, 1] {
+        let id = lab.id(target);
+        lab.node(0).transfer_leadership(id).await.expect("transferred");
+        assert_eq!(lab.leader().await, target);
+        lab.put(0, "led by", &id.to_string()).await;
+    }
+    let nobody = lab.node(0).transfer_leadership(NodeId(99_999)).await;
+    assert!(matches!(nobody, Err(MembersError::Refused(_))), "{nobody:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_that_would_lose_the_majority_is_refused() {
+    let mut lab = Lab::of(3).await;
+    lab.put(0, "a", "1").await;
+    let followers = lab.followers().await;
+    lab.kill(followers[0]);
+    let node = lab.node(lab.leader().await).clone();
+    until("the leader misses the dead one", async || {
+        let silent = node.members().into_iter().filter_map(|m| m.silent).max();
+        silent.is_some_and(|silent| silent > lab.hosts[0].config.election_max)
+    })
+    .await;
+    let other = lab.id(followers[1]);
+    let error = node.remove(other).await.expect_err("refused");
+    assert!(
+        matches!(&error, MembersError::Refused(why) if why.contains("majority")),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_a_new_address_is_found_there() {
+    let mut lab = Lab::of(3).await;
+    let moved = lab.followers().await[0];
+    lab.stop(moved).await;
+    lab.hosts[moved].config.listen = "127.0.0.1:0".to_owned();
+    lab.start(moved).await;
+    let (id, address) = (lab.id(moved), lab.node(moved).address().to_string());
+    let other = lab.node((moved + 1) % 3).clone();
+    until("the others know the new address", async || {
+        other.members().iter().any(|m| m.id == id && m.address == address)
+    })
+    .await;
+    lab.put(moved, "a", "1").await;
+    lab.agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joining_over_nobody_says_so_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::new(folder.path().join("data"), "127.0.0.1:0");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nobody = free.local_addr().expect("bound").to_string();
+    drop(free);
+    let error = Cluster::<Values>::join(&config, &nobody)
+        .await
+        .expect_err("nobody is there");
+    assert!(
+        matches!(&error, StartError::Join { seed, .. } if *seed == nobody),
+        "{error}"
+    );
+    assert!(!config.data_dir.exists());
+}

@@ -1,0 +1,70 @@
+//! Who is alive, as the leader times it.
+
+use std::time::Duration;
+
+use fed_core::ids::SessionId;
+use fed_raft::{Cluster, KeepAliveError};
+use tokio::time::Instant;
+
+use crate::lab::{Lab, until};
+use crate::machine::{self, Command, Reply, Values};
+
+async fn open(lab: &Lab, at: usize) -> SessionId {
+    let proposed = lab.node(at).propose(Command::Open).await.expect("acknowledged");
+    match proposed.reply {
+        Reply::Opened(session) => SessionId(session),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_open(node: &Cluster<Values>, session: SessionId) -> bool {
+    machine::is_open(&node.local(), session.0)
+}
+
+fn keep(node: Cluster<Values>, session: SessionId) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            // While a leader is being elected nobody answers; the next one gives a fresh ttl.
+            drop(node.keep_alive(session).await);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_nobody_keeps_ends_in_time_and_a_kept_one_does_not() {
+    let lab = Lab::of(3).await;
+    let follower = lab.followers().await[0];
+    let (left, kept) = (open(&lab, follower).await, open(&lab, follower).await);
+    let keeping = keep(lab.node(follower).clone(), kept);
+    let ttl = lab.node(follower).keep_alive(kept).await.expect("open");
+    assert_eq!(ttl, Duration::from_millis(1500));
+    let begun = Instant::now();
+    let node = lab.node(follower).clone();
+    until("the session ends", async || !is_open(&node, left)).await;
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(900), "ended too soon: {took:?}");
+    assert!(took < Duration::from_secs(3), "ended too late: {took:?}");
+    assert!(is_open(&node, kept));
+    let again = node.keep_alive(left).await;
+    assert_eq!(again, Err(KeepAliveError::Ended(left)));
+    keeping.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_outlive_their_leader_and_end_under_the_next() {
+    let mut lab = Lab::of(3).await;
+    let leader = lab.leader().await;
+    let here = (leader + 1) % 3;
+    let (left, kept) = (open(&lab, here).await, open(&lab, here).await);
+    let node = lab.node(here).clone();
+    let keeping = keep(node.clone(), kept);
+    lab.kill(leader);
+    until("the session ends under the new leader", async || !is_open(&node, left)).await;
+    assert!(
+        is_open(&node, kept),
+        "the change of leader ended a session that was kept"
+    );
+    keeping.abort();
+    until("the other ends when nobody keeps it", async || !is_open(&node, kept)).await;
+}
