@@ -51,7 +51,13 @@ fn caller(text: &str) -> (String, String) {
     };
     let name = name.trim().trim_matches('"').to_owned();
     let number = if number == "unknown" { "" } else { number };
-    (name, number.to_owned())
+    (name, shrunk(number))
+}
+
+/// A number as Asterisk keeps it: it drops blanks, parentheses, hyphens and a dot at the end, also from what is no number.
+fn shrunk(number: &str) -> String {
+    let number = number.trim_end_matches('.');
+    number.chars().filter(|c| !matches!(c, ' ' | '(' | ')' | '-')).collect()
 }
 
 /// An address without the mask that names exactly one.
@@ -98,6 +104,8 @@ mod tests {
             (Meaning::CallerId, "\"Alice A\" <1001>", "\"Alice A\" <1001>", true),
             (Meaning::CallerId, "\"Alice A\" <1001>", "\"Alice B\" <1001>", false),
             (Meaning::CallerId, "<1001>", "\"\" <1001>", true),
+            (Meaning::CallerId, "<alice-home>", "alicehome", true),
+            (Meaning::CallerId, "<alice-home>", "alicehouse", false),
             (Meaning::Hosts, "10.0.0.1", "10.0.0.1/255.255.255.255", true),
             (Meaning::Hosts, "2001:db8::1", "2001:db8:0::1/128", true),
             (Meaning::Hosts, "10.0.0.1", "10.0.0.2/255.255.255.255", false),
