@@ -17,4 +17,4 @@ mod write;
 
 pub use convert::BadRequest;
 pub use server::{ServeError, serve};
-pub use service::{ApiService, AsteriskSide, Leave, NodeView};
+pub use service::{ApiService, AsteriskSide, Drift, Leave, NodeView};

@@ -33,10 +33,10 @@ pub(super) fn start(node: &Arc<NodeView>, after: Option<u64>) -> Stream {
             };
             use pb::watch_item::What;
             let (what, last) = match item {
-                WatchItem::Events { revision, events } => (What::Events(events::events(revision, events)), false),
-                WatchItem::Progress(revision) => (What::Progress(revision.0), false),
-                WatchItem::Compacted { oldest } => (What::Compacted(oldest.0), true),
-                WatchItem::Stopped { .. } => return,
+                Some(WatchItem::Events { revision, events }) => (What::Events(events::events(revision, events)), false),
+                Some(WatchItem::Progress(revision)) => (What::Progress(revision.0), false),
+                Some(WatchItem::Compacted { oldest }) => (What::Compacted(oldest.0), true),
+                Some(WatchItem::Stopped { .. }) | None => return,
             };
             if sender.send(Ok(pb::WatchItem { what: Some(what) })).await.is_err() || last {
                 return;

@@ -9,7 +9,7 @@ mod node;
 
 use std::io::IsTerminal;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
 
 use crate::cli::{DevArgs, Outcome};
 use federation::DevFederation;
@@ -33,13 +33,13 @@ pub async fn dev(args: &DevArgs) -> Outcome {
 /// Obeys lines until `quit`, the end of stdin, or Ctrl-C.
 async fn converse(federation: &mut DevFederation) -> Outcome {
     let interactive = std::io::stdin().is_terminal();
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut lines = lines_of_stdin();
     loop {
         if interactive {
             eprint!("dev> ");
         }
         let line = tokio::select! {
-            line = lines.next_line() => line?,
+            line = lines.recv() => line,
             _ = tokio::signal::ctrl_c() => None,
         };
         let Some(line) = line else { return Ok(()) };
@@ -56,4 +56,17 @@ async fn converse(federation: &mut DevFederation) -> Outcome {
             Err(why) => return Err(crate::cli::Failure::usage(why)),
         }
     }
+}
+
+/// Lines of stdin, read on a thread of their own: a blocked read ends with the process.
+fn lines_of_stdin() -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }

@@ -108,15 +108,15 @@ impl MapWatch for RaftWatch {
     async fn next(&mut self) -> MapEvent {
         loop {
             match self.0.next().await {
-                WatchItem::Events { revision, events } => {
+                Some(WatchItem::Events { revision, events }) => {
                     return MapEvent::Changes {
                         revision,
                         changes: events,
                     };
                 }
-                WatchItem::Progress(_) => {}
-                WatchItem::Compacted { .. } => return MapEvent::Compacted,
-                WatchItem::Stopped { .. } => return MapEvent::Stopped,
+                Some(WatchItem::Progress(_)) => {}
+                Some(WatchItem::Compacted { .. }) => return MapEvent::Compacted,
+                Some(WatchItem::Stopped { .. }) | None => return MapEvent::Stopped,
             }
         }
     }
