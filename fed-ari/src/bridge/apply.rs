@@ -44,6 +44,15 @@ pub(super) struct Applied {
     pub(super) deleted: u64,
     pub(super) postponed: Vec<Key>,
     pub(super) faults: Vec<BridgeFault>,
+    /// The objects that were looked at; `None` for all there are.
+    looked_at: Option<BTreeSet<Key>>,
+}
+
+impl Applied {
+    /// True where this says anew how an object is.
+    pub(super) fn covers(&self, kind: &str, id: &str) -> bool {
+        self.looked_at.as_ref().is_none_or(|keys| keys.iter().any(|key| key.0.as_str() == kind && key.1 == id))
+    }
 }
 
 /// Writes to one Asterisk.
@@ -75,7 +84,7 @@ impl Applier {
     ///
     /// # Errors
     /// What keeps from looking at all; objects that could not be written are faults of the result.
-    pub(super) async fn apply_all(&self, snapshot: &MapSnapshot, before: Before) -> Result<(usize, Applied), AriError> {
+    pub(super) async fn apply_all(&self, snapshot: &MapSnapshot, before: Before) -> Result<Applied, AriError> {
         let desired = render(&snapshot.view(), &self.target).map_err(unreadable)?;
         let listed: BTreeSet<String> = self.client.endpoints("PJSIP").await?.into_iter().map(|e| e.resource).collect();
         // What somebody deleted is not there any more, whatever was known of it.
@@ -96,21 +105,20 @@ impl Applier {
         }
         let gone: Vec<Key> = self.known.lock().objects.keys().filter(|key| !desired.objects.contains_key(*key)).cloned().collect();
         look.extend(gone);
-        let total = desired.objects.len();
         let wanted = desired.objects.into_iter().filter(|(_, object)| !self.is_known(object)).collect();
-        Ok((total, self.reconcile(wanted, look).await?))
+        self.reconcile(wanted, look).await
     }
 
-    /// Makes some parts as wanted. Also answers how many objects there should be in all, where that was counted.
+    /// Makes some parts as wanted.
     ///
     /// # Errors
     /// As [`Applier::apply_all`].
-    pub(super) async fn apply(&self, scopes: &BTreeSet<Scope>) -> Result<(Option<usize>, Applied), AriError> {
+    pub(super) async fn apply(&self, scopes: &BTreeSet<Scope>) -> Result<Applied, AriError> {
         let snapshot = self.port.local();
         if scopes.contains(&Scope::All) || scopes.len() > MANY_SCOPES {
-            let (total, mut applied) = self.apply_all(&snapshot, Before::Somebody).await?;
+            let mut applied = self.apply_all(&snapshot, Before::Somebody).await?;
             self.apply_globals(&snapshot, &mut applied).await?;
-            return Ok((Some(total), applied));
+            return Ok(applied);
         }
         let mut desired = Desired::default();
         let mut look: BTreeSet<Key> = BTreeSet::new();
@@ -122,14 +130,16 @@ impl Applier {
             users.extend(self.users_of(scope, &part));
             desired.objects.extend(part.objects);
         }
+        let looked_at = look.clone();
         look.retain(|key| desired.objects.get(key).is_none_or(|object| !self.is_known(object)));
         desired.objects.retain(|_, object| !self.is_known(object));
         let mut applied = self.reconcile(desired.objects, look).await?;
+        applied.looked_at = Some(looked_at);
         for user in users {
             let part = render_scope(&snapshot.view(), &self.target, &Scope::User(user.clone())).map_err(unreadable)?;
             self.write_globals(part.globals, |global| global.user == user, &mut applied).await?;
         }
-        Ok((None, applied))
+        Ok(applied)
     }
 
     /// Writes the global variables of all numbers.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, future::pending, sync::Arc, time::Duration};
 
 use fed_core::{
-    command::{Command, Expect},
+    command::Command,
     event::{Change, UnboundWhy},
     ids::SessionId,
 };
@@ -153,10 +153,7 @@ impl Life {
         let applier = Applier::new(self.client.clone(), Arc::clone(&self.port), target, Arc::clone(&self.known), &info.started);
         let snapshot = self.port.local();
         let applied = match applier.apply_all(&snapshot, before).await {
-            Ok((total, applied)) => {
-                self.status.send_modify(|status| status.desired = total);
-                applied
-            }
+            Ok(applied) => applied,
             Err(error) => return BridgeFault::of_error(&error),
         };
         if let Some(fault) = applied.faults.iter().find(|fault| matches!(fault, BridgeFault::MissingMapping { .. })) {
@@ -181,7 +178,6 @@ impl Life {
             if let Err(fault) = self.compare().await {
                 break fault;
             }
-            self.introduce(info).await;
             if let Some(fault) = self.steady(&mut *watch, &scopes, contacts).await {
                 break fault;
             }
@@ -202,7 +198,7 @@ impl Life {
                         status.phase = Phase::Up;
                         status.session = self.observer.session();
                         status.counts = self.observer.counts();
-                        status.faults.retain(|fault| matches!(fault, BridgeFault::NameTaken { .. } | BridgeFault::Object { .. }));
+                        status.faults.retain(|fault| fault.object().is_some());
                     });
                     return Ok(());
                 }
@@ -286,22 +282,6 @@ impl Life {
 
     fn report(&self, applier: &Applier, applied: &Applied) {
         report(&self.status, &self.observer, applier, applied);
-    }
-
-    /// Tells the map which Asterisk this node has.
-    async fn introduce(&self, info: &AsteriskInfo) {
-        let capabilities: Vec<String> = Capabilities::of_version(info.version).names().into_iter().map(str::to_owned).collect();
-        let Ok(Some(record)) = self.port.local().view().node(self.port.here()) else { return };
-        let mut node = record.value;
-        if node.asterisk_version.as_deref() == Some(&info.version_text) && node.capabilities == capabilities {
-            return;
-        }
-        node.asterisk_version = Some(info.version_text.clone());
-        node.capabilities = capabilities;
-        // Only for people to read: if it cannot be recorded now, the next comparison tries again.
-        if let Err(error) = self.port.propose(Command::PutNode { node, expect: Expect::Revision(record.modified) }).await {
-            tracing::debug!(%error, "the version of Asterisk was not recorded");
-        }
     }
 
     /// The link is gone: nobody is to be sent here.
@@ -406,10 +386,7 @@ async fn keep_applied(
             wanted.insert(scope);
         }
         match applier.apply(&wanted).await {
-            Ok((total, applied)) => {
-                if let Some(total) = total {
-                    status.send_modify(|status| status.desired = total);
-                }
+            Ok(applied) => {
                 if !applied.faults.is_empty() {
                     wanted.into_iter().for_each(|scope| retry_later(&again, scope));
                 }
@@ -429,14 +406,17 @@ fn report(status: &watch::Sender<BridgeStatus>, observer: &Observer, applier: &A
         counts.deleted += applied.deleted;
     });
     status.send_modify(|status| {
-        status.verified = applier.verified();
-        status.desired = status.desired.max(status.verified);
-        status.postponed = applied.postponed.clone();
-        status.counts = observer.counts();
-        status.faults.retain(|fault| !matches!(fault, BridgeFault::NameTaken { .. } | BridgeFault::Object { .. }));
+        let again = |kind: &str, id: &str| applied.covers(kind, id);
+        status.postponed.retain(|(kind, id)| !again(kind.as_str(), id));
+        status.postponed.extend(applied.postponed.iter().cloned());
+        status.faults.retain(|fault| !fault.object().is_some_and(|(kind, id)| again(kind, id)));
         for fault in &applied.faults {
             status.add_fault(fault.clone());
         }
+        let unsettled = status.faults.iter().filter(|fault| fault.object().is_some()).count();
+        status.verified = applier.verified();
+        status.desired = status.verified + status.postponed.len() + unsettled;
+        status.counts = observer.counts();
     });
 }
 

@@ -126,6 +126,14 @@ pub enum BridgeFault {
 }
 
 impl BridgeFault {
+    /// Kind and id of the one object that the fault is about.
+    pub(super) fn object(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::NameTaken { object, id } | Self::Object { object, id, .. } => Some((object, id)),
+            _ => None,
+        }
+    }
+
     /// The fault that an ARI error which stands in the way of everything shows.
     pub(super) fn of_error(error: &AriError) -> Self {
         match error {

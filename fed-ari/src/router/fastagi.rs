@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Ask, Question, Router, contacts, devices, question, variables};
+use super::{Ask, Question, Router, at_once, contacts, devices, question, variables};
 use crate::render::device_of_channel;
 
 /// Calls asking at the same time; further ones wait in the listener's queue.
@@ -90,7 +90,7 @@ async fn answer(stream: TcpStream, router: &Router) -> io::Result<()> {
     let decision = router.ask(&ask).await;
     let devices = devices(&decision);
     let registered = if devices.is_empty() { String::new() } else { talk.evaluate(&question(&devices)).await? };
-    for (name, value) in variables(&decision, &contacts(&devices, &registered)) {
+    for (name, value) in at_once(variables(&decision, &contacts(&devices, &registered))) {
         talk.command(&format!("SET VARIABLE {name} {}", quoted(&value))).await?;
     }
     Ok(())

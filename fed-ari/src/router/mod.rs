@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 pub use decide::{Ask, Decision, Leg, Moment, Question, Stage, decide};
 pub use fastagi::FastAgi;
 pub use stasis::answer_stasis;
-pub use variables::{Variables, contacts, devices, question, variables};
+pub use variables::{Variables, at_once, contacts, devices, question, variables};
 
 use crate::port::{MapPort, fresh_or_stale};
 

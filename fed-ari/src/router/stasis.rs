@@ -1,6 +1,6 @@
 //! The Stasis shell: a call enters the application, its variables are set, and it goes on in the dialplan.
 
-use super::{Ask, Question, Router, contacts, devices, question, variables};
+use super::{Ask, Question, Router, at_once, contacts, devices, question, variables};
 use crate::{
     client::{AriClient, AriError, Channel},
     render::device_of_channel,
@@ -42,7 +42,7 @@ async fn tell(client: &AriClient, router: &Router, channel: &Channel, ask: Ask) 
         let expression = format!("EVAL({})", question(&devices));
         client.channel_variable(&channel.id, &expression).await?.unwrap_or_default()
     };
-    for (name, value) in variables(&decision, &contacts(&devices, &registered)) {
+    for (name, value) in at_once(variables(&decision, &contacts(&devices, &registered))) {
         client.set_channel_variable(&channel.id, &name, &value).await?;
     }
     Ok(())

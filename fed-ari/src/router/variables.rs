@@ -12,6 +12,9 @@ use super::{Decision, Leg, decide::Stage};
 /// Stands between the answers to one combined question; no contact URI can hold it.
 const SEPARATOR: char = '|';
 
+/// Characters that one assignment may have; Asterisk cuts AGI commands at 2,047.
+const LONGEST_ASSIGNMENT: usize = 1_500;
+
 /// Variables to set, in order.
 pub type Variables = Vec<(String, String)>;
 
@@ -122,6 +125,18 @@ fn legs<'a>(stage: &'a Stage, contacts: &HashMap<&DeviceId, &'a str>) -> Vec<&'a
         .collect()
 }
 
+/// The same in one assignment, where the values allow it: each assignment is a round trip of its own.
+pub fn at_once(set: Variables) -> Variables {
+    let plain = |value: &str| !value.is_empty() && !value.contains([',', '"', '\\']) && value.trim() == value;
+    let length: usize = set.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    if length > LONGEST_ASSIGNMENT || !set.iter().all(|(_, value)| plain(value)) {
+        return set;
+    }
+    let names: Vec<&str> = set.iter().map(|(name, _)| name.as_str()).collect();
+    let values: Vec<&str> = set.iter().map(|(_, value)| value.as_str()).collect();
+    vec![(format!("ARRAY({})", names.join(",")), values.join(","))]
+}
+
 /// The values of DIALSTATUS that a condition fits.
 const fn statuses(on: StageCondition) -> &'static str {
     match on {
@@ -168,6 +183,16 @@ mod tests {
         assert_eq!(get(&set, "FED_DIAL_1"), Some("PJSIP/a/sip:a@1:2&PJSIP/fed-node-2/sip:b~x@h:5060"));
         assert_eq!(get(&set, "FED_STAGES"), Some("1"));
         assert_eq!(set.last().map(|(n, v)| (n.as_str(), v.as_str())), Some(("FED_ACTION", "dial")));
+    }
+
+    #[test]
+    fn variables_are_set_at_once_unless_a_value_would_come_apart() {
+        let set = |value: &str| vec![("A".to_owned(), "1".to_owned()), ("B".to_owned(), value.to_owned())];
+        assert_eq!(at_once(set("x&y z")), [("ARRAY(A,B)".to_owned(), "1,x&y z".to_owned())]);
+        for value in ["x,y", "x\"y", "x\\y", "", " x"] {
+            assert_eq!(at_once(set(value)), set(value), "{value:?}");
+        }
+        assert_eq!(at_once(set(&"x".repeat(2_000))).len(), 2);
     }
 
     #[test]
