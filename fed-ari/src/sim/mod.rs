@@ -244,7 +244,7 @@ impl SimAsterisk {
 
     /// Loses the database as well: no registration is left.
     pub fn lose_database(&self) {
-        self.shared.world.lock().registrations.clear();
+        self.shared.world.lock().bindings.clear();
     }
 
     /// Cuts every event socket; the server runs on.

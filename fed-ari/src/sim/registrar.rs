@@ -24,10 +24,16 @@ pub struct Registration {
     pub reliable: bool,
     /// The digest (HA1) that the phone knows; none = the right one.
     pub ha1: Option<String>,
-    /// Unix seconds of its end; set by the registrar.
-    pub(crate) ends: SystemTime,
-    /// Order of arrival; set by the registrar.
-    pub(crate) arrival: u64,
+}
+
+/// A registration as the registrar keeps it.
+#[derive(Clone, Debug)]
+pub(crate) struct Binding {
+    pub(crate) registration: Registration,
+    /// When it expires.
+    ends: SystemTime,
+    /// Order of arrival.
+    arrival: u64,
 }
 
 impl Registration {
@@ -43,8 +49,6 @@ impl Registration {
             via: ("127.0.0.1".to_owned(), 5060),
             reliable: lower.contains("transport=") && !lower.contains("transport=udp"),
             ha1: None,
-            ends: SystemTime::UNIX_EPOCH,
-            arrival: 0,
         }
     }
 
@@ -69,9 +73,9 @@ pub enum RegisterOutcome {
 impl World {
     /// URIs of the registrations of an aor, newest first.
     pub(crate) fn live_uris(&self, aor: &str) -> Vec<String> {
-        let mut live: Vec<_> = self.registrations.values().filter(|r| r.aor == aor).collect();
-        live.sort_by_key(|r| std::cmp::Reverse(r.arrival));
-        live.into_iter().map(|r| r.uri.clone()).collect()
+        let mut live: Vec<_> = self.bindings.values().filter(|b| b.registration.aor == aor).collect();
+        live.sort_by_key(|b| std::cmp::Reverse(b.arrival));
+        live.into_iter().map(|b| b.registration.uri.clone()).collect()
     }
 
     /// A REGISTER with its authentication. Expiry 0 unregisters. All events are out when this returns, as they are when a phone has its 200 OK.
@@ -96,19 +100,19 @@ impl World {
         if new.expires >= Duration::from_secs(1) {
             new.expires = Duration::from_secs(new.expires.as_secs().clamp(minimum, maximum.max(minimum)));
         }
-        new.ends = SystemTime::now() + new.expires;
-        if let Some(known) = self.registrations.get(&id) {
-            new.arrival = known.arrival;
-            self.registrations.insert(id, new);
+        let ends = SystemTime::now() + new.expires;
+        if let Some(known) = self.bindings.get_mut(&id) {
+            known.ends = ends;
+            known.registration = new;
             return RegisterOutcome::Ok;
         }
         let others = self.live_uris(&device);
         if limit == 0 || (others.len() >= limit && !remove_existing) {
             return RegisterOutcome::Forbidden;
         }
-        new.arrival = self.next();
+        let arrival = self.next();
         let uri = new.uri.clone();
-        self.registrations.insert(id, new);
+        self.bindings.insert(id, Binding { registration: new, ends, arrival });
         self.appeared(&device, &uri);
         for old in others.iter().skip(limit - 1) {
             self.remove_registration(&contact_id(&device, old), true);
@@ -133,7 +137,7 @@ impl World {
 
     /// Removes a registration by its id; `false` where there is none.
     pub(crate) fn remove_registration(&mut self, id: &str, announced: bool) -> bool {
-        let Some(gone) = self.registrations.remove(id) else { return false };
+        let Some(Binding { registration: gone, .. }) = self.bindings.remove(id) else { return false };
         if announced {
             for endpoint in self.endpoints_of(&gone.aor) {
                 self.settle(&endpoint);
@@ -147,7 +151,7 @@ impl World {
 
     /// Removes what has expired.
     pub(crate) fn expire(&mut self, now: SystemTime) {
-        let ended: Vec<String> = self.registrations.iter().filter(|(_, r)| r.ends <= now).map(|(id, _)| id.clone()).collect();
+        let ended: Vec<String> = self.bindings.iter().filter(|(_, b)| b.ends <= now).map(|(id, _)| id.clone()).collect();
         for id in ended {
             self.remove_registration(&id, true);
         }
@@ -155,12 +159,12 @@ impl World {
 
     /// A contact object as ARI reads it.
     pub(crate) fn read_registration(&self, id: &str) -> Option<Vec<(String, String)>> {
-        let r = self.registrations.get(id)?;
-        let ends = r.ends.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let Binding { registration: r, ends, arrival } = self.bindings.get(id)?;
+        let ends = ends.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let fields = [
             ("via_addr", r.via.0.clone()),
             ("via_port", r.via.1.to_string()),
-            ("call_id", format!("sim-{}", r.arrival)),
+            ("call_id", format!("sim-{arrival}")),
             ("reg_server", "sim".to_owned()),
             ("prune_on_boot", if r.reliable { "yes" } else { "no" }.to_owned()),
             ("path", r.path.clone()),

@@ -15,7 +15,7 @@ use super::{
     journal::Journal,
     object::{Object, Refusal},
     phone::PhoneScript,
-    registrar::Registration,
+    registrar::Binding,
 };
 
 /// What is to go wrong.
@@ -35,7 +35,8 @@ pub(crate) struct World {
     /// Types with a writable sorcery wizard.
     pub(crate) writable: HashSet<String>,
     pub(crate) objects: BTreeMap<(String, String), Object>,
-    pub(crate) registrations: BTreeMap<String, Registration>,
+    /// Registrations by the id of their contact object.
+    pub(crate) bindings: BTreeMap<String, Binding>,
     /// Endpoints by their last announced state.
     pub(crate) online: BTreeMap<String, bool>,
     pub(crate) globals: HashMap<String, String>,
@@ -56,7 +57,7 @@ impl World {
             version,
             writable,
             objects: BTreeMap::new(),
-            registrations: BTreeMap::new(),
+            bindings: BTreeMap::new(),
             online: BTreeMap::new(),
             globals: HashMap::new(),
             channels: BTreeMap::new(),
@@ -136,7 +137,7 @@ impl World {
         match type_ {
             "endpoint" => drop(self.online.remove(id)),
             "aor" => {
-                self.registrations.retain(|_, r| r.aor != id);
+                self.bindings.retain(|_, b| b.registration.aor != id);
                 for endpoint in self.endpoints_of(id) {
                     self.settle(&endpoint);
                 }
@@ -211,7 +212,7 @@ impl World {
             channel.hang_up(0);
         }
         self.apps.clear();
-        self.registrations.retain(|_, r| !r.reliable);
+        self.bindings.retain(|_, b| !b.registration.reliable);
         self.started = SystemTime::now();
     }
 }

@@ -1,10 +1,8 @@
 //! The event socket: what is announced in which order, and what happens when it breaks.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{add_device, connected, eventually, next, next_event, put, sim};
+use crate::common::{add_device, connected, eventually, next, next_event, put, sim};
 use fed_ari::{
     client::{AriClient, AriError, AriEvent, ContactStatus, Link, ObjectType},
     sim::{RegisterOutcome, SimAsterisk, SimVersion},

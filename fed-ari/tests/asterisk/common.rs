@@ -1,5 +1,4 @@
 //! What the tests of client and simulation share.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::time::Duration;
 
@@ -10,27 +9,27 @@ use fed_ari::{
 use tokio::time::{Instant, timeout};
 
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A simulated Asterisk and a client for it.
-pub async fn sim(version: SimVersion) -> (SimAsterisk, AriClient) {
+pub(crate) async fn sim(version: SimVersion) -> (SimAsterisk, AriClient) {
     let sim = SimAsterisk::start(SimConfig::new(version)).await.expect("starts");
     let client = AriClient::new(sim.ari_config("fed")).expect("a client");
     (sim, client)
 }
 
 /// Puts an object that must be taken.
-pub async fn put(client: &AriClient, type_: ObjectType, id: &str, fields: &[(&str, &str)]) -> Fields {
+pub(crate) async fn put(client: &AriClient, type_: ObjectType, id: &str, fields: &[(&str, &str)]) -> Fields {
     client.put_object(type_, id, fields).await.expect("the object is taken")
 }
 
 /// A device as fed-node makes it: auth, its own aor, the second one, the endpoint.
-pub async fn add_device(client: &AriClient, id: &str) {
+pub(crate) async fn add_device(client: &AriClient, id: &str) {
     add_device_redirected(client, id, "127.0.0.1:5070").await;
 }
 
 /// The same, with the address of a redirect server.
-pub async fn add_device_redirected(client: &AriClient, id: &str, redirect: &str) {
+pub(crate) async fn add_device_redirected(client: &AriClient, id: &str, redirect: &str) {
     let zeros = "0".repeat(32);
     put(client, ObjectType::Auth, id, &[("auth_type", "md5"), ("username", id), ("realm", "federated"), ("md5_cred", &zeros)]).await;
     put(client, ObjectType::Aor, id, &[("max_contacts", "3")]).await;
@@ -46,12 +45,12 @@ pub async fn add_device_redirected(client: &AriClient, id: &str, redirect: &str)
 }
 
 /// The next link item, in time.
-pub async fn next(events: &mut EventStream) -> Link {
+pub(crate) async fn next(events: &mut EventStream) -> Link {
     timeout(PATIENCE, events.next()).await.expect("something happens on the link")
 }
 
 /// The next event, passing over connections and losses.
-pub async fn next_event(events: &mut EventStream) -> AriEvent {
+pub(crate) async fn next_event(events: &mut EventStream) -> AriEvent {
     loop {
         if let Link::Event(event) = next(events).await {
             return event;
@@ -60,12 +59,12 @@ pub async fn next_event(events: &mut EventStream) -> AriEvent {
 }
 
 /// Waits until connected, passing over everything else.
-pub async fn connected(events: &mut EventStream) {
+pub(crate) async fn connected(events: &mut EventStream) {
     while !matches!(next(events).await, Link::Connected) {}
 }
 
 /// Waits for a state, with a deadline.
-pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");

@@ -1,10 +1,8 @@
 //! The simulated Asterisk's configuration objects and registrations, through the real client.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{add_device, eventually, put, sim};
+use crate::common::{add_device, eventually, put, sim};
 use fed_ari::{
     client::{AriClient, AriError, ObjectType},
     sim::{RegisterOutcome, Registration, SimAsterisk, SimConfig, SimVersion},
