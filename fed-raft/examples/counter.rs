@@ -62,7 +62,6 @@ async fn main() -> Result<()> {
     // The first node makes the cluster; the others get their ids from it.
     Cluster::<Counter>::init(&config("one"))?;
     let one = Cluster::start(config("one"), Counter).await?;
-    one.propose(0).await?;
     let seed = one.address().to_string();
     let mut nodes = vec![one];
     for name in ["two", "three"] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fed_core::ids::NodeId;
 use fed_core::machine::Machine;
 use fed_proto::peer as proto;
-use tonic::Request;
+use tonic::{Code, Request, Status};
 
 use crate::config::Config;
 use crate::error::StartError;
@@ -15,6 +15,7 @@ use crate::transport::{Badge, Lane, PROTOCOL, dial};
 use crate::{log, state};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Makes the folder of the first node of a new cluster.
 pub(crate) fn found(config: &Config) -> Result<Identity, StartError> {
@@ -45,18 +46,15 @@ pub(crate) async fn join(config: &Config, seed: &str) -> Result<Identity, StartE
         why,
     };
     let incarnation = rand::random();
-    let mut request = Request::new(proto::JoinRequest {
+    let message = proto::JoinRequest {
         incarnation,
         address: config.advertise.clone(),
         protocol: PROTOCOL,
-    });
-    Badge::stranger(incarnation).write(request.metadata_mut());
-    let mut client = dial(seed).map_err(|e| failed(e.message().to_owned()))?;
-    let reply = tokio::time::timeout(PATIENCE, client.join(request))
+    };
+    let reply = tokio::time::timeout(PATIENCE, ask(seed, &message))
         .await
         .map_err(|_| failed("no answer in time".to_owned()))?
-        .map_err(|status| failed(status.message().to_owned()))?
-        .into_inner();
+        .map_err(|status| failed(status.message().to_owned()))?;
     let cluster =
         <[u8; 16]>::try_from(&*reply.cluster).map_err(|_| failed("the answer names no cluster".to_owned()))?;
     let mut seeds: Vec<String> = reply.members.into_iter().map(|m| m.address).collect();
@@ -72,6 +70,22 @@ pub(crate) async fn join(config: &Config, seed: &str) -> Result<Identity, StartE
     };
     make_folder(config, &identity)?;
     Ok(identity)
+}
+
+/// Asks until there is a leader to answer.
+async fn ask(seed: &str, message: &proto::JoinRequest) -> Result<proto::JoinReply, Status> {
+    let mut client = dial(seed)?;
+    loop {
+        let mut request = Request::new(message.clone());
+        Badge::stranger(message.incarnation).write(request.metadata_mut());
+        match client.join(request).await {
+            Ok(reply) => return Ok(reply.into_inner()),
+            Err(status) if status.code() == Code::Aborted => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(status) => return Err(status),
+        }
+    }
 }
 
 fn make_folder(config: &Config, identity: &Identity) -> Result<(), StartError> {

@@ -3,7 +3,7 @@
 //! A new leader gives every open session a fresh ttl. Time in which the leader itself did not run (it was paused,
 //! the machine was asleep) or was cut off is not held against anybody.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ struct Timers {
     term: Option<u64>,
     /// When each open session runs out.
     ends: HashMap<SessionId, Instant>,
+    /// Sessions that ran out: their end is on its way, or will be tried again.
+    ending: HashSet<SessionId>,
 }
 
 /// What the leader says to a keep-alive.
@@ -88,11 +90,9 @@ impl<M: Machine> Node<M> {
         if timers.term.is_none() {
             return Kept::NotLeader;
         }
-        if let Some(end) = timers.ends.get_mut(&session) {
-            *end = ends;
-            return Kept::Yes;
+        if timers.ending.contains(&session) {
+            return Kept::Ended;
         }
-        // It may have been opened since the last look.
         match self.state.machine.open_sessions(&*self.state.view()) {
             Ok(open) if open.contains(&session) => {
                 timers.ends.insert(session, ends);
@@ -121,6 +121,7 @@ impl<M: Machine> Node<M> {
         if timers.term != term {
             timers.term = term;
             timers.ends.clear();
+            timers.ending.clear();
         }
         if term.is_none() {
             return Vec::new();
@@ -134,9 +135,10 @@ impl<M: Machine> Node<M> {
             let end = timers.ends.get(&session).map_or(now + ttl, |end| *end + lost);
             ends.insert(session, end);
         }
+        let over = ends.iter().filter(|(_, end)| **end <= now);
+        timers.ending = over.map(|(session, _)| *session).collect();
         timers.ends = ends;
-        let over = timers.ends.iter().filter(|(_, end)| **end <= now);
-        over.map(|(session, _)| *session).collect()
+        timers.ending.iter().copied().collect()
     }
 }
 

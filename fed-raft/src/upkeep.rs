@@ -29,6 +29,7 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
             node.life.fail(&failure.to_string(), node.config.on_failure);
             return;
         }
+        node.learn_addresses();
         node.keep_log_short(&mut logged).await;
         node.get_in().await;
         if node.leader() == Leader::Here {
@@ -45,6 +46,14 @@ struct Logged {
 }
 
 impl<M: Machine> Node<M> {
+    fn learn_addresses(&self) {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        for (&id, peer) in metrics.membership_config.membership().nodes() {
+            self.channels.learn(id, &peer.address);
+        }
+    }
+
     async fn keep_log_short(&self, logged: &mut Logged) {
         let bytes = self.log.appended_bytes();
         if bytes - logged.bytes >= self.config.snapshot_bytes {

@@ -3,25 +3,13 @@
 //! Each module is one file of `proto/`, compiled by `build.rs`; what the messages mean is said there.
 
 /// What the nodes of one cluster say to each other (`proto/peer.proto`); spoken by fed-raft only.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::unwrap_used,
-    clippy::pedantic
-)]
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::pedantic)]
 pub mod peer {
     tonic::include_proto!("federated.peer.v1");
 }
 
 /// What clients ask any node (`proto/federation.proto`); the command line is one of them.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::unwrap_used,
-    clippy::pedantic
-)]
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::pedantic)]
 pub mod client {
     tonic::include_proto!("federated.client.v1");
 }

@@ -30,6 +30,8 @@ pub(crate) type Client = PeerClient<Channel>;
 pub(crate) struct Channels {
     identity: Identity,
     open: Mutex<HashMap<(u64, Lane), (String, Channel)>>,
+    /// Where each member is now. openraft keeps the address with which it began to replicate.
+    book: Mutex<HashMap<u64, String>>,
 }
 
 impl Channels {
@@ -37,7 +39,21 @@ impl Channels {
         Self {
             identity,
             open: Mutex::new(HashMap::new()),
+            book: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// Takes note of where a member is.
+    pub(crate) fn learn(&self, node: u64, address: &str) {
+        let mut book = self.book.lock();
+        if book.get(&node).is_none_or(|known| known != address) {
+            book.insert(node, address.to_owned());
+        }
+    }
+
+    /// Where a member is, if that was learnt since the start.
+    pub(super) fn address(&self, node: u64) -> Option<String> {
+        self.book.lock().get(&node).cloned()
     }
 
     /// A client for `node` at `address`. Connecting happens with the first call, and again after a failure.

@@ -3,6 +3,7 @@
 //! Each pair of nodes has four connections in each direction, so that nothing waits behind something else: log
 //! entries, heartbeats and votes, snapshots, and what clients asked for.
 
+mod admit;
 mod append;
 mod caller;
 mod channels;

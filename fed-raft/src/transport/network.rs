@@ -62,6 +62,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub(crate) struct PeerNetwork {
     channels: Arc<Channels>,
     target: u64,
+    /// As it was when openraft asked for the connection.
     address: String,
     lane: Lane,
 }
@@ -70,8 +71,9 @@ type RpcResult<T> = Result<T, RPCError<TypeConfig>>;
 
 impl PeerNetwork {
     fn client(&self, lane: Lane) -> RpcResult<Client> {
+        let learnt = self.channels.address(self.target);
         self.channels
-            .client(self.target, &self.address, lane)
+            .client(self.target, learnt.as_deref().unwrap_or(&self.address), lane)
             .map_err(|status| unreachable(&status))
     }
 

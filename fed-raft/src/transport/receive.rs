@@ -6,27 +6,65 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fed_core::machine::Machine;
 use fed_proto::peer as proto;
 use proto::snapshot_part::Part;
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt, SeekFrom};
+use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
+use super::server::core_stopped;
+use crate::node::Node;
 use crate::raft::stored::StoredMembers;
 use crate::raft::wire::{self, Malformed};
 use crate::raft::{LogId, SnapshotMeta, Vote};
 use crate::state::{Manifest, ManifestFile, SnapshotDir};
 
+/// Receives one snapshot and has it installed.
+pub(super) async fn receive<M: Machine>(
+    node: &Node<M>,
+    mut parts: Streaming<proto::SnapshotPart>,
+    replies: &mpsc::Sender<Result<proto::SnapshotReply, Status>>,
+) -> Result<(), Status> {
+    use proto::snapshot_reply::{Reply, Wanted};
+    let first = parts.message().await?.and_then(|part| part.part);
+    let Some(Part::Header(header)) = first else {
+        return Err(Malformed("snapshot header").into());
+    };
+    let gone = |_| Status::cancelled("the sender has gone");
+    let answer = |reply| {
+        let reply = Some(reply);
+        replies.send(Ok(proto::SnapshotReply { reply }))
+    };
+    let _only_one = node
+        .receiving
+        .try_lock()
+        .map_err(|_| Status::resource_exhausted("another snapshot is coming in"))?;
+    let incoming = Incoming::new(node.state.incoming(), header)?;
+    let offsets = incoming.offsets().await?;
+    answer(Reply::Wanted(Wanted { offsets })).await.map_err(gone)?;
+    incoming.take(&mut parts).await?;
+    let vote = incoming.vote;
+    let (meta, snapshot) = incoming.complete().await?;
+    let snapshot = openraft::Snapshot { meta, snapshot };
+    let installed = node.raft.install_full_snapshot(vote, snapshot).await;
+    let response = installed.map_err(core_stopped)?;
+    node.heard_from_leader();
+    let vote = wire::to_vote(&response.vote);
+    answer(Reply::Installed(vote)).await.map_err(gone)
+}
+
 /// A snapshot on its way in.
-pub(super) struct Incoming {
+struct Incoming {
     folder: PathBuf,
-    pub(super) vote: Vote,
-    pub(super) meta: SnapshotMeta,
+    vote: Vote,
+    meta: SnapshotMeta,
     files: Vec<ManifestFile>,
 }
 
 impl Incoming {
-    pub(super) fn new(folder: &Path, header: proto::SnapshotHeader) -> Result<Self, Malformed> {
+    fn new(folder: &Path, header: proto::SnapshotHeader) -> Result<Self, Malformed> {
         let meta = wire::from_snapshot_header(&header)?;
         let files = header
             .files
@@ -55,7 +93,7 @@ impl Incoming {
     }
 
     /// How much of each file is there; files of other snapshots go.
-    pub(super) async fn offsets(&self) -> io::Result<Vec<u64>> {
+    async fn offsets(&self) -> io::Result<Vec<u64>> {
         fs::create_dir_all(&self.folder).await?;
         let wanted: HashSet<PathBuf> = self.files.iter().map(|file| self.path(file)).collect();
         let mut there = fs::read_dir(&self.folder).await?;
@@ -79,7 +117,7 @@ impl Incoming {
     }
 
     /// Writes what comes until the end.
-    pub(super) async fn take(&self, parts: &mut Streaming<proto::SnapshotPart>) -> Result<(), Status> {
+    async fn take(&self, parts: &mut Streaming<proto::SnapshotPart>) -> Result<(), Status> {
         let mut open: Option<(u32, File)> = None;
         loop {
             let part = parts.message().await?.and_then(|part| part.part);
@@ -118,7 +156,7 @@ impl Incoming {
 
     /// Checks the files and gives them their names. A file that is not what it should be goes, so that the next
     /// attempt sends it anew.
-    pub(super) async fn complete(self) -> io::Result<(SnapshotMeta, Arc<SnapshotDir>)> {
+    async fn complete(self) -> io::Result<(SnapshotMeta, Arc<SnapshotDir>)> {
         tokio::task::spawn_blocking(move || {
             let folder = self.folder.join("complete");
             if folder.exists() {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::receive::Incoming;
+use super::receive::receive;
 use super::{Badge, LARGEST_MESSAGE, Lane};
 use crate::batch;
 use crate::error::ProposeError;
@@ -69,37 +69,8 @@ impl<M: Machine> Service<M> {
     }
 }
 
-impl<M: Machine> Node<M> {
-    /// Refuses nodes that were removed, and folders that are not the ones let in.
-    fn check_caller(&self, badge: &Badge) -> Result<(), Status> {
-        use openraft::async_runtime::watch::WatchReceiver;
-        if self.state.is_retired(badge.from) {
-            return Err(Status::permission_denied(format!(
-                "node {} was removed from the cluster",
-                badge.from
-            )));
-        }
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let known = metrics.membership_config.membership().get_node(&badge.from);
-        match known {
-            Some(peer) if peer.incarnation != badge.incarnation => Err(Status::permission_denied(format!(
-                "node {} speaks from another data folder than the one that was let in",
-                badge.from
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    fn not_leader(&self) -> proto::NotLeader {
-        let leader = self.leader_member();
-        proto::NotLeader {
-            leader: leader.map(|(id, peer)| wire::to_member(id, &peer)),
-        }
-    }
-}
-
-fn core_stopped(error: impl std::fmt::Display) -> Status {
+/// What a caller is told when consensus has stopped here.
+pub(super) fn core_stopped(error: impl std::fmt::Display) -> Status {
     Status::unavailable(error.to_string())
 }
 
@@ -294,7 +265,7 @@ impl<M: Machine> Peer for Service<M> {
         }
         match node.leader() {
             Leader::Here => {
-                let id = node.new_id().await.map_err(Status::unavailable)?;
+                let id = node.new_id().await.map_err(Status::aborted)?;
                 let members = node.members().into_iter().map(|m| proto::Member {
                     id: m.id.0,
                     address: m.address,
@@ -311,9 +282,8 @@ impl<M: Machine> Peer for Service<M> {
                 let message = node.channels.request(id, request.into_inner());
                 client.join(message).await
             }
-            Leader::There { .. } | Leader::Unknown => Err(Status::unavailable(
-                "the cluster has no leader at the moment, try again",
-            )),
+            // The caller tries again.
+            Leader::There { .. } | Leader::Unknown => Err(Status::aborted("the cluster has no leader at the moment")),
         }
     }
 
@@ -352,38 +322,4 @@ impl<M: Machine> Peer for Service<M> {
             members: members.collect(),
         }))
     }
-}
-
-async fn receive<M: Machine>(
-    node: &Node<M>,
-    mut parts: Streaming<proto::SnapshotPart>,
-    replies: &mpsc::Sender<Result<proto::SnapshotReply, Status>>,
-) -> Result<(), Status> {
-    use proto::snapshot_part::Part;
-    use proto::snapshot_reply::{Reply, Wanted};
-    let first = parts.message().await?.and_then(|part| part.part);
-    let Some(Part::Header(header)) = first else {
-        return Err(Malformed("snapshot header").into());
-    };
-    let gone = |_| Status::cancelled("the sender has gone");
-    let answer = |reply| {
-        let reply = Some(reply);
-        replies.send(Ok(proto::SnapshotReply { reply }))
-    };
-    let _only_one = node
-        .receiving
-        .try_lock()
-        .map_err(|_| Status::resource_exhausted("another snapshot is coming in"))?;
-    let incoming = Incoming::new(node.state.incoming(), header)?;
-    let offsets = incoming.offsets().await?;
-    answer(Reply::Wanted(Wanted { offsets })).await.map_err(gone)?;
-    incoming.take(&mut parts).await?;
-    let vote = incoming.vote;
-    let (meta, snapshot) = incoming.complete().await?;
-    let snapshot = openraft::Snapshot { meta, snapshot };
-    let installed = node.raft.install_full_snapshot(vote, snapshot).await;
-    let response = installed.map_err(core_stopped)?;
-    node.heard_from_leader();
-    let vote = wire::to_vote(&response.vote);
-    answer(Reply::Installed(vote)).await.map_err(gone)
 }
