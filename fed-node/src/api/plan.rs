@@ -1,54 +1,64 @@
 //! A routing plan for the wire.
 
-use fed_core::route::{Cause, Outcome, Place, RoutePlan, StageCondition};
+use fed_core::ids::NodeId;
+use fed_core::kv::StoreError;
+use fed_core::map::MapView;
+use fed_core::route::{Cause, Outcome, Place, RoutePlan, Stage, StageCondition, Target};
 use fed_proto::client as pb;
 
-/// The plan, with the freshness of what it was made from.
-pub(super) fn route_reply(plan: RoutePlan, freshness: pb::Freshness) -> pb::RouteReply {
+/// The plan made at node `here` from `view`, with the freshness of that.
+pub(super) fn route_reply(
+    plan: RoutePlan,
+    view: &MapView<'_>,
+    here: NodeId,
+    freshness: pb::Freshness,
+) -> Result<pb::RouteReply, StoreError> {
     let (stages, last) = match plan.outcome {
         Outcome::Ring { stages, otherwise } => (stages, otherwise),
         Outcome::Refuse(cause) => (Vec::new(), cause),
     };
-    let stages = stages
-        .into_iter()
-        .map(|stage| pb::Stage {
-            targets: stage
-                .targets
-                .into_iter()
-                .map(|target| {
-                    let device = target.device.to_string();
-                    match target.place {
-                        Place::Here => pb::Target {
-                            device,
-                            here: true,
-                            node: 0,
-                            sip_address: String::new(),
-                        },
-                        Place::There { node, sip_address } => pb::Target {
-                            device,
-                            here: false,
-                            node: node.0,
-                            sip_address,
-                        },
-                    }
-                })
-                .collect(),
-            timeout_s: stage.timeout_s.into(),
-            on: match stage.on {
-                StageCondition::Always => "always",
-                StageCondition::Busy => "busy",
-                StageCondition::NoAnswer => "no_answer",
-            }
-            .to_owned(),
-            after: u32::try_from(stage.after).unwrap_or(u32::MAX),
-        })
-        .collect();
-    pb::RouteReply {
-        stages,
+    Ok(pb::RouteReply {
+        stages: stages
+            .into_iter()
+            .map(|one| stage(one, view, here))
+            .collect::<Result<_, _>>()?,
         cause: Some(cause(last)),
         explanation: plan.explanation,
         freshness: Some(freshness),
-    }
+    })
+}
+
+fn stage(stage: Stage, view: &MapView<'_>, here: NodeId) -> Result<pb::Stage, StoreError> {
+    let on = match stage.on {
+        StageCondition::Always => "always",
+        StageCondition::Busy => "busy",
+        StageCondition::NoAnswer => "no_answer",
+    };
+    Ok(pb::Stage {
+        targets: stage
+            .targets
+            .into_iter()
+            .map(|one| target(one, view, here))
+            .collect::<Result<_, _>>()?,
+        timeout_s: stage.timeout_s.into(),
+        on: on.to_owned(),
+        after: u32::try_from(stage.after).unwrap_or(u32::MAX),
+    })
+}
+
+fn target(target: Target, view: &MapView<'_>, here: NodeId) -> Result<pb::Target, StoreError> {
+    let (is_here, node, sip_address) = match target.place {
+        Place::Here => (true, here, String::new()),
+        Place::There { node, sip_address } => (false, node, sip_address),
+    };
+    let record = view.node(node)?;
+    Ok(pb::Target {
+        device: target.device.into(),
+        here: is_here,
+        node: node.0,
+        sip_address,
+        node_name: record.map(|record| record.value.name).unwrap_or_default(),
+    })
 }
 
 fn cause(cause: Cause) -> pb::Cause {

@@ -286,10 +286,10 @@ impl Federation for ApiService {
             Ok(fresh) => fresh,
             Err(_) => self.snapshot(pb::Consistency::Local as i32).await?,
         };
-        let planned = route(&MapView::new(&snapshot), self.0.cluster.id(), &caller, &asked.dialled);
-        planned
-            .map(|planned| Response::new(plan::route_reply(planned, freshness)))
-            .map_err(|error| damaged(&error))
+        let (view, here) = (MapView::new(&snapshot), self.0.cluster.id());
+        let planned = route(&view, here, &caller, &asked.dialled);
+        let reply = planned.and_then(|planned| plan::route_reply(planned, &view, here, freshness));
+        reply.map(Response::new).map_err(|error| damaged(&error))
     }
 
     async fn list_nodes(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListNodesReply> {

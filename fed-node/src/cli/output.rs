@@ -30,7 +30,7 @@ pub fn print(output: Output, data: &impl Show) -> Outcome {
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub fn print_line(data: &impl Serialize) -> Outcome {
+pub(crate) fn print_line(data: &impl Serialize) -> Outcome {
     emit(&serde_json::to_string(data).map_err(Failure::failed)?)
 }
 
@@ -49,21 +49,25 @@ pub fn emit(text: &str) -> Outcome {
 
 /// A table with a head line; as wide as the terminal, or as it needs where there is none.
 #[must_use]
-pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table
-        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .load_preset(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(head.map(Cell::new));
     for row in rows {
         table.add_row(row.map(Cell::new));
     }
-    table.to_string()
+    table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Lines of `name: value`, the names in a column.
 #[must_use]
-pub fn fields(fields: &[(&str, String)]) -> String {
+pub(crate) fn fields(fields: &[(&str, String)]) -> String {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines = fields.iter().filter(|(_, value)| !value.is_empty());
     lines

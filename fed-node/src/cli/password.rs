@@ -19,7 +19,7 @@ pub fn ha1(device: &str, realm: &str, password: &Secret) -> String {
 ///
 /// # Errors
 /// When there is none, or it is empty.
-pub fn read(args: &PasswordArgs, device: &str) -> Outcome<Secret> {
+pub(crate) fn read(args: &PasswordArgs, device: &str) -> Outcome<Secret> {
     if let Some(secret) = read_given(args)? {
         return Ok(secret);
     }
@@ -40,7 +40,7 @@ pub fn read(args: &PasswordArgs, device: &str) -> Outcome<Secret> {
 ///
 /// # Errors
 /// When that cannot be read or is empty.
-pub fn read_given(args: &PasswordArgs) -> Outcome<Option<Secret>> {
+pub(crate) fn read_given(args: &PasswordArgs) -> Outcome<Option<Secret>> {
     if args.password_stdin {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line)?;

@@ -7,7 +7,7 @@ use super::output::{Show, fields, table};
 
 /// A user.
 #[derive(Debug, Clone, Serialize)]
-pub struct UserView {
+pub(crate) struct UserView {
     id: String,
     name: String,
     numbers: Vec<String>,
@@ -49,7 +49,7 @@ impl From<pb::UserRecord> for UserView {
 /// Users as a list.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub struct Users(pub Vec<UserView>);
+pub(crate) struct Users(pub(crate) Vec<UserView>);
 
 impl Show for Users {
     fn text(&self) -> String {
@@ -72,7 +72,7 @@ impl Show for Users {
 
 /// A device with its bindings.
 #[derive(Debug, Clone, Serialize)]
-pub struct DeviceView {
+pub(crate) struct DeviceView {
     id: String,
     user: String,
     technology: String,
@@ -120,7 +120,7 @@ impl Show for DeviceView {
 /// Devices as a list.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub struct Devices(pub Vec<DeviceView>);
+pub(crate) struct Devices(pub(crate) Vec<DeviceView>);
 
 impl Show for Devices {
     fn text(&self) -> String {
@@ -146,7 +146,7 @@ impl Show for Devices {
 
 /// Where a device is registered.
 #[derive(Debug, Clone, Serialize)]
-pub struct BindingView {
+pub(crate) struct BindingView {
     device: String,
     node: u64,
     node_name: String,
@@ -174,7 +174,7 @@ impl From<pb::Binding> for BindingView {
 
 impl BindingView {
     /// The node by its name, or its id where there is none.
-    pub fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         if self.node_name.is_empty() {
             format!("node {}", self.node)
         } else {
@@ -183,7 +183,7 @@ impl BindingView {
     }
 
     /// What was registered, for one line.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("{} at {} as {}", self.device, self.place(), self.contact)
     }
 }
@@ -210,15 +210,15 @@ fn places(devices: &[DeviceView]) -> String {
 
 /// A user with its devices: `user show` and `where`.
 #[derive(Debug, Serialize)]
-pub struct WhereView {
+pub(crate) struct WhereView {
     /// The user.
-    pub user: String,
+    pub(crate) user: String,
     /// Its devices.
-    pub devices: Vec<DeviceView>,
+    pub(crate) devices: Vec<DeviceView>,
     /// The map's revision.
-    pub revision: u64,
+    pub(crate) revision: u64,
     /// It may be old.
-    pub stale: bool,
+    pub(crate) stale: bool,
 }
 
 impl From<pb::WhereReply> for WhereView {
@@ -246,12 +246,12 @@ impl Show for WhereView {
 
 /// `user show`.
 #[derive(Debug, Serialize)]
-pub struct UserDetail {
+pub(crate) struct UserDetail {
     /// The user's fields.
     #[serde(flatten)]
-    pub user: UserView,
+    pub(crate) user: UserView,
     /// Its devices.
-    pub devices: Vec<DeviceView>,
+    pub(crate) devices: Vec<DeviceView>,
 }
 
 impl Show for UserDetail {
@@ -293,7 +293,7 @@ impl Show for UserDetail {
 
 /// A node.
 #[derive(Debug, Clone, Serialize)]
-pub struct NodeView {
+pub(crate) struct NodeView {
     id: u64,
     name: String,
     state: String,
@@ -351,7 +351,7 @@ impl Show for NodeView {
 /// Nodes as a list.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub struct Nodes(pub Vec<NodeView>);
+pub(crate) struct Nodes(pub(crate) Vec<NodeView>);
 
 impl Show for Nodes {
     fn text(&self) -> String {
@@ -374,10 +374,10 @@ impl Show for Nodes {
 
 /// A setting.
 #[derive(Debug, Clone, Serialize)]
-pub struct SettingView {
+pub(crate) struct SettingView {
     key: String,
     /// Its value, or the default.
-    pub value: String,
+    pub(crate) value: String,
     set: bool,
     help: String,
     revision: u64,
@@ -405,7 +405,7 @@ impl Show for SettingView {
 /// Settings as a list.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub struct Settings(pub Vec<SettingView>);
+pub(crate) struct Settings(pub(crate) Vec<SettingView>);
 
 impl Show for Settings {
     fn text(&self) -> String {
@@ -426,12 +426,12 @@ impl Show for Settings {
 
 /// What a change did.
 #[derive(Debug, Serialize)]
-pub struct Done {
+pub(crate) struct Done {
     /// In words.
     #[serde(skip)]
-    pub text: String,
+    pub(crate) text: String,
     /// The map's revision that holds it.
-    pub revision: u64,
+    pub(crate) revision: u64,
 }
 
 impl Show for Done {

@@ -258,7 +258,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "log.level",
         value: "FILTER",
-        default: "info",
+        default: "info,openraft=warn",
         help: "error, warn, info, debug, trace, or a filter such as info,fed_ari=debug.",
         set: |c, v| {
             let parsed = v.parse::<tracing_subscriber::filter::Targets>();

@@ -93,7 +93,7 @@ mod tests {
         };
         user(&mut alice, fields);
         assert_eq!(
-            (alice.display_name.as_str(), alice.mailbox, alice.numbers.len()),
+            (alice.display_name.as_str(), alice.mailbox.clone(), alice.numbers.len()),
             ("Alice", None, 1)
         );
         user(

@@ -34,7 +34,8 @@ struct StageView {
 struct TargetView {
     device: String,
     here: bool,
-    node: Option<u64>,
+    node: u64,
+    node_name: String,
     sip_address: Option<String>,
 }
 
@@ -74,7 +75,8 @@ pub(super) async fn route(client: &Client, args: RouteArgs, output: Output) -> O
 
 fn stage(stage: pb::Stage) -> StageView {
     let target = |target: pb::Target| TargetView {
-        node: (!target.here).then_some(target.node),
+        node: target.node,
+        node_name: target.node_name,
         sip_address: Some(target.sip_address).filter(|_| !target.here),
         device: target.device,
         here: target.here,
@@ -98,11 +100,7 @@ impl Show for RouteView {
                 _ => format!(" after step {}", stage.after + 1),
             };
             let targets = stage.targets.iter().map(|target| match &target.sip_address {
-                Some(address) => format!(
-                    "{} at node {} ({address})",
-                    target.device,
-                    target.node.unwrap_or_default()
-                ),
+                Some(address) => format!("{} at {} ({address})", target.device, target.node_name),
                 None => format!("{} here", target.device),
             });
             let targets = targets.collect::<Vec<_>>().join(" and ");
