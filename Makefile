@@ -18,15 +18,18 @@ lab-prerequisites: prerequisites
 build: prerequisites ## build fed-node and everything beside it
 	$(ENV); cargo build --workspace --all-targets --locked
 
-test: test-fast test-lab ## every test: unit, property, whole-process, and the lab of real Asterisks
+# Always the whole workspace, so that every command sees the dependencies with the same features and nothing is built twice.
+test: lab-prerequisites ## every test: unit, property, whole-process, and the lab of real Asterisks
+	$(ENV); cargo build --workspace --bins --locked
+	$(ENV); cargo test --workspace --locked --no-fail-fast
 
 test-fast: prerequisites ## everything that needs no root and no Asterisk
-	$(ENV); cargo build --workspace --all-targets --locked
+	$(ENV); cargo build --workspace --bins --locked
 	$(ENV); cargo test --workspace --locked --no-fail-fast --exclude fed-tests
 
 test-lab: lab-prerequisites ## real Asterisk 16 and 22 in network namespaces
-	$(ENV); cargo build --locked -p fed-node
-	$(ENV); cargo test --locked --no-fail-fast -p fed-tests -- --test-threads=1 --nocapture
+	$(ENV); cargo build --workspace --bins --locked
+	$(ENV); cargo test --workspace --locked --no-fail-fast --test 'lab_*'
 
 lint: prerequisites ## rustfmt, clippy and rustdoc, each without a warning
 	$(ENV); cargo fmt --all --check
@@ -37,12 +40,12 @@ doc: prerequisites ## the crates' documentation
 	$(ENV); cargo doc --workspace --no-deps --locked
 
 demo: lab-prerequisites ## three real Asterisks, phones, calls, a move, a dead host (WAIT=0 ends it at once)
-	$(ENV); cargo build --locked -p fed-node -p fed-tests --bins
-	$(ENV); WAIT=$${WAIT:-1} cargo run --quiet --locked -p fed-tests --bin demo
+	$(ENV); cargo build --workspace --bins --locked
+	$(ENV); WAIT=$${WAIT:-1} "$$CARGO_TARGET_DIR/debug/demo"
 
 bench-calls: lab-prerequisites ## call set-up time and REGISTER rate beside plain Asterisk, as a table
-	$(ENV); cargo build --locked -p fed-node -p fed-tests --bins
-	$(ENV); cargo run --quiet --locked -p fed-tests --bin bench_calls
+	$(ENV); cargo build --workspace --bins --locked
+	$(ENV); "$$CARGO_TARGET_DIR/debug/bench_calls"
 
 clean: ## remove build products (RocksDB takes half an hour to come back)
 	$(ENV); cargo clean
