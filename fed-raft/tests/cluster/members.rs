@@ -1,12 +1,13 @@
 //! Nodes that come and go.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use fed_core::ids::NodeId;
 use fed_raft::{Cluster, Config, MembersError, Role, StartError};
 
 use crate::lab::{Lab, until};
-use crate::machine::Values;
+use crate::machine::{self, Command, Values};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fourth_node_learns_and_takes_the_place_of_a_voter_that_is_removed() {
@@ -113,6 +114,39 @@ async fn a_removal_that_would_lose_the_majority_is_refused() {
         matches!(&error, MembersError::Refused(why) if why.contains("majority")),
         "{error}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_learner_does_not_count_for_a_majority() {
+    let mut lab = Lab::tuned(4, |config| config.propose_timeout = Duration::from_secs(2)).await;
+    lab.put(0, "a", "1").await;
+    lab.agree().await;
+    let leader = lab.leader().await;
+    let members = lab.node(leader).members();
+    let voter = |lab: &Lab, n: usize| {
+        let id = lab.id(n);
+        members.iter().any(|m| m.id == id && m.role == Role::Voter)
+    };
+    let dying: Vec<usize> = (0..4).filter(|n| voter(&lab, *n)).collect();
+    assert_eq!(dying.len(), 2);
+    dying.iter().for_each(|n| lab.kill(*n));
+    let command = Command::Put {
+        key: "a".to_owned(),
+        value: "2".to_owned(),
+    };
+    lab.node(leader)
+        .propose(command)
+        .await
+        .expect_err("one voter and a learner are no majority");
+    let learner = (0..4)
+        .find(|n| *n != leader && !dying.contains(n))
+        .expect("there is one");
+    let local = lab.node(learner).local();
+    assert_eq!(machine::value(&local, "a").expect("works").as_deref(), Some("1"));
+    drop(local);
+    lab.start(dying[0]).await;
+    lab.put(learner, "a", "3").await;
+    assert_eq!(lab.get(leader, "a").await.as_deref(), Some("3"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
