@@ -62,23 +62,15 @@ impl AriClient {
     /// # Errors
     /// As every call.
     pub async fn channels(&self) -> Result<Vec<Channel>, AriError> {
-        self.fetch(Call::new(
-            Method::GET,
-            "channels".to_owned(),
-            "the list of channels",
-        ))
-        .await
+        self.fetch(Call::new(Method::GET, "channels".to_owned(), "the list of channels"))
+            .await
     }
 
     /// A channel variable or dialplan function of a channel; `None` where it is not set.
     ///
     /// # Errors
     /// [`AriError::Refused`] with 409 where the channel is not in a Stasis application.
-    pub async fn channel_variable(
-        &self,
-        channel: &str,
-        name: &str,
-    ) -> Result<Option<String>, AriError> {
+    pub async fn channel_variable(&self, channel: &str, name: &str) -> Result<Option<String>, AriError> {
         let call = Call::new(
             Method::GET,
             format!("channels/{}/variable", encode(channel)),
@@ -96,12 +88,7 @@ impl AriClient {
     ///
     /// # Errors
     /// [`AriError::NotFound`] where the channel has gone, [`AriError::Refused`] with 409 where it is not in a Stasis application.
-    pub async fn set_channel_variable(
-        &self,
-        channel: &str,
-        name: &str,
-        value: &str,
-    ) -> Result<(), AriError> {
+    pub async fn set_channel_variable(&self, channel: &str, name: &str, value: &str) -> Result<(), AriError> {
         self.perform(
             Call::new(
                 Method::POST,
@@ -118,11 +105,7 @@ impl AriClient {
     ///
     /// # Errors
     /// [`AriError::NotFound`] where the channel has gone, [`AriError::Refused`] with 409 where it is not in a Stasis application.
-    pub async fn continue_in_dialplan(
-        &self,
-        channel: &str,
-        place: Option<&Dialplan>,
-    ) -> Result<(), AriError> {
+    pub async fn continue_in_dialplan(&self, channel: &str, place: Option<&Dialplan>) -> Result<(), AriError> {
         let mut call = Call::new(
             Method::POST,
             format!("channels/{}/continue", encode(channel)),

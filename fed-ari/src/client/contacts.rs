@@ -47,9 +47,7 @@ impl Contact {
         Self {
             aor: aor.to_owned(),
             uri: text("uri").unwrap_or_else(|| uri.to_owned()),
-            expires_unix_s: text("expiration_time")
-                .and_then(|v| v.parse().ok())
-                .filter(|s| *s > 0),
+            expires_unix_s: text("expiration_time").and_then(|v| v.parse().ok()).filter(|s| *s > 0),
             via_address: text("via_addr"),
             via_port: text("via_port").and_then(|v| v.parse().ok()).filter(|p| *p > 0),
             path: text("path"),
@@ -65,9 +63,7 @@ impl AriClient {
     /// # Errors
     /// As every call.
     pub async fn get_contact(&self, aor: &str, uri: &str) -> Result<Option<Contact>, AriError> {
-        let fields = self
-            .get_object(ObjectType::Contact, &contact_id(aor, uri))
-            .await?;
+        let fields = self.get_object(ObjectType::Contact, &contact_id(aor, uri)).await?;
         Ok(fields.map(|f| Contact::from_fields(aor, uri, &f)))
     }
 
@@ -76,8 +72,7 @@ impl AriClient {
     /// # Errors
     /// As every call.
     pub async fn delete_contact(&self, aor: &str, uri: &str) -> Result<bool, AriError> {
-        self.delete_object(ObjectType::Contact, &contact_id(aor, uri))
-            .await
+        self.delete_object(ObjectType::Contact, &contact_id(aor, uri)).await
     }
 
     /// URIs of all contacts of an aor, static and live; `None` where there is no such aor.
@@ -100,10 +95,7 @@ impl AriClient {
     ///
     /// # Errors
     /// The first that any of the calls met: half a list would make the caller unbind phones that are there.
-    pub async fn live_contacts(
-        &self,
-        aors: impl IntoIterator<Item = String>,
-    ) -> Result<Vec<Contact>, AriError> {
+    pub async fn live_contacts(&self, aors: impl IntoIterator<Item = String>) -> Result<Vec<Contact>, AriError> {
         stream::iter(aors)
             .map(|aor| async move { self.live_contacts_of(&aor).await })
             .buffer_unordered(LISTING_CONCURRENCY)

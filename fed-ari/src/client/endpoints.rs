@@ -60,11 +60,7 @@ impl AriClient {
     ///
     /// # Errors
     /// As every call.
-    pub async fn endpoint(
-        &self,
-        technology: &str,
-        resource: &str,
-    ) -> Result<Option<Endpoint>, AriError> {
+    pub async fn endpoint(&self, technology: &str, resource: &str) -> Result<Option<Endpoint>, AriError> {
         let call = Call::new(
             Method::GET,
             format!("endpoints/{}/{}", encode(technology), encode(resource)),

@@ -62,9 +62,7 @@ pub enum AriError {
         after: Duration,
     },
     /// An answer that cannot be understood.
-    #[error(
-        "the answer for {object} cannot be understood: {why}; check that the address is an Asterisk's ARI"
-    )]
+    #[error("the answer for {object} cannot be understood: {why}; check that the address is an Asterisk's ARI")]
     Malformed {
         /// What was asked.
         object: String,
@@ -91,9 +89,7 @@ impl AriError {
     /// The remedy that fits a refusal's status.
     pub(crate) fn remedy(status: u16) -> &'static str {
         match status {
-            400 => {
-                "an attribute is unknown to this version or has a bad value: remove it or correct it"
-            }
+            400 => "an attribute is unknown to this version or has a bad value: remove it or correct it",
             403 => {
                 "the object's type has no writable sorcery wizard, or the user may only read: see sorcery.conf and ari.conf"
             }

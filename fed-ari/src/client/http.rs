@@ -9,11 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{AriClient, AriError};
 
 /// Everything but RFC 3986's unreserved characters is encoded: ids hold `;` and `@`.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Bytes of an error body that are kept for the message.
 const BODY_SHOWN: usize = 300;
@@ -87,15 +83,9 @@ impl AriClient {
         }
         let object = call.object;
         let after = config.timeouts.request;
-        let response = request
-            .send()
-            .await
-            .map_err(|e| self.broken(&e, &object, after))?;
+        let response = request.send().await.map_err(|e| self.broken(&e, &object, after))?;
         let status = response.status();
-        let body = response
-            .bytes()
-            .await
-            .map_err(|e| self.broken(&e, &object, after))?;
+        let body = response.bytes().await.map_err(|e| self.broken(&e, &object, after))?;
         if status.is_success() {
             return Ok(body);
         }
@@ -139,13 +129,11 @@ impl AriClient {
 
 /// Asterisk's message out of an error body, or the body itself, shortened.
 fn words(body: &[u8]) -> String {
-    let message = serde_json::from_slice::<serde_json::Value>(body)
-        .ok()
-        .and_then(|v| {
-            v.get("message")
-                .or(v.get("error"))
-                .and_then(|m| m.as_str().map(str::to_owned))
-        });
+    let message = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|v| {
+        v.get("message")
+            .or(v.get("error"))
+            .and_then(|m| m.as_str().map(str::to_owned))
+    });
     message.unwrap_or_else(|| {
         String::from_utf8_lossy(&body[..body.len().min(BODY_SHOWN)])
             .trim()

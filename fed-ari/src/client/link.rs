@@ -135,8 +135,7 @@ async fn open(client: &AriClient, sources: &[String]) -> Result<Socket, String> 
         .as_str()
         .into_client_request()
         .map_err(|e| format!("the event address {url} is bad: {e}"))?;
-    let credentials =
-        data_encoding::BASE64.encode(format!("{}:{}", config.username, config.password).as_bytes());
+    let credentials = data_encoding::BASE64.encode(format!("{}:{}", config.username, config.password).as_bytes());
     let header = format!("Basic {credentials}")
         .parse()
         .map_err(|_| "the ARI user or password cannot be sent as a header".to_owned())?;
@@ -221,7 +220,8 @@ async fn drain(mut socket: Socket, sender: &mpsc::Sender<Link>, ping: Duration) 
         let replaced = matches!(event, AriEvent::ApplicationReplaced { .. });
         match sender.try_send(Link::Event(event)) {
             Ok(()) if replaced => {
-                return "another program took this application's events over; give it an application name of its own".to_owned();
+                return "another program took this application's events over; give it an application name of its own"
+                    .to_owned();
             }
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {

@@ -54,7 +54,10 @@ pub struct Fields(pub Vec<(String, String)>);
 impl Fields {
     /// The first value of a field.
     pub fn get(&self, attribute: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == attribute).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(name, _)| name == attribute)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every value of a field, in Asterisk's order.
@@ -76,22 +79,14 @@ struct ConfigTuple {
 
 impl From<Vec<ConfigTuple>> for Fields {
     fn from(tuples: Vec<ConfigTuple>) -> Self {
-        Self(
-            tuples
-                .into_iter()
-                .map(|t| (t.attribute, t.value))
-                .collect(),
-        )
+        Self(tuples.into_iter().map(|t| (t.attribute, t.value)).collect())
     }
 }
 
 fn call(method: Method, object_type: ObjectType, id: &str) -> Call<'static> {
     Call::new(
         method,
-        format!(
-            "asterisk/config/dynamic/res_pjsip/{object_type}/{}",
-            encode(id)
-        ),
+        format!("asterisk/config/dynamic/res_pjsip/{object_type}/{}", encode(id)),
         format!("PJSIP {object_type} {id:?}"),
     )
 }
@@ -116,9 +111,7 @@ impl AriClient {
             })
             .collect();
         let body = serde_json::json!({ "fields": tuples });
-        let tuples: Vec<ConfigTuple> = self
-            .fetch(call(Method::PUT, object_type, id).body(body))
-            .await?;
+        let tuples: Vec<ConfigTuple> = self.fetch(call(Method::PUT, object_type, id).body(body)).await?;
         Ok(tuples.into())
     }
 
@@ -126,15 +119,8 @@ impl AriClient {
     ///
     /// # Errors
     /// As every call.
-    pub async fn get_object(
-        &self,
-        object_type: ObjectType,
-        id: &str,
-    ) -> Result<Option<Fields>, AriError> {
-        match self
-            .fetch::<Vec<ConfigTuple>>(call(Method::GET, object_type, id))
-            .await
-        {
+    pub async fn get_object(&self, object_type: ObjectType, id: &str) -> Result<Option<Fields>, AriError> {
+        match self.fetch::<Vec<ConfigTuple>>(call(Method::GET, object_type, id)).await {
             Ok(tuples) => Ok(Some(tuples.into())),
             Err(e) if e.is_not_found() => Ok(None),
             Err(e) => Err(e),
@@ -145,11 +131,7 @@ impl AriClient {
     ///
     /// # Errors
     /// [`AriError::Refused`] with 403 for an object that came from a configuration file.
-    pub async fn delete_object(
-        &self,
-        object_type: ObjectType,
-        id: &str,
-    ) -> Result<bool, AriError> {
+    pub async fn delete_object(&self, object_type: ObjectType, id: &str) -> Result<bool, AriError> {
         match self.perform(call(Method::DELETE, object_type, id)).await {
             Ok(()) => Ok(true),
             Err(e) if e.is_not_found() => Ok(false),

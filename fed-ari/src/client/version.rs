@@ -21,11 +21,7 @@ pub struct InvalidVersion(pub String);
 impl AsteriskVersion {
     /// A version from its three numbers.
     pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
-        Self {
-            major,
-            minor,
-            patch,
-        }
+        Self { major, minor, patch }
     }
 }
 
@@ -50,11 +46,7 @@ impl FromStr for AsteriskVersion {
                 .transpose()
         };
         let major = next()?.ok_or_else(|| InvalidVersion(text.to_owned()))?;
-        Ok(Self::new(
-            major,
-            next()?.unwrap_or(0),
-            next()?.unwrap_or(0),
-        ))
+        Ok(Self::new(major, next()?.unwrap_or(0), next()?.unwrap_or(0)))
     }
 }
 
@@ -78,11 +70,7 @@ mod tests {
             ("21", (21, 0, 0)),
         ] {
             let (major, minor, patch) = expected;
-            assert_eq!(
-                text.parse(),
-                Ok(AsteriskVersion::new(major, minor, patch)),
-                "{text}"
-            );
+            assert_eq!(text.parse(), Ok(AsteriskVersion::new(major, minor, patch)), "{text}");
         }
     }
 

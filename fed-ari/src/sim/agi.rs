@@ -15,10 +15,18 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// Runs `agi://HOST[:PORT]/SCRIPT[,ARG..]`; answers `AGISTATUS`.
 pub(crate) async fn ask(shared: &Arc<Shared>, channel: &Arc<Channel>, args: &str) -> &'static str {
     let mut words = args.split(',');
-    let Some(url) = words.next().and_then(|u| u.trim().strip_prefix("agi://")) else { return "NOTFOUND" };
+    let Some(url) = words.next().and_then(|u| u.trim().strip_prefix("agi://")) else {
+        return "NOTFOUND";
+    };
     let (address, script) = url.split_once('/').unwrap_or((url, ""));
-    let address = if address.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok()) { address.to_owned() } else { format!("{address}:4573") };
-    let Ok(Ok(stream)) = tokio::time::timeout(CONNECT, TcpStream::connect(address)).await else { return "FAILURE" };
+    let address = if address.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok()) {
+        address.to_owned()
+    } else {
+        format!("{address}:4573")
+    };
+    let Ok(Ok(stream)) = tokio::time::timeout(CONNECT, TcpStream::connect(address)).await else {
+        return "FAILURE";
+    };
     match talk(shared, channel, stream, script, words).await {
         Ok(()) => "SUCCESS",
         Err(_) => "FAILURE",
@@ -34,7 +42,9 @@ async fn talk(
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let (input, mut output) = stream.into_split();
-    output.write_all(environment(channel, script, arguments).as_bytes()).await?;
+    output
+        .write_all(environment(channel, script, arguments).as_bytes())
+        .await?;
     let mut lines = BufReader::new(input).lines();
     while let Some(line) = lines.next_line().await? {
         let answer = command(&line, channel, shared);
@@ -45,7 +55,11 @@ async fn talk(
 
 fn environment<'a>(channel: &Channel, script: &str, arguments: impl Iterator<Item = &'a str>) -> String {
     let place = channel.place.lock().clone();
-    let caller = if channel.caller.is_empty() { "unknown" } else { &channel.caller };
+    let caller = if channel.caller.is_empty() {
+        "unknown"
+    } else {
+        &channel.caller
+    };
     let mut text = format!(
         "agi_network: yes\nagi_network_script: {script}\nagi_request: agi\nagi_channel: {}\nagi_language: en\nagi_type: PJSIP\nagi_uniqueid: {}\n\
          agi_version: sim\nagi_callerid: {caller}\nagi_calleridname: unknown\nagi_context: {}\nagi_extension: {}\nagi_priority: {}\n",
@@ -68,7 +82,7 @@ fn command(line: &str, channel: &Channel, shared: &Shared) -> String {
             "200 result=1".to_owned()
         }
         ("GET", "VARIABLE", [_, _, name]) => answer(channel.get(name)),
-        ("GET", "FULL", [_, _, expression]) => answer(Some(expand(expression, channel, shared))),
+        ("GET", "FULL", [_, _, _, expression]) => answer(Some(expand(expression, channel, shared))),
         ("NOOP" | "VERBOSE", ..) => "200 result=1".to_owned(),
         ("HANGUP", ..) => {
             channel.hang_up(16);
@@ -112,7 +126,10 @@ mod tests {
 
     #[test]
     fn quoted_arguments_stay_whole() {
-        assert_eq!(split(r#"SET VARIABLE FED_DIAL_1 "PJSIP/a/sip:a@1&\"x\" y""#), ["SET", "VARIABLE", "FED_DIAL_1", "PJSIP/a/sip:a@1&\"x\" y"]);
+        assert_eq!(
+            split(r#"SET VARIABLE FED_DIAL_1 "PJSIP/a/sip:a@1&\"x\" y""#),
+            ["SET", "VARIABLE", "FED_DIAL_1", "PJSIP/a/sip:a@1&\"x\" y"]
+        );
         assert_eq!(split(r#"SET VARIABLE X """#), ["SET", "VARIABLE", "X", ""]);
     }
 }

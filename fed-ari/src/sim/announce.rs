@@ -56,7 +56,11 @@ pub(crate) fn endpoint_state(name: &str, state: &str) -> Value {
 
 /// `PeerStatusChange`.
 pub(crate) fn peer_status(name: &str, online: bool) -> Value {
-    let (state, status) = if online { ("online", "Reachable") } else { ("offline", "Unreachable") };
+    let (state, status) = if online {
+        ("online", "Reachable")
+    } else {
+        ("offline", "Unreachable")
+    };
     json!({ "type": "PeerStatusChange", "endpoint": endpoint(name, state, &[]), "peer": { "peer_status": status } })
 }
 

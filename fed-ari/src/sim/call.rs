@@ -47,7 +47,12 @@ impl Drop for Call {
 impl Call {
     /// Waits until the call is answered or has failed.
     pub async fn outcome(&mut self) -> CallOutcome {
-        let Some(channel) = &self.channel else { return CallOutcome::Failed { q850: 21, sip_status: 401 } };
+        let Some(channel) = &self.channel else {
+            return CallOutcome::Failed {
+                q850: 21,
+                sip_status: 401,
+            };
+        };
         let mut progress = channel.progress.subscribe();
         tokio::select! {
             biased;
@@ -94,13 +99,19 @@ impl Call {
 }
 
 fn failed(q850: u16) -> CallOutcome {
-    CallOutcome::Failed { q850, sip_status: cause::to_status(q850) }
+    CallOutcome::Failed {
+        q850,
+        sip_status: cause::to_status(q850),
+    }
 }
 
 fn finished(run: Run) -> CallOutcome {
     match run {
         Run::Ended(q850) => failed(q850),
-        Run::NoExtension => CallOutcome::Failed { q850: 1, sip_status: 404 },
+        Run::NoExtension => CallOutcome::Failed {
+            q850: 1,
+            sip_status: 404,
+        },
     }
 }
 
@@ -108,7 +119,11 @@ fn finished(run: Run) -> CallOutcome {
 fn enter(world: &mut World, endpoint: &str, caller: &str, exten: &str, call_id: &str) -> Option<Arc<Channel>> {
     let context = world.object("endpoint", endpoint)?.value(world.version, "context");
     let number = world.next();
-    let place = Place { context, exten: exten.to_owned(), priority: 1 };
+    let place = Place {
+        context,
+        exten: exten.to_owned(),
+        priority: 1,
+    };
     let id = format!("{}.{number}", world.started.elapsed().unwrap_or_default().as_millis());
     let name = format!("PJSIP/{endpoint}-{number:08x}");
     let channel = Arc::new(Channel::new(id.clone(), name, caller, call_id.to_owned(), place));
@@ -139,7 +154,11 @@ pub(crate) fn originate(shared: &Arc<Shared>, device: &str, dialled: &str) -> Ca
             }
         })
     };
-    Call { channel, ended, _task: AbortOnDropHandle::new(task) }
+    Call {
+        channel,
+        ended,
+        _task: AbortOnDropHandle::new(task),
+    }
 }
 
 /// Cause of a call that its caller cancelled.
@@ -153,18 +172,28 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
     let incoming = Incoming::default();
     let mut buffer = vec![0; 65_535];
     loop {
-        let Ok((size, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let Ok((size, from)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
         if !*shared.running.borrow() {
             continue;
         }
-        let Some(request) = Message::parse(&buffer[..size]).filter(|m| m.status().is_none()) else { continue };
+        let Some(request) = Message::parse(&buffer[..size]).filter(|m| m.status().is_none()) else {
+            continue;
+        };
         let known = incoming.lock().get(request.get("Call-ID")).cloned();
         let answer = match (request.method(), known) {
             ("ACK", _) => continue,
             // Sent again: its first copy is being worked on.
             ("INVITE", Some(_)) => continue,
             ("INVITE", None) => {
-                tokio::spawn(take(Arc::clone(&shared), Arc::clone(&socket), Arc::clone(&incoming), request, from));
+                tokio::spawn(take(
+                    Arc::clone(&shared),
+                    Arc::clone(&socket),
+                    Arc::clone(&incoming),
+                    request,
+                    from,
+                ));
                 continue;
             }
             ("CANCEL", Some(channel)) => {
@@ -180,7 +209,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
             _ => 501,
         };
         // Lost as on a network.
-        let _ = socket.send_to(request.answer(answer, "sim", None).as_bytes(), from).await;
+        let _ = socket
+            .send_to(request.answer(answer, "sim", None).as_bytes(), from)
+            .await;
     }
 }
 
@@ -188,7 +219,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
 async fn take(shared: Arc<Shared>, socket: Arc<UdpSocket>, incoming: Incoming, invite: Message, from: SocketAddr) {
     let send = async |status: u16| {
         let contact = (status < 300).then_some(shared.sip_address);
-        let _ = socket.send_to(invite.answer(status, "sim", contact).as_bytes(), from).await;
+        let _ = socket
+            .send_to(invite.answer(status, "sim", contact).as_bytes(), from)
+            .await;
     };
     let call_id = invite.get("Call-ID").to_owned();
     let channel = {
@@ -258,11 +291,13 @@ impl World {
 
 /// True where a network as Asterisk writes it holds the address.
 fn holds(network: &str, address: SocketAddr) -> bool {
-    let Some((base, mask)) = network.split_once('/') else { return false };
+    let Some((base, mask)) = network.split_once('/') else {
+        return false;
+    };
     match (base.parse(), address.ip()) {
-        (Ok(std::net::IpAddr::V4(base)), std::net::IpAddr::V4(ip)) => {
-            mask.parse::<std::net::Ipv4Addr>().is_ok_and(|mask| u32::from(ip) & u32::from(mask) == u32::from(base))
-        }
+        (Ok(std::net::IpAddr::V4(base)), std::net::IpAddr::V4(ip)) => mask
+            .parse::<std::net::Ipv4Addr>()
+            .is_ok_and(|mask| u32::from(ip) & u32::from(mask) == u32::from(base)),
         (Ok(base), ip) => base == ip,
         (Err(_), _) => false,
     }

@@ -119,10 +119,15 @@ impl Channel {
     /// Sets a variable, or several with the function `ARRAY(A,B)`.
     pub(crate) fn set(&self, name: &str, value: &str) {
         if let Some(names) = name.strip_prefix("ARRAY(").and_then(|n| n.strip_suffix(')')) {
-            return names.split(',').zip(value.split(',')).for_each(|(name, value)| self.set(name, value));
+            return names
+                .split(',')
+                .zip(value.split(','))
+                .for_each(|(name, value)| self.set(name, value));
         }
         // Leading underscores ask for inheritance; there is nothing here to inherit to.
-        self.variables.lock().insert(name.trim_start_matches('_').to_owned(), value.to_owned());
+        self.variables
+            .lock()
+            .insert(name.trim_start_matches('_').to_owned(), value.to_owned());
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<String> {

@@ -4,12 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 
-use super::{
-    Shared, cause,
-    channel::Channel,
-    phone::LegEnd,
-    sip::Leg,
-};
+use super::{Shared, cause, channel::Channel, phone::LegEnd, sip::Leg};
 
 /// What answered, and how its end will be noticed.
 enum Answered {
@@ -55,8 +50,17 @@ impl Failures {
 /// Dials `TARGET[&TARGET..][,TIMEOUT[,OPTIONS]]` and stays until the call ends; sets `DIALSTATUS` and `HANGUPCAUSE`.
 pub(crate) async fn dial(shared: &Arc<Shared>, channel: &Arc<Channel>, args: &str) {
     let mut args = args.splitn(3, ',');
-    let targets: Vec<&str> = args.next().unwrap_or_default().split('&').filter(|t| !t.is_empty()).collect();
-    let timeout = args.next().and_then(|t| t.trim().parse::<f64>().ok()).filter(|s| *s > 0.0).unwrap_or(86_400.0);
+    let targets: Vec<&str> = args
+        .next()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|t| !t.is_empty())
+        .collect();
+    let timeout = args
+        .next()
+        .and_then(|t| t.trim().parse::<f64>().ok())
+        .filter(|s| *s > 0.0)
+        .unwrap_or(86_400.0);
     let deadline = tokio::time::sleep(Duration::from_secs_f64(timeout));
     tokio::pin!(deadline);
     let mut legs: FuturesUnordered<_> = targets.iter().map(|target| leg(shared, channel, target)).collect();
@@ -102,18 +106,33 @@ async fn talk(channel: &Channel, answered: Answered) {
 /// One target: who is behind it, and what becomes of calling there. Fails with a Q.850 cause.
 async fn leg(shared: &Arc<Shared>, channel: &Arc<Channel>, target: &str) -> Result<Answered, u16> {
     let mut parts = target.splitn(3, '/');
-    let (Some("PJSIP"), Some(endpoint)) = (parts.next(), parts.next()) else { return Err(66) };
+    let (Some("PJSIP"), Some(endpoint)) = (parts.next(), parts.next()) else {
+        return Err(66);
+    };
     let (uri, phone, follow) = {
         let world = shared.world.lock();
-        let follow = world.object("endpoint", endpoint).ok_or(3_u16)?.value(world.version, "redirect_method") == "uri_pjsip";
+        let follow = world
+            .object("endpoint", endpoint)
+            .ok_or(3_u16)?
+            .value(world.version, "redirect_method")
+            == "uri_pjsip";
         let aors = world.aors_of(endpoint);
         // Without a URI, the first aor that has a contact.
-        let uri = parts.next().map(str::to_owned).or_else(|| aors.iter().find_map(|aor| world.contacts_of(aor).into_iter().next()));
+        let uri = parts
+            .next()
+            .map(str::to_owned)
+            .or_else(|| aors.iter().find_map(|aor| world.contacts_of(aor).into_iter().next()));
         let uri = uri.ok_or(20_u16)?;
         let aor = aors.into_iter().find(|aor| world.live_uris(aor).contains(&uri));
-        (uri, aor.map(|aor| (world.phones.get(&aor).cloned().unwrap_or_default(), aor)), follow)
+        (
+            uri,
+            aor.map(|aor| (world.phones.get(&aor).cloned().unwrap_or_default(), aor)),
+            follow,
+        )
     };
-    let Some((script, device)) = phone else { return outside(shared, channel, &uri, follow).await };
+    let Some((script, device)) = phone else {
+        return outside(shared, channel, &uri, follow).await;
+    };
     let ringing = || {
         shared.world.lock().rings.push((device.clone(), uri.clone()));
         channel.ring();
@@ -127,7 +146,9 @@ async fn leg(shared: &Arc<Shared>, channel: &Arc<Channel>, target: &str) -> Resu
 async fn outside(shared: &Shared, channel: &Channel, uri: &str, follow: bool) -> Result<Answered, u16> {
     let number = shared.world.lock().next();
     let call_id = format!("{}-{number}", channel.id);
-    let mut leg = Leg::new(shared.sip_address, &channel.caller, call_id).await.map_err(|_| 34_u16)?;
+    let mut leg = Leg::new(shared.sip_address, &channel.caller, call_id)
+        .await
+        .map_err(|_| 34_u16)?;
     match leg.invite(uri, follow, || channel.ring()).await {
         Ok(uri) => Ok(Answered::Sip { uri, leg }),
         Err(status) => Err(cause::of_status(status)),

@@ -14,18 +14,32 @@ use tokio_util::task::AbortOnDropHandle;
 /// An open door; dropping it shuts it.
 pub(crate) struct Door {
     address: SocketAddr,
-    _task: AbortOnDropHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Door {
     /// Listens at `address` and passes every connection on to `inner`.
     pub(crate) async fn open(address: SocketAddr, inner: SocketAddr) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(256)?;
         let address = listener.local_addr()?;
-        Ok(Self { address, _task: AbortOnDropHandle::new(tokio::spawn(pass(listener, inner))) })
+        Ok(Self {
+            address,
+            task: AbortOnDropHandle::new(tokio::spawn(pass(listener, inner))),
+        })
+    }
+
+    /// Shuts it; afterwards the port is free and every connection is cut.
+    pub(crate) async fn shut(self) {
+        self.task.abort();
+        // Cancelled, which is what was asked for.
+        let _ = self.task.await;
     }
 
     /// Where it is.
@@ -39,9 +53,13 @@ async fn pass(listener: TcpListener, inner: SocketAddr) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok((mut outside, _)) = listener.accept().await else { continue };
+        let Ok((mut outside, _)) = listener.accept().await else {
+            continue;
+        };
         connections.spawn(async move {
-            let Ok(mut inside) = TcpStream::connect(inner).await else { return };
+            let Ok(mut inside) = TcpStream::connect(inner).await else {
+                return;
+            };
             // Without this, small answers wait for delayed acknowledgements.
             if outside.set_nodelay(true).is_err() || inside.set_nodelay(true).is_err() {
                 return;

@@ -25,19 +25,30 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/asterisk/variable", get(get_global).post(set_global))
         .route(
             "/asterisk/config/dynamic/{class}/{type_}/{id}",
-            get(http_objects::read).put(http_objects::write).delete(http_objects::remove),
+            get(http_objects::read)
+                .put(http_objects::write)
+                .delete(http_objects::remove),
         )
         .route("/endpoints", get(http_objects::endpoints))
         .route("/endpoints/{technology}", get(http_objects::endpoints_of))
         .route("/endpoints/{technology}/{resource}", get(http_objects::endpoint))
         .route("/applications", get(http_channels::applications))
         .route("/applications/{app}", get(http_channels::application))
-        .route("/applications/{app}/subscription", post(http_channels::subscribe).delete(http_channels::unsubscribe))
+        .route(
+            "/applications/{app}/subscription",
+            post(http_channels::subscribe).delete(http_channels::unsubscribe),
+        )
         .route("/applications/{app}/eventFilter", put(http_channels::filter))
         .route("/channels", get(http_channels::list))
-        .route("/channels/{id}", get(http_channels::read).delete(http_channels::hang_up))
+        .route(
+            "/channels/{id}",
+            get(http_channels::read).delete(http_channels::hang_up),
+        )
         .route("/channels/{id}/continue", post(http_channels::go_on))
-        .route("/channels/{id}/variable", get(http_channels::get_variable).post(http_channels::set_variable))
+        .route(
+            "/channels/{id}/variable",
+            get(http_channels::get_variable).post(http_channels::set_variable),
+        )
         .route("/deviceStates", get(|| async { Json(json!([])) }))
         .route("/events", get(socket::open))
         .fallback(|| async { refuse(404, "Resource not found") })
@@ -50,7 +61,11 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 pub(crate) fn refuse(status: u16, message: &str) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     // Failed allocations are the one kind with another field.
-    let body = if status.as_u16() == 500 { json!({ "error": message }) } else { json!({ "message": message }) };
+    let body = if status.as_u16() == 500 {
+        json!({ "error": message })
+    } else {
+        json!({ "message": message })
+    };
     (status, Json(body)).into_response()
 }
 
@@ -60,7 +75,11 @@ async fn guard(State(shared): State<Arc<Shared>>, request: HttpRequest, next: Ne
     let path = request.uri().to_string();
     let (delay, failure) = {
         let mut world = shared.world.lock();
-        let failure = if world.faults.failures.is_empty() { None } else { Some(world.faults.failures.remove(0)) };
+        let failure = if world.faults.failures.is_empty() {
+            None
+        } else {
+            Some(world.faults.failures.remove(0))
+        };
         (world.faults.delay, failure)
     };
     tokio::time::sleep(delay).await;
@@ -69,7 +88,11 @@ async fn guard(State(shared): State<Arc<Shared>>, request: HttpRequest, next: Ne
         (None, Err(response)) => response,
         (None, Ok(())) => next.run(request).await,
     };
-    shared.world.lock().journal.record(Request { method, path, status: response.status().as_u16() });
+    shared.world.lock().journal.record(Request {
+        method,
+        path,
+        status: response.status().as_u16(),
+    });
     response
 }
 
@@ -82,7 +105,9 @@ impl Shared {
     /// Checks user and password, from the header or from `api_key`.
     fn may(&self, request: &HttpRequest) -> Result<(), Response> {
         let given = basic(request.headers()).or_else(|| {
-            Query::<Key>::try_from_uri(request.uri()).ok().and_then(|Query(key)| key.api_key)
+            Query::<Key>::try_from_uri(request.uri())
+                .ok()
+                .and_then(|Query(key)| key.api_key)
         });
         if given.as_deref() == Some(self.credentials.lock().as_str()) {
             return Ok(());
@@ -95,13 +120,21 @@ impl Shared {
 }
 
 fn basic(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    let value = headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Basic ")?;
     String::from_utf8(data_encoding::BASE64.decode(value.trim().as_bytes()).ok()?).ok()
 }
 
 async fn info(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let world = shared.world.lock();
-    let started = world.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_micros();
+    let started = world
+        .started
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_micros();
     Json(json!({
         "build": { "os": "Linux", "kernel": "unknown", "machine": "unknown", "options": "", "date": "", "user": "nobody" },
         "system": { "version": world.version.text(), "entity_id": "00:00:00:00:00:00" },
@@ -115,11 +148,20 @@ async fn ping() -> Json<Value> {
 }
 
 /// Modules that the federation looks for.
-const MODULES: &[&str] =
-    &["res_pjsip.so", "res_pjsip_registrar.so", "res_ari.so", "res_agi.so", "app_stasis.so", "app_dial.so", "pbx_config.so"];
+const MODULES: &[&str] = &[
+    "res_pjsip.so",
+    "res_pjsip_registrar.so",
+    "res_ari.so",
+    "res_agi.so",
+    "app_stasis.so",
+    "app_dial.so",
+    "pbx_config.so",
+];
 
 async fn modules() -> Json<Value> {
-    let all = MODULES.iter().map(|name| json!({ "name": name, "description": "", "use_count": 0, "status": "Running", "support_level": "core" }));
+    let all = MODULES.iter().map(
+        |name| json!({ "name": name, "description": "", "use_count": 0, "status": "Running", "support_level": "core" }),
+    );
     Json(all.collect())
 }
 
@@ -143,7 +185,13 @@ async fn get_global(State(shared): State<Arc<Shared>>, Query(query): Query<Varia
     if query.variable.is_empty() {
         return refuse(400, "Variable name is required");
     }
-    let value = shared.world.lock().globals.get(&query.variable).cloned().unwrap_or_default();
+    let value = shared
+        .world
+        .lock()
+        .globals
+        .get(&query.variable)
+        .cloned()
+        .unwrap_or_default();
     Json(json!({ "value": value })).into_response()
 }
 

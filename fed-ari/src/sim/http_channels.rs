@@ -19,14 +19,24 @@ use super::{
 };
 
 fn channel(shared: &Shared, id: &str) -> Result<Arc<Channel>, Response> {
-    shared.world.lock().channels.get(id).cloned().ok_or_else(|| refuse(404, "Channel not found"))
+    shared
+        .world
+        .lock()
+        .channels
+        .get(id)
+        .cloned()
+        .ok_or_else(|| refuse(404, "Channel not found"))
 }
 
 /// A channel that an application holds: only such a one can be told anything.
 fn held(shared: &Shared, id: &str) -> Result<Arc<Channel>, Response> {
     let channel = channel(shared, id)?;
     let held = channel.app.lock().is_some();
-    if held { Ok(channel) } else { Err(refuse(409, "Channel not in Stasis application")) }
+    if held {
+        Ok(channel)
+    } else {
+        Err(refuse(409, "Channel not in Stasis application"))
+    }
 }
 
 pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
@@ -43,7 +53,11 @@ pub(crate) struct Reason {
     reason: Option<String>,
 }
 
-pub(crate) async fn hang_up(State(shared): State<Arc<Shared>>, Path(id): Path<String>, Query(query): Query<Reason>) -> Response {
+pub(crate) async fn hang_up(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    Query(query): Query<Reason>,
+) -> Response {
     let channel = match channel(&shared, &id) {
         Ok(channel) => channel,
         Err(refused) => return refused,
@@ -65,7 +79,11 @@ pub(crate) struct Target {
     priority: Option<usize>,
 }
 
-pub(crate) async fn go_on(State(shared): State<Arc<Shared>>, Path(id): Path<String>, Query(query): Query<Target>) -> Response {
+pub(crate) async fn go_on(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    Query(query): Query<Target>,
+) -> Response {
     let channel = match held(&shared, &id) {
         Ok(channel) => channel,
         Err(refused) => return refused,
@@ -81,7 +99,11 @@ pub(crate) async fn go_on(State(shared): State<Arc<Shared>>, Path(id): Path<Stri
     StatusCode::NO_CONTENT.into_response()
 }
 
-pub(crate) async fn get_variable(State(shared): State<Arc<Shared>>, Path(id): Path<String>, Query(query): Query<Variable>) -> Response {
+pub(crate) async fn get_variable(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    Query(query): Query<Variable>,
+) -> Response {
     let channel = match held(&shared, &id) {
         Ok(channel) => channel,
         Err(refused) => return refused,
@@ -98,7 +120,11 @@ pub(crate) async fn get_variable(State(shared): State<Arc<Shared>>, Path(id): Pa
     }
 }
 
-pub(crate) async fn set_variable(State(shared): State<Arc<Shared>>, Path(id): Path<String>, Query(query): Query<Variable>) -> Response {
+pub(crate) async fn set_variable(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    Query(query): Query<Variable>,
+) -> Response {
     match held(&shared, &id) {
         Ok(channel) => {
             channel.set(&query.variable, &query.value);
@@ -109,7 +135,15 @@ pub(crate) async fn set_variable(State(shared): State<Arc<Shared>>, Path(id): Pa
 }
 
 pub(crate) async fn applications(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    Json(shared.world.lock().apps.iter().map(|(name, app)| app.describe(name)).collect())
+    Json(
+        shared
+            .world
+            .lock()
+            .apps
+            .iter()
+            .map(|(name, app)| app.describe(name))
+            .collect(),
+    )
 }
 
 pub(crate) async fn application(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
@@ -125,24 +159,39 @@ pub(crate) struct Sources {
     event_source: String,
 }
 
-pub(crate) async fn subscribe(State(shared): State<Arc<Shared>>, Path(name): Path<String>, Query(query): Query<Sources>) -> Response {
+pub(crate) async fn subscribe(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    Query(query): Query<Sources>,
+) -> Response {
     change(&shared, &name, &query.event_source, true)
 }
 
-pub(crate) async fn unsubscribe(State(shared): State<Arc<Shared>>, Path(name): Path<String>, Query(query): Query<Sources>) -> Response {
+pub(crate) async fn unsubscribe(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    Query(query): Query<Sources>,
+) -> Response {
     change(&shared, &name, &query.event_source, false)
 }
 
 fn change(shared: &Shared, name: &str, sources: &str, on: bool) -> Response {
     let mut world = shared.world.lock();
-    let Some(app) = world.apps.get_mut(name) else { return refuse(404, "Application not found") };
+    let Some(app) = world.apps.get_mut(name) else {
+        return refuse(404, "Application not found");
+    };
     for source in sources.split(',') {
         match source.split_once(':') {
             Some(("endpoint", what)) if what != "PJSIP" && !what.starts_with("PJSIP/") => {
                 return refuse(422, "Event source does not exist");
             }
-            Some(("endpoint" | "deviceState" | "channel" | "bridge", _)) if on => drop(app.sources.insert(source.to_owned())),
-            Some(("endpoint" | "deviceState" | "channel" | "bridge", _)) => drop(app.sources.remove(source)),
+            Some(("endpoint" | "deviceState" | "channel" | "bridge", _)) => {
+                if on {
+                    app.sources.insert(source.to_owned());
+                } else {
+                    app.sources.remove(source);
+                }
+            }
             _ => return refuse(400, "Invalid event source URI scheme"),
         }
     }

@@ -47,14 +47,21 @@ fn fields_of(world: &World, type_: &str, id: &str) -> Option<Vec<(String, String
     if type_ == "contact" {
         return world.read_registration(id);
     }
-    let live = if type_ == "aor" { world.live_uris(id) } else { Vec::new() };
+    let live = if type_ == "aor" {
+        world.live_uris(id)
+    } else {
+        Vec::new()
+    };
     world.object(type_, id).map(|object| object.read(world.version, &live))
 }
 
 fn answer(world: &World, type_: &str, id: &str) -> Response {
     match fields_of(world, type_, id) {
         Some(fields) => {
-            let tuples: Vec<Value> = fields.iter().map(|(a, v)| json!({ "attribute": a, "value": v })).collect();
+            let tuples: Vec<Value> = fields
+                .iter()
+                .map(|(a, v)| json!({ "attribute": a, "value": v }))
+                .collect();
             Json(tuples).into_response()
         }
         None => refuse(404, &format!("Object with id '{id}' not found")),
@@ -66,12 +73,18 @@ pub(crate) async fn read(State(shared): State<Arc<Shared>>, Path((class, type_, 
     address(&world, &class, &type_).unwrap_or_else(|| answer(&world, &type_, &id))
 }
 
-pub(crate) async fn write(State(shared): State<Arc<Shared>>, Path((class, type_, id)): Address, body: Bytes) -> Response {
+pub(crate) async fn write(
+    State(shared): State<Arc<Shared>>,
+    Path((class, type_, id)): Address,
+    body: Bytes,
+) -> Response {
     if body.len() > LARGEST_BODY {
         return refuse(413, "Request body too large");
     }
     // What is no object of fields counts as no fields at all.
-    let fields = serde_json::from_slice::<Body>(&body).map(|b| b.fields).unwrap_or_default();
+    let fields = serde_json::from_slice::<Body>(&body)
+        .map(|b| b.fields)
+        .unwrap_or_default();
     let fields: Vec<(String, String)> = fields.into_iter().map(|f| (f.attribute, f.value)).collect();
     let mut world = shared.world.lock();
     if let Some(refused) = address(&world, &class, &type_) {
@@ -100,8 +113,17 @@ pub(crate) async fn remove(State(shared): State<Arc<Shared>>, Path((class, type_
 fn describe(world: &World, name: &str) -> Option<Value> {
     let online = world.online.get(name)?;
     let prefix = format!("PJSIP/{name}-");
-    let channels: Vec<String> = world.channels.values().filter(|c| c.name.starts_with(&prefix)).map(|c| c.id.clone()).collect();
-    Some(announce::endpoint(name, if *online { "online" } else { "offline" }, &channels))
+    let channels: Vec<String> = world
+        .channels
+        .values()
+        .filter(|c| c.name.starts_with(&prefix))
+        .map(|c| c.id.clone())
+        .collect();
+    Some(announce::endpoint(
+        name,
+        if *online { "online" } else { "offline" },
+        &channels,
+    ))
 }
 
 pub(crate) async fn endpoints(State(shared): State<Arc<Shared>>) -> Json<Value> {
@@ -116,7 +138,10 @@ pub(crate) async fn endpoints_of(State(shared): State<Arc<Shared>>, Path(technol
     endpoints(State(shared)).await.into_response()
 }
 
-pub(crate) async fn endpoint(State(shared): State<Arc<Shared>>, Path((technology, name)): Path<(String, String)>) -> Response {
+pub(crate) async fn endpoint(
+    State(shared): State<Arc<Shared>>,
+    Path((technology, name)): Path<(String, String)>,
+) -> Response {
     let world = shared.world.lock();
     match describe(&world, &name).filter(|_| technology == "PJSIP") {
         Some(found) => Json(found).into_response(),

@@ -133,7 +133,14 @@ impl SimAsterisk {
             AbortOnDropHandle::new(tokio::spawn(call::serve(Arc::clone(&shared), sip))),
         ];
         let address = door.address();
-        Ok(Self { shared, config, inner, address, door: tokio::sync::Mutex::new(Some(door)), _tasks: tasks })
+        Ok(Self {
+            shared,
+            config,
+            inner,
+            address,
+            door: tokio::sync::Mutex::new(Some(door)),
+            _tasks: tasks,
+        })
     }
 
     /// Address of its HTTP server, for `AriConfig`.
@@ -168,7 +175,10 @@ impl SimAsterisk {
 
     /// A phone unregisters this contact.
     pub fn unregister(&self, device: &str, contact: &str) -> RegisterOutcome {
-        let registration = Registration { expires: Duration::ZERO, ..Registration::new(device, contact) };
+        let registration = Registration {
+            expires: Duration::ZERO,
+            ..Registration::new(device, contact)
+        };
         self.register_with(registration)
     }
 
@@ -185,7 +195,14 @@ impl SimAsterisk {
 
     /// Ids of all objects of a type.
     pub fn object_ids(&self, type_: &str) -> Vec<String> {
-        self.shared.world.lock().objects.keys().filter(|(t, _)| t == type_).map(|(_, id)| id.clone()).collect()
+        self.shared
+            .world
+            .lock()
+            .objects
+            .keys()
+            .filter(|(t, _)| t == type_)
+            .map(|(_, id)| id.clone())
+            .collect()
     }
 
     /// A global variable, where it is set.
@@ -216,7 +233,9 @@ impl SimAsterisk {
     /// Ends the process: connections break, nothing answers, memory is forgotten. Registrations over UDP are on its disk.
     pub async fn stop(&self) {
         self.shared.running.send_replace(false);
-        self.door.lock().await.take();
+        if let Some(door) = self.door.lock().await.take() {
+            door.shut().await;
+        }
         self.shared.world.lock().forget();
     }
 
@@ -264,7 +283,12 @@ impl SimAsterisk {
 
     /// The next `times` REST calls answer `status` and do nothing.
     pub fn fail_next(&self, times: usize, status: u16) {
-        self.shared.world.lock().faults.failures.extend(std::iter::repeat_n(status, times));
+        self.shared
+            .world
+            .lock()
+            .faults
+            .failures
+            .extend(std::iter::repeat_n(status, times));
     }
 
     /// Another password from now on: those with the old one get 401.

@@ -20,11 +20,21 @@ pub(crate) struct Object {
 
 impl Object {
     /// A new object of these fields.
-    pub(crate) fn create(version: SimVersion, type_: &str, id: &str, fields: &[(String, String)]) -> Result<Self, Refusal> {
+    pub(crate) fn create(
+        version: SimVersion,
+        type_: &str,
+        id: &str,
+        fields: &[(String, String)],
+    ) -> Result<Self, Refusal> {
         let schema = schema::of(version, type_).ok_or_else(|| no_such_type(type_))?;
-        let mut object = Self { type_: type_.to_owned(), values: BTreeMap::new() };
+        let mut object = Self {
+            type_: type_.to_owned(),
+            values: BTreeMap::new(),
+        };
         object.apply(version, id, fields)?;
-        let missing = schema.values().any(|a| a.is_needed() && object.values(a.name).is_empty());
+        let missing = schema
+            .values()
+            .any(|a| a.is_needed() && object.values(a.name).is_empty());
         if missing || object.lacks_credentials() {
             return Err(invalid(id));
         }
@@ -35,10 +45,14 @@ impl Object {
     pub(crate) fn merge(&self, version: SimVersion, id: &str, fields: &[(String, String)]) -> Result<Self, Refusal> {
         let schema = schema::of(version, &self.type_).ok_or_else(|| no_such_type(&self.type_))?;
         if self.cannot_be_copied() {
-            return Err(Refusal { status: 500, message: "Allocation failed".to_owned() });
+            return Err(Refusal {
+                status: 500,
+                message: "Allocation failed".to_owned(),
+            });
         }
         let mut copy = self.clone();
-        copy.values.retain(|name, _| schema.get(name).is_some_and(|a| !a.is_lost_in_a_copy()));
+        copy.values
+            .retain(|name, _| schema.get(name).is_some_and(|a| !a.is_lost_in_a_copy()));
         copy.apply(version, id, fields)?;
         Ok(copy)
     }
@@ -80,7 +94,9 @@ impl Object {
     pub(crate) fn value(&self, version: SimVersion, name: &str) -> String {
         match self.values(name).first() {
             Some(value) => value.clone(),
-            None => schema::of(version, &self.type_).and_then(|s| s.get(name)).map_or_else(String::new, |a| a.default.to_owned()),
+            None => schema::of(version, &self.type_)
+                .and_then(|s| s.get(name))
+                .map_or_else(String::new, |a| a.default.to_owned()),
         }
     }
 
@@ -122,11 +138,17 @@ impl Object {
 }
 
 fn no_such_type(type_: &str) -> Refusal {
-    Refusal { status: 404, message: format!("objectType '{type_}' not found") }
+    Refusal {
+        status: 404,
+        message: format!("objectType '{type_}' not found"),
+    }
 }
 
 fn invalid(id: &str) -> Refusal {
-    Refusal { status: 400, message: format!("Creation of object '{id}' failed field value validation") }
+    Refusal {
+        status: 400,
+        message: format!("Creation of object '{id}' failed field value validation"),
+    }
 }
 
 #[cfg(test)]
@@ -144,25 +166,39 @@ mod tests {
     #[test]
     fn a_put_merges_and_static_contacts_add_up() {
         let aor = create(SimVersion::V16, "aor", &[("max_contacts", "3"), ("contact", "sip:a@h")]).expect("an aor");
-        let merged = aor.merge(SimVersion::V16, "x", &fields(&[("contact", "sip:b@h")])).expect("merges");
+        let merged = aor
+            .merge(SimVersion::V16, "x", &fields(&[("contact", "sip:b@h")]))
+            .expect("merges");
         assert_eq!(merged.values("contact"), ["sip:a@h", "sip:b@h"]);
         assert_eq!(merged.value(SimVersion::V16, "max_contacts"), "3");
-        let cleared = merged.merge(SimVersion::V16, "x", &fields(&[("contact", "")])).expect("merges");
+        let cleared = merged
+            .merge(SimVersion::V16, "x", &fields(&[("contact", "")]))
+            .expect("merges");
         assert_eq!(cleared.values("contact").len(), 2, "an empty contact clears nothing");
     }
 
     #[test]
     fn identify_addresses_add_up_even_when_the_same() {
-        let once = create(SimVersion::V22, "identify", &[("endpoint", "e"), ("match", "10.0.0.1")]).expect("an identify");
-        let twice = once.merge(SimVersion::V22, "x", &fields(&[("match", "10.0.0.1")])).expect("merges");
+        let once =
+            create(SimVersion::V22, "identify", &[("endpoint", "e"), ("match", "10.0.0.1")]).expect("an identify");
+        let twice = once
+            .merge(SimVersion::V22, "x", &fields(&[("match", "10.0.0.1")]))
+            .expect("merges");
         assert_eq!(twice.values("match").len(), 2);
     }
 
     #[test]
     fn a_partial_put_resets_redirect_method_on_16_only() {
         for (version, kept) in [(SimVersion::V16, ""), (SimVersion::V22, "uri_pjsip")] {
-            let endpoint = create(version, "endpoint", &[("allow", "ulaw"), ("redirect_method", "uri_pjsip")]).expect("an endpoint");
-            let merged = endpoint.merge(version, "x", &fields(&[("language", "en")])).expect("merges");
+            let endpoint = create(
+                version,
+                "endpoint",
+                &[("allow", "ulaw"), ("redirect_method", "uri_pjsip")],
+            )
+            .expect("an endpoint");
+            let merged = endpoint
+                .merge(version, "x", &fields(&[("language", "en")]))
+                .expect("merges");
             assert_eq!(merged.value(version, "redirect_method"), kept, "{version:?}");
         }
     }
@@ -185,7 +221,21 @@ mod tests {
     fn credentials_are_needed_and_have_a_length() {
         assert!(create(SimVersion::V16, "auth", &[("auth_type", "md5"), ("md5_cred", "123")]).is_err());
         assert!(create(SimVersion::V16, "auth", &[]).is_err());
-        assert!(create(SimVersion::V16, "auth", &[("auth_type", "md5"), ("md5_cred", &"0".repeat(32))]).is_ok());
-        assert!(create(SimVersion::V16, "auth", &[("auth_type", "digest"), ("md5_cred", &"0".repeat(32))]).is_err());
+        assert!(
+            create(
+                SimVersion::V16,
+                "auth",
+                &[("auth_type", "md5"), ("md5_cred", &"0".repeat(32))]
+            )
+            .is_ok()
+        );
+        assert!(
+            create(
+                SimVersion::V16,
+                "auth",
+                &[("auth_type", "digest"), ("md5_cred", &"0".repeat(32))]
+            )
+            .is_err()
+        );
     }
 }

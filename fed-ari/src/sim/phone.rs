@@ -38,7 +38,9 @@ pub enum PhoneScript {
 impl Default for PhoneScript {
     /// Answers after 20 ms of ringing.
     fn default() -> Self {
-        Self::Answer { after: Duration::from_millis(20) }
+        Self::Answer {
+            after: Duration::from_millis(20),
+        }
     }
 }
 

@@ -84,7 +84,10 @@ impl World {
         if !self.authenticates(&device, new.ha1.as_deref()) {
             return RegisterOutcome::Unauthorized;
         }
-        let Some(aor) = self.object("aor", &device).filter(|_| self.aors_of(&device).contains(&device)) else {
+        let Some(aor) = self
+            .object("aor", &device)
+            .filter(|_| self.aors_of(&device).contains(&device))
+        else {
             return RegisterOutcome::NotFound;
         };
         let id = new.id();
@@ -112,7 +115,14 @@ impl World {
         }
         let arrival = self.next();
         let uri = new.uri.clone();
-        self.bindings.insert(id, Binding { registration: new, ends, arrival });
+        self.bindings.insert(
+            id,
+            Binding {
+                registration: new,
+                ends,
+                arrival,
+            },
+        );
         self.appeared(&device, &uri);
         for old in others.iter().skip(limit - 1) {
             self.remove_registration(&contact_id(&device, old), true);
@@ -121,9 +131,13 @@ impl World {
     }
 
     fn authenticates(&self, device: &str, ha1: Option<&str>) -> bool {
-        let Some(endpoint) = self.object("endpoint", device) else { return false };
+        let Some(endpoint) = self.object("endpoint", device) else {
+            return false;
+        };
         let name = endpoint.value(self.version, "auth");
-        let Some(auth) = self.object("auth", &name) else { return false };
+        let Some(auth) = self.object("auth", &name) else {
+            return false;
+        };
         ha1.is_none_or(|ha1| ha1.eq_ignore_ascii_case(&auth.value(self.version, "md5_cred")))
     }
 
@@ -137,7 +151,9 @@ impl World {
 
     /// Removes a registration by its id; `false` where there is none.
     pub(crate) fn remove_registration(&mut self, id: &str, announced: bool) -> bool {
-        let Some(Binding { registration: gone, .. }) = self.bindings.remove(id) else { return false };
+        let Some(Binding { registration: gone, .. }) = self.bindings.remove(id) else {
+            return false;
+        };
         if announced {
             for endpoint in self.endpoints_of(&gone.aor) {
                 self.settle(&endpoint);
@@ -151,7 +167,12 @@ impl World {
 
     /// Removes what has expired.
     pub(crate) fn expire(&mut self, now: SystemTime) {
-        let ended: Vec<String> = self.bindings.iter().filter(|(_, b)| b.ends <= now).map(|(id, _)| id.clone()).collect();
+        let ended: Vec<String> = self
+            .bindings
+            .iter()
+            .filter(|(_, b)| b.ends <= now)
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in ended {
             self.remove_registration(&id, true);
         }
@@ -159,8 +180,15 @@ impl World {
 
     /// A contact object as ARI reads it.
     pub(crate) fn read_registration(&self, id: &str) -> Option<Vec<(String, String)>> {
-        let Binding { registration: r, ends, arrival } = self.bindings.get(id)?;
-        let ends = ends.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let Binding {
+            registration: r,
+            ends,
+            arrival,
+        } = self.bindings.get(id)?;
+        let ends = ends
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
         let fields = [
             ("via_addr", r.via.0.clone()),
             ("via_port", r.via.1.to_string()),
@@ -175,6 +203,11 @@ impl World {
             ("expiration_time", ends.to_string()),
             ("outbound_proxy", String::new()),
         ];
-        Some(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        Some(
+            fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+        )
     }
 }

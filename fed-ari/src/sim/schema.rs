@@ -9,11 +9,36 @@ const ATTRIBUTES: &str = include_str!("attributes.txt");
 
 /// Words that a field takes, where it takes only some; the second list is for 22.
 const WORDS: &[(&str, &str, &[&str], &[&str])] = &[
-    ("auth", "auth_type", &["md5", "userpass", "google_oauth"], &["md5", "userpass", "digest", "google_oauth"]),
-    ("endpoint", "100rel", &["no", "yes", "required"], &["no", "yes", "required", "peer_supported"]),
-    ("endpoint", "timers", &["no", "yes", "required", "always", "forced"], &["no", "yes", "required", "always", "forced"]),
-    ("endpoint", "redirect_method", &["user", "uri_core", "uri_pjsip"], &["user", "uri_core", "uri_pjsip"]),
-    ("endpoint", "media_encryption", &["no", "sdes", "dtls"], &["no", "sdes", "dtls"]),
+    (
+        "auth",
+        "auth_type",
+        &["md5", "userpass", "google_oauth"],
+        &["md5", "userpass", "digest", "google_oauth"],
+    ),
+    (
+        "endpoint",
+        "100rel",
+        &["no", "yes", "required"],
+        &["no", "yes", "required", "peer_supported"],
+    ),
+    (
+        "endpoint",
+        "timers",
+        &["no", "yes", "required", "always", "forced"],
+        &["no", "yes", "required", "always", "forced"],
+    ),
+    (
+        "endpoint",
+        "redirect_method",
+        &["user", "uri_core", "uri_pjsip"],
+        &["user", "uri_core", "uri_pjsip"],
+    ),
+    (
+        "endpoint",
+        "media_encryption",
+        &["no", "sdes", "dtls"],
+        &["no", "sdes", "dtls"],
+    ),
     (
         "endpoint",
         "dtmf_mode",
@@ -24,8 +49,8 @@ const WORDS: &[(&str, &str, &[&str], &[&str])] = &[
 
 /// Codecs that these Asterisks know, as far as anybody configures them.
 const CODECS: &[&str] = &[
-    "ulaw", "alaw", "gsm", "g722", "g729", "g726", "ilbc", "speex", "speex16", "opus", "slin", "slin16", "g723", "adpcm", "lpc10", "siren7",
-    "siren14", "vp8", "vp9", "h264", "h263", "h261", "t140", "codec2",
+    "ulaw", "alaw", "gsm", "g722", "g729", "g726", "ilbc", "speex", "speex16", "opus", "slin", "slin16", "g723",
+    "adpcm", "lpc10", "siren7", "siren14", "vp8", "vp9", "h264", "h263", "h261", "t140", "codec2",
 ];
 
 /// When a field is shown.
@@ -67,7 +92,9 @@ static SCHEMAS: LazyLock<BTreeMap<(u16, &'static str), TypeSchema>> = LazyLock::
     let mut schemas: BTreeMap<(u16, &'static str), TypeSchema> = BTreeMap::new();
     for line in ATTRIBUTES.lines().filter(|l| !l.starts_with('#')) {
         let mut parts = line.splitn(4, ' ');
-        let (Some(type_), Some(name), Some(branches)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let (Some(type_), Some(name), Some(branches)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
         let default = parts.next().unwrap_or_default();
         for branch in branches.split(',').filter_map(|b| b.parse::<u16>().ok()) {
             let attribute = Attribute::new(branch, type_, name, default);
@@ -79,7 +106,10 @@ static SCHEMAS: LazyLock<BTreeMap<(u16, &'static str), TypeSchema>> = LazyLock::
 
 /// The schema of a type, or `None` where there is no such type.
 pub(crate) fn of(version: SimVersion, type_: &str) -> Option<&'static TypeSchema> {
-    SCHEMAS.iter().find(|((branch, name), _)| *branch == version.branch() && *name == type_).map(|(_, schema)| schema)
+    SCHEMAS
+        .iter()
+        .find(|((branch, name), _)| *branch == version.branch() && *name == type_)
+        .map(|(_, schema)| schema)
 }
 
 impl Attribute {
@@ -104,7 +134,14 @@ impl Attribute {
             "!" => (Shown::Always, true, ""),
             default => (Shown::Always, false, default),
         };
-        Self { name, default, needed, shown, kind, words }
+        Self {
+            name,
+            default,
+            needed,
+            shown,
+            kind,
+            words,
+        }
     }
 
     /// True where a new object must name it.
@@ -138,7 +175,11 @@ impl Attribute {
         }
         let one = match self.kind {
             // Asterisk takes any other word for no.
-            Kind::Flag => matches!(value.to_ascii_lowercase().as_str(), "yes" | "true" | "on" | "y" | "t" | "1").to_string(),
+            Kind::Flag => matches!(
+                value.to_ascii_lowercase().as_str(),
+                "yes" | "true" | "on" | "y" | "t" | "1"
+            )
+            .to_string(),
             Kind::Count => value.parse::<u32>().ok()?.to_string(),
             Kind::Seconds => format!("{:.6}", value.parse::<f64>().ok().filter(|s| *s >= 0.0)?),
             Kind::Codecs => codecs(value)?,
@@ -166,7 +207,11 @@ fn codecs(value: &str) -> Option<String> {
             }
         }
     }
-    Some(if allowed.is_empty() { "(nothing)".to_owned() } else { format!("({})", allowed.join("|")) })
+    Some(if allowed.is_empty() {
+        "(nothing)".to_owned()
+    } else {
+        format!("({})", allowed.join("|"))
+    })
 }
 
 fn contacts(value: &str) -> Option<Vec<String>> {
@@ -180,7 +225,9 @@ fn contacts(value: &str) -> Option<Vec<String>> {
 
 /// An address with its mask, as `10.0.0.0/255.255.255.0`; a name is looked up, of which only `localhost` is known here.
 fn address(text: &str) -> Option<String> {
-    let (host, bits) = text.split_once('/').map_or((text, None), |(host, bits)| (host, Some(bits)));
+    let (host, bits) = text
+        .split_once('/')
+        .map_or((text, None), |(host, bits)| (host, Some(bits)));
     let host = if host == "localhost" { "127.0.0.1" } else { host };
     match host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().ok()? {
         std::net::IpAddr::V4(ip) => {
@@ -192,7 +239,10 @@ fn address(text: &str) -> Option<String> {
             let network = std::net::Ipv4Addr::from(u32::from(ip) & mask);
             Some(format!("{network}/{}", std::net::Ipv4Addr::from(mask)))
         }
-        std::net::IpAddr::V6(ip) => Some(format!("{ip}/{}", bits.map_or(Some(128), |b| b.parse::<u8>().ok().filter(|b| *b <= 128))?)),
+        std::net::IpAddr::V6(ip) => Some(format!(
+            "{ip}/{}",
+            bits.map_or(Some(128), |b| b.parse::<u8>().ok().filter(|b| *b <= 128))?
+        )),
     }
 }
 
@@ -223,7 +273,11 @@ mod tests {
             ("identify", "match", "10.0.0.3/24", "10.0.0.0/255.255.255.0"),
             ("identify", "match", "10.0.0.1", "10.0.0.1/255.255.255.255"),
         ] {
-            assert_eq!(normalised(type_, name, value), Some(vec![expected.to_owned()]), "{name}={value}");
+            assert_eq!(
+                normalised(type_, name, value),
+                Some(vec![expected.to_owned()]),
+                "{name}={value}"
+            );
         }
     }
 
@@ -245,7 +299,14 @@ mod tests {
     fn versions_differ_in_their_attributes() {
         assert!(of(SimVersion::V22, "aor").is_some_and(|s| s.contains_key("qualify_2xx_only")));
         assert!(of(SimVersion::V16, "aor").is_some_and(|s| !s.contains_key("qualify_2xx_only")));
-        let shown = |version| of(version, "endpoint").and_then(|s| s.get("redirect_method")).map(|a| a.shows("uri_pjsip"));
-        assert_eq!((shown(SimVersion::V16), shown(SimVersion::V22)), (Some(false), Some(true)));
+        let shown = |version| {
+            of(version, "endpoint")
+                .and_then(|s| s.get("redirect_method"))
+                .map(|a| a.shows("uri_pjsip"))
+        };
+        assert_eq!(
+            (shown(SimVersion::V16), shown(SimVersion::V22)),
+            (Some(false), Some(true))
+        );
     }
 }

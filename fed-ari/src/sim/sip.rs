@@ -38,11 +38,17 @@ impl Message {
     }
 
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
     }
 
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map_or("", |(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map_or("", |(_, v)| v.as_str())
     }
 
     /// The method of a request.
@@ -58,7 +64,8 @@ impl Message {
     /// User part of the URI in a header or a first line.
     pub(crate) fn user(text: &str) -> &str {
         let uri = text.split_once("sip:").map_or("", |(_, rest)| rest);
-        uri.split_once('@').map_or("", |(user, _)| user.split(';').next().unwrap_or_default())
+        uri.split_once('@')
+            .map_or("", |(user, _)| user.split(';').next().unwrap_or_default())
     }
 
     /// An answer to this request.
@@ -68,8 +75,17 @@ impl Message {
             text += &format!("Via: {via}\r\n");
         }
         let to = self.get("To");
-        let tag = if to.contains(";tag=") || status == 100 { String::new() } else { format!(";tag={to_tag}") };
-        text += &format!("From: {}\r\nTo: {to}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n", self.get("From"), self.get("Call-ID"), self.get("CSeq"));
+        let tag = if to.contains(";tag=") || status == 100 {
+            String::new()
+        } else {
+            format!(";tag={to_tag}")
+        };
+        text += &format!(
+            "From: {}\r\nTo: {to}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n",
+            self.get("From"),
+            self.get("Call-ID"),
+            self.get("CSeq")
+        );
         if let Some(contact) = contact {
             text += &format!("Contact: <sip:{contact}>\r\n");
         }
@@ -91,9 +107,19 @@ fn full_name(name: &str) -> &str {
 /// Where a SIP URI leads; a name without a port means 5060.
 pub(crate) async fn resolve(uri: &str) -> Option<SocketAddr> {
     let rest = uri.trim_start_matches("sips:").trim_start_matches("sip:");
-    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host).split([';', '?', '>']).next()?;
-    let has_port = host.rsplit_once(':').is_some_and(|(h, port)| port.parse::<u16>().is_ok() && (!h.contains(':') || h.ends_with(']')));
-    let host = if has_port { host.to_owned() } else { format!("{host}:5060") };
+    let host = rest
+        .rsplit_once('@')
+        .map_or(rest, |(_, host)| host)
+        .split([';', '?', '>'])
+        .next()?;
+    let has_port = host
+        .rsplit_once(':')
+        .is_some_and(|(h, port)| port.parse::<u16>().is_ok() && (!h.contains(':') || h.ends_with(']')));
+    let host = if has_port {
+        host.to_owned()
+    } else {
+        format!("{host}:5060")
+    };
     tokio::net::lookup_host(host).await.ok()?.next()
 }
 
@@ -123,7 +149,14 @@ impl Leg {
         let socket = UdpSocket::bind((server.ip(), 0)).await?;
         let local = socket.local_addr()?;
         let from = format!("<sip:{caller}@{server}>;tag={}", local.port());
-        Ok(Self { socket, local, call_id, from, sequence: 0, parting: None })
+        Ok(Self {
+            socket,
+            local,
+            call_id,
+            from,
+            sequence: 0,
+            parting: None,
+        })
     }
 
     /// Calls the URI, follows redirects where `follow` allows, and answers the URI that was answered, or the status it ended with.
@@ -144,7 +177,9 @@ impl Leg {
                 }
                 300..=399 if follow => {
                     let contact = answer.get("Contact");
-                    let found = contact.split_once('<').map_or(contact, |(_, rest)| rest.split('>').next().unwrap_or_default());
+                    let found = contact
+                        .split_once('<')
+                        .map_or(contact, |(_, rest)| rest.split('>').next().unwrap_or_default());
                     uri = found.to_owned();
                 }
                 300..=399 => return Err(480),
@@ -169,7 +204,9 @@ impl Leg {
             let pause = if heard { LOST * 10 } else { resend };
             match tokio::time::timeout(pause, self.socket.recv_from(&mut buffer)).await {
                 Ok(Ok((size, _))) => {
-                    let Some(answer) = Message::parse(&buffer[..size]) else { continue };
+                    let Some(answer) = Message::parse(&buffer[..size]) else {
+                        continue;
+                    };
                     let ours = answer.get("CSeq") == format!("{} INVITE", self.sequence);
                     match answer.status() {
                         Some(status) if ours && status >= 200 => return Ok(answer),
@@ -182,7 +219,6 @@ impl Leg {
                         _ => {}
                     }
                 }
-                // Nobody listens at that port.
                 Ok(Err(_)) => {
                     self.parting = None;
                     return Err(503);
@@ -221,7 +257,13 @@ impl Leg {
     }
 
     fn request(&self, method: &str, uri: &str, to: &str, sequence_of: &str) -> String {
-        let Self { local, call_id, from, sequence, .. } = self;
+        let Self {
+            local,
+            call_id,
+            from,
+            sequence,
+            ..
+        } = self;
         // ACK of a refusal and CANCEL belong to their INVITE's transaction.
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{call_id}-{sequence}\r\nMax-Forwards: 70\r\nFrom: {from}\r\n\
@@ -242,14 +284,23 @@ mod tests {
             ("sip:[::1]:5080", "[::1]:5080"),
             ("sip:a@[::1]", "[::1]:5060"),
         ] {
-            assert_eq!(resolve(uri).await.map(|a| a.to_string()).as_deref(), Some(expected), "{uri}");
+            assert_eq!(
+                resolve(uri).await.map(|a| a.to_string()).as_deref(),
+                Some(expected),
+                "{uri}"
+            );
         }
     }
 
     #[test]
     fn messages_are_read_with_short_names_too() {
-        let message = Message::parse(b"INVITE sip:bob~x@h SIP/2.0\r\nv: SIP/2.0/UDP a\r\nf: <sip:alice@h>;tag=1\r\n\r\n").expect("a message");
-        assert_eq!((message.method(), message.get("Via"), Message::user(message.get("From"))), ("INVITE", "SIP/2.0/UDP a", "alice"));
+        let message =
+            Message::parse(b"INVITE sip:bob~x@h SIP/2.0\r\nv: SIP/2.0/UDP a\r\nf: <sip:alice@h>;tag=1\r\n\r\n")
+                .expect("a message");
+        assert_eq!(
+            (message.method(), message.get("Via"), Message::user(message.get("From"))),
+            ("INVITE", "SIP/2.0/UDP a", "alice")
+        );
         assert_eq!(Message::user(&message.start), "bob~x");
     }
 }

@@ -72,6 +72,14 @@ fn enter(shared: &Shared, name: &str, all: bool, sender: mpsc::UnboundedSender<S
         old.tell(name, &json!({ "type": "ApplicationReplaced" }));
         sources = old.sources;
     }
-    world.apps.insert(name.to_owned(), App { sender, sources, all, connection });
+    world.apps.insert(
+        name.to_owned(),
+        App {
+            sender,
+            sources,
+            all,
+            connection,
+        },
+    );
     connection
 }

@@ -85,7 +85,11 @@ impl World {
     /// Creates the object or merges into it, as a PUT does, with all that follows for contacts and states.
     pub(crate) fn put(&mut self, type_: &str, id: &str, fields: &[(String, String)]) -> Result<(), Refusal> {
         let key = (type_.to_owned(), id.to_owned());
-        let before: Vec<String> = self.objects.get(&key).map(|o| o.values("contact").to_vec()).unwrap_or_default();
+        let before: Vec<String> = self
+            .objects
+            .get(&key)
+            .map(|o| o.values("contact").to_vec())
+            .unwrap_or_default();
         let object = match self.objects.get(&key) {
             None => Object::create(self.version, type_, id, fields)?,
             Some(object) => {
@@ -100,9 +104,17 @@ impl World {
             }
         };
         if !self.writable.contains(type_) {
-            return Err(Refusal { status: 403, message: format!("Cannot create sorcery objects of type '{type_}'") });
+            return Err(Refusal {
+                status: 403,
+                message: format!("Cannot create sorcery objects of type '{type_}'"),
+            });
         }
-        let added: Vec<String> = object.values("contact").iter().filter(|c| !before.contains(c)).cloned().collect();
+        let added: Vec<String> = object
+            .values("contact")
+            .iter()
+            .filter(|c| !before.contains(c))
+            .cloned()
+            .collect();
         let is_new_endpoint = type_ == "endpoint" && !self.objects.contains_key(&key);
         self.objects.insert(key, object);
         if is_new_endpoint {
@@ -135,7 +147,9 @@ impl World {
             return false;
         }
         match type_ {
-            "endpoint" => drop(self.online.remove(id)),
+            "endpoint" => {
+                self.online.remove(id);
+            }
             "aor" => {
                 self.bindings.retain(|_, b| b.registration.aor != id);
                 for endpoint in self.endpoints_of(id) {
@@ -149,18 +163,31 @@ impl World {
 
     /// The aors of an endpoint, in their order.
     pub(crate) fn aors_of(&self, endpoint: &str) -> Vec<String> {
-        let aors = self.object("endpoint", endpoint).map(|o| o.value(self.version, "aors")).unwrap_or_default();
-        aors.split(',').map(str::trim).filter(|a| !a.is_empty()).map(str::to_owned).collect()
+        let aors = self
+            .object("endpoint", endpoint)
+            .map(|o| o.value(self.version, "aors"))
+            .unwrap_or_default();
+        aors.split(',')
+            .map(str::trim)
+            .filter(|a| !a.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The endpoints that list an aor.
     pub(crate) fn endpoints_of(&self, aor: &str) -> Vec<String> {
-        self.online.keys().filter(|e| self.aors_of(e).iter().any(|a| a == aor)).cloned().collect()
+        self.online
+            .keys()
+            .filter(|e| self.aors_of(e).iter().any(|a| a == aor))
+            .cloned()
+            .collect()
     }
 
     /// All contacts of an aor, live ones first.
     pub(crate) fn contacts_of(&self, aor: &str) -> Vec<String> {
-        let Some(object) = self.object("aor", aor) else { return Vec::new() };
+        let Some(object) = self.object("aor", aor) else {
+            return Vec::new();
+        };
         let mut contacts = self.live_uris(aor);
         contacts.extend(object.values("contact").iter().cloned());
         contacts
@@ -168,14 +195,22 @@ impl World {
 
     /// Announces what changed in an endpoint's reachability.
     pub(crate) fn settle(&mut self, endpoint: &str) {
-        let online = self.aors_of(endpoint).iter().any(|aor| !self.contacts_of(aor).is_empty());
-        let Some(was) = self.online.get_mut(endpoint) else { return };
+        let online = self
+            .aors_of(endpoint)
+            .iter()
+            .any(|aor| !self.contacts_of(aor).is_empty());
+        let Some(was) = self.online.get_mut(endpoint) else {
+            return;
+        };
         if *was == online {
             return;
         }
         *was = online;
         let sources = announce::endpoint_sources(endpoint);
-        self.announce(&sources, &announce::endpoint_state(endpoint, if online { "online" } else { "offline" }));
+        self.announce(
+            &sources,
+            &announce::endpoint_state(endpoint, if online { "online" } else { "offline" }),
+        );
         self.announce(&sources, &announce::peer_status(endpoint, online));
     }
 
@@ -189,7 +224,10 @@ impl World {
     /// Announces the state of `PJSIP/{endpoint}`.
     pub(crate) fn announce_device(&mut self, endpoint: &str, state: &str) {
         let device = format!("PJSIP/{endpoint}");
-        self.announce(&[format!("deviceState:{device}")], &announce::device_state(&device, state));
+        self.announce(
+            &[format!("deviceState:{device}")],
+            &announce::device_state(&device, state),
+        );
     }
 
     /// Sends an event to every application that subscribed one of the sources.

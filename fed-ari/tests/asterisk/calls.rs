@@ -41,7 +41,9 @@ async fn office(version: SimVersion, redirect: &str) -> (SimAsterisk, AriClient)
 
 async fn outcome(sim: &SimAsterisk, dialled: &str) -> CallOutcome {
     let mut call = sim.call("alice", dialled);
-    timeout(PATIENCE, call.outcome()).await.expect("the call is answered or over")
+    timeout(PATIENCE, call.outcome())
+        .await
+        .expect("the call is answered or over")
 }
 
 fn failed(q850: u16, sip_status: u16) -> CallOutcome {
@@ -59,9 +61,26 @@ async fn each_phone_behaves_as_scripted() {
     assert_eq!(outcome(&sim, "bob").await, answered(PHONE));
     for (script, expected) in [
         (PhoneScript::Busy, failed(17, 486)),
-        (PhoneScript::Refuse { status: 480, after: Duration::ZERO }, failed(19, 480)),
-        (PhoneScript::Refuse { status: 603, after: Duration::ZERO }, failed(21, 403)),
-        (PhoneScript::Silent { after: Duration::from_millis(10) }, failed(18, 408)),
+        (
+            PhoneScript::Refuse {
+                status: 480,
+                after: Duration::ZERO,
+            },
+            failed(19, 480),
+        ),
+        (
+            PhoneScript::Refuse {
+                status: 603,
+                after: Duration::ZERO,
+            },
+            failed(21, 403),
+        ),
+        (
+            PhoneScript::Silent {
+                after: Duration::from_millis(10),
+            },
+            failed(18, 408),
+        ),
         (PhoneScript::Ring, failed(19, 480)),
     ] {
         sim.phone("bob", script.clone());
@@ -73,7 +92,13 @@ async fn each_phone_behaves_as_scripted() {
 async fn either_side_hangs_up() {
     let (sim, _client) = office(SimVersion::V16, "127.0.0.1:9").await;
     sim.register("bob", PHONE);
-    sim.phone("bob", PhoneScript::AnswerFor { after: Duration::ZERO, talk: Duration::from_millis(50) });
+    sim.phone(
+        "bob",
+        PhoneScript::AnswerFor {
+            after: Duration::ZERO,
+            talk: Duration::from_millis(50),
+        },
+    );
     let mut call = sim.call("alice", "bob");
     assert_eq!(call.outcome().await, answered(PHONE));
     timeout(PATIENCE, call.over()).await.expect("bob hangs up");
@@ -120,7 +145,11 @@ async fn redirect_server(answer: &'static str, contact: String) -> String {
             }
             let copied: String = text
                 .lines()
-                .filter(|l| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|h| l.starts_with(h)))
+                .filter(|l| {
+                    ["Via:", "From:", "To:", "Call-ID:", "CSeq:"]
+                        .iter()
+                        .any(|h| l.starts_with(h))
+                })
                 .map(|l| format!("{l}\r\n"))
                 .collect();
             let reply = format!("SIP/2.0 {answer}\r\n{copied}Contact: <{contact}>\r\nContent-Length: 0\r\n\r\n");
@@ -133,8 +162,20 @@ async fn redirect_server(answer: &'static str, contact: String) -> String {
 /// A server that takes calls over a trunk from loopback, with bob registered.
 async fn branch() -> (SimAsterisk, AriClient) {
     let (there, client) = office(SimVersion::V16, "127.0.0.1:9").await;
-    put(&client, ObjectType::Endpoint, "trunk", &[("context", "fed-trunk"), ("allow", "ulaw")]).await;
-    put(&client, ObjectType::Identify, "trunk", &[("endpoint", "trunk"), ("match", "127.0.0.1")]).await;
+    put(
+        &client,
+        ObjectType::Endpoint,
+        "trunk",
+        &[("context", "fed-trunk"), ("allow", "ulaw")],
+    )
+    .await;
+    put(
+        &client,
+        ObjectType::Identify,
+        "trunk",
+        &[("endpoint", "trunk"), ("match", "127.0.0.1")],
+    )
+    .await;
     there.register("bob", PHONE);
     (there, client)
 }
@@ -165,7 +206,13 @@ async fn refusals_and_hang_ups_cross_between_servers() {
     assert!(timeout(PATIENCE, call.rings()).await.expect("it rings there"));
     call.hang_up();
     crate::common::eventually("the cancel to arrive", || there.channel_count() == 0).await;
-    there.phone("bob", PhoneScript::AnswerFor { after: Duration::ZERO, talk: Duration::from_millis(20) });
+    there.phone(
+        "bob",
+        PhoneScript::AnswerFor {
+            after: Duration::ZERO,
+            talk: Duration::from_millis(20),
+        },
+    );
     let mut call = here.call("alice", "bob");
     assert!(matches!(call.outcome().await, CallOutcome::Answered { .. }));
     timeout(PATIENCE, call.over()).await.expect("bob's hang-up arrives");
@@ -178,7 +225,11 @@ async fn refusals_and_hang_ups_cross_between_servers() {
 
 #[tokio::test]
 async fn what_the_redirect_server_refuses_fails_the_call() {
-    for (answer, expected) in [("404 Not Found", failed(1, 404)), ("480 Temporarily Unavailable", failed(19, 480)), ("503 No", failed(34, 503))] {
+    for (answer, expected) in [
+        ("404 Not Found", failed(1, 404)),
+        ("480 Temporarily Unavailable", failed(19, 480)),
+        ("503 No", failed(34, 503)),
+    ] {
         let redirect = redirect_server(answer, "sip:x@y".to_owned()).await;
         let (here, _client) = office(SimVersion::V16, &redirect).await;
         assert_eq!(outcome(&here, "bob").await, expected, "{answer}");
@@ -186,16 +237,23 @@ async fn what_the_redirect_server_refuses_fails_the_call() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_redirect_port_fails_at_once() {
-    let free = UdpSocket::bind("127.0.0.1:0").await.expect("a socket").local_addr().expect("an address");
+async fn a_redirect_server_that_is_down_is_waited_for_until_the_dial_times_out() {
+    let free = UdpSocket::bind("127.0.0.1:0")
+        .await
+        .expect("a socket")
+        .local_addr()
+        .expect("an address");
     let (here, _client) = office(SimVersion::V22, &free.to_string()).await;
-    assert_eq!(outcome(&here, "bob").await, failed(34, 503));
+    assert_eq!(outcome(&here, "bob").await, failed(19, 480));
 }
 
 #[tokio::test]
 async fn a_call_from_an_unknown_address_is_not_taken() {
     let (there, client) = branch().await;
-    client.delete_object(ObjectType::Identify, "trunk").await.expect("deletes");
+    client
+        .delete_object(ObjectType::Identify, "trunk")
+        .await
+        .expect("deletes");
     let redirect = redirect_server("302 Moved Temporarily", format!("sip:bob@{}", there.sip_address())).await;
     let (here, _client) = office(SimVersion::V22, &redirect).await;
     assert_eq!(outcome(&here, "bob").await, failed(21, 403));
@@ -217,21 +275,44 @@ async fn a_call_goes_through_stasis_and_on() {
         let (sim, client) = office(version, "127.0.0.1:9").await;
         sim.register("bob", PHONE);
         sim.load_dialplan(STASIS);
-        assert_eq!(outcome(&sim, "100").await, failed(41, 603), "no application: the dialplan goes on");
+        assert_eq!(
+            outcome(&sim, "100").await,
+            failed(41, 603),
+            "no application: the dialplan goes on"
+        );
         let mut events = client.events(&[]);
         connected(&mut events).await;
         let mut call = sim.call("alice", "100");
-        let AriEvent::StasisStart { channel, args } = next_event(&mut events).await else { panic!("no StasisStart") };
+        let AriEvent::StasisStart { channel, args } = next_event(&mut events).await else {
+            panic!("no StasisStart")
+        };
         assert_eq!(args, ["route", "100"]);
-        assert!(channel.name.starts_with("PJSIP/alice-") && channel.dialplan.exten == "100", "{channel:?}");
+        assert!(
+            channel.name.starts_with("PJSIP/alice-") && channel.dialplan.exten == "100",
+            "{channel:?}"
+        );
         let asked = "EVAL(${PJSIP_DIAL_CONTACTS(bob,bob)}|${PJSIP_DIAL_CONTACTS(nobody,nobody)})";
         let found = client.channel_variable(&channel.id, asked).await.expect("reads");
         assert_eq!(found.as_deref(), Some(format!("PJSIP/bob/{PHONE}|").as_str()));
-        assert_eq!(client.channel_variable(&channel.id, "NOTHING").await.expect("reads"), None);
-        client.set_channel_variable(&channel.id, "TO", &format!("PJSIP/bob/{PHONE}")).await.expect("sets");
+        assert_eq!(
+            client.channel_variable(&channel.id, "NOTHING").await.expect("reads"),
+            None
+        );
+        client
+            .set_channel_variable(&channel.id, "TO", &format!("PJSIP/bob/{PHONE}"))
+            .await
+            .expect("sets");
         client.continue_in_dialplan(&channel.id, None).await.expect("goes on");
-        assert_eq!(timeout(PATIENCE, call.outcome()).await.expect("answered"), answered(PHONE), "{:?}", call.steps());
-        let late = client.set_channel_variable(&channel.id, "TO", "x").await.expect_err("not in Stasis any more");
+        assert_eq!(
+            timeout(PATIENCE, call.outcome()).await.expect("answered"),
+            answered(PHONE),
+            "{:?}",
+            call.steps()
+        );
+        let late = client
+            .set_channel_variable(&channel.id, "TO", "x")
+            .await
+            .expect_err("not in Stasis any more");
         assert!(late.to_string().contains("409"), "{late}");
         assert!(matches!(next_event(&mut events).await, AriEvent::StasisEnd { .. }));
     }
@@ -244,7 +325,9 @@ async fn a_hang_up_in_stasis_ends_the_call_with_its_cause() {
     let mut events = client.events(&[]);
     connected(&mut events).await;
     let mut call = sim.call("alice", "100");
-    let AriEvent::StasisStart { channel, .. } = next_event(&mut events).await else { panic!("no StasisStart") };
+    let AriEvent::StasisStart { channel, .. } = next_event(&mut events).await else {
+        panic!("no StasisStart")
+    };
     assert!(client.hangup(&channel.id, Some(17)).await.expect("hangs up"));
     assert_eq!(timeout(PATIENCE, call.outcome()).await.expect("over"), failed(17, 486));
     crate::common::eventually("the channel to go", || sim.channel_count() == 0).await;
@@ -263,10 +346,16 @@ async fn agi_server() -> (String, tokio::task::JoinHandle<(Vec<String>, String)>
         while let Some(line) = lines.next_line().await.expect("reads").filter(|l| !l.is_empty()) {
             environment.push(line);
         }
-        output.write_all(b"GET FULL VARIABLE \"${PJSIP_DIAL_CONTACTS(bob,bob)}\"\n").await.expect("writes");
+        output
+            .write_all(b"GET FULL VARIABLE \"${PJSIP_DIAL_CONTACTS(bob,bob)}\"\n")
+            .await
+            .expect("writes");
         let contacts = lines.next_line().await.expect("reads").expect("an answer");
         let to = contacts.trim_start_matches("200 result=1 (").trim_end_matches(')');
-        output.write_all(format!("SET VARIABLE TO \"{to}\"\n").as_bytes()).await.expect("writes");
+        output
+            .write_all(format!("SET VARIABLE TO \"{to}\"\n").as_bytes())
+            .await
+            .expect("writes");
         assert_eq!(lines.next_line().await.expect("reads").as_deref(), Some("200 result=1"));
         (environment, contacts)
     });
@@ -278,19 +367,31 @@ async fn a_call_asks_over_fastagi() {
     let (sim, _client) = office(SimVersion::V16, "127.0.0.1:9").await;
     sim.register("bob", PHONE);
     let (address, served) = agi_server().await;
-    sim.load_dialplan(&format!("[fed-users]\nexten => _X!,1,AGI(agi://{address}/route,${{EXTEN}})\n same => n,Dial(${{TO}},5)\n"));
+    sim.load_dialplan(&format!(
+        "[fed-users]\nexten => _X!,1,AGI(agi://{address}/route,${{EXTEN}})\n same => n,Dial(${{TO}},5)\n"
+    ));
     assert_eq!(outcome(&sim, "100").await, answered(PHONE));
     let (environment, contacts) = served.await.expect("served");
-    assert!(environment.contains(&"agi_network_script: route".to_owned()), "{environment:?}");
+    assert!(
+        environment.contains(&"agi_network_script: route".to_owned()),
+        "{environment:?}"
+    );
     assert!(environment.contains(&"agi_arg_1: 100".to_owned()), "{environment:?}");
-    assert!(environment.iter().any(|l| l.starts_with("agi_channel: PJSIP/alice-")), "{environment:?}");
+    assert!(
+        environment.iter().any(|l| l.starts_with("agi_channel: PJSIP/alice-")),
+        "{environment:?}"
+    );
     assert_eq!(contacts, format!("200 result=1 (PJSIP/bob/{PHONE})"));
 }
 
 #[tokio::test]
 async fn without_a_fastagi_server_the_dialplan_goes_on() {
     let (sim, _client) = office(SimVersion::V16, "127.0.0.1:9").await;
-    let free = TcpListener::bind("127.0.0.1:0").await.expect("a listener").local_addr().expect("an address");
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a listener")
+        .local_addr()
+        .expect("an address");
     sim.load_dialplan(&format!(
         "[fed-users]\nexten => _X!,1,AGI(agi://{free}/route)\n same => n,GotoIf($[\"${{AGISTATUS}}\" = \"FAILURE\"]?alone)\n same => n,Hangup(16)\n same => n(alone),Hangup(20)\n"
     ));

@@ -31,22 +31,48 @@ pub(crate) async fn add_device(client: &AriClient, id: &str) {
 /// The same, with the address of a redirect server.
 pub(crate) async fn add_device_redirected(client: &AriClient, id: &str, redirect: &str) {
     let zeros = "0".repeat(32);
-    put(client, ObjectType::Auth, id, &[("auth_type", "md5"), ("username", id), ("realm", "federated"), ("md5_cred", &zeros)]).await;
+    put(
+        client,
+        ObjectType::Auth,
+        id,
+        &[
+            ("auth_type", "md5"),
+            ("username", id),
+            ("realm", "federated"),
+            ("md5_cred", &zeros),
+        ],
+    )
+    .await;
     put(client, ObjectType::Aor, id, &[("max_contacts", "3")]).await;
-    put(client, ObjectType::Aor, &format!("{id}-fed"), &[("contact", &format!("sip:{id}@{redirect}"))]).await;
+    put(
+        client,
+        ObjectType::Aor,
+        &format!("{id}-fed"),
+        &[("contact", &format!("sip:{id}@{redirect}"))],
+    )
+    .await;
     let aors = format!("{id},{id}-fed");
     put(
         client,
         ObjectType::Endpoint,
         id,
-        &[("auth", id), ("aors", &aors), ("context", "fed-users"), ("disallow", "all"), ("allow", "ulaw"), ("redirect_method", "uri_pjsip")],
+        &[
+            ("auth", id),
+            ("aors", &aors),
+            ("context", "fed-users"),
+            ("disallow", "all"),
+            ("allow", "ulaw"),
+            ("redirect_method", "uri_pjsip"),
+        ],
     )
     .await;
 }
 
 /// The next link item, in time.
 pub(crate) async fn next(events: &mut EventStream) -> Link {
-    timeout(PATIENCE, events.next()).await.expect("something happens on the link")
+    timeout(PATIENCE, events.next())
+        .await
+        .expect("something happens on the link")
 }
 
 /// The next event, passing over connections and losses.

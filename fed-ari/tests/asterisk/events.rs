@@ -30,9 +30,21 @@ async fn until_removed_or_added(events: &mut fed_ari::client::EventStream) -> Ve
 /// A device with its own aor alone: only such a one goes offline and online.
 async fn lone_device(client: &AriClient, id: &str) {
     let zeros = "0".repeat(32);
-    put(client, ObjectType::Auth, id, &[("auth_type", "md5"), ("md5_cred", &zeros)]).await;
+    put(
+        client,
+        ObjectType::Auth,
+        id,
+        &[("auth_type", "md5"), ("md5_cred", &zeros)],
+    )
+    .await;
     put(client, ObjectType::Aor, id, &[("max_contacts", "1")]).await;
-    put(client, ObjectType::Endpoint, id, &[("auth", id), ("aors", id), ("allow", "ulaw")]).await;
+    put(
+        client,
+        ObjectType::Endpoint,
+        id,
+        &[("auth", id), ("aors", id), ("allow", "ulaw")],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -42,11 +54,24 @@ async fn a_registration_is_announced_in_asterisks_order() {
     let mut events = client.events(&["endpoint:PJSIP", "deviceState:PJSIP/alice"]);
     connected(&mut events).await;
     assert_eq!(sim.register("alice", PHONE), RegisterOutcome::Ok);
-    assert_eq!(until_removed_or_added(&mut events).await, ["EndpointStateChange", "Reachable", &format!("NonQualified {PHONE}")]);
-    assert!(matches!(next_event(&mut events).await, AriEvent::DeviceStateChanged { state, .. } if state == "NOT_INUSE"));
+    assert_eq!(
+        until_removed_or_added(&mut events).await,
+        ["EndpointStateChange", "Reachable", &format!("NonQualified {PHONE}")]
+    );
+    assert!(
+        matches!(next_event(&mut events).await, AriEvent::DeviceStateChanged { state, .. } if state == "NOT_INUSE")
+    );
     sim.unregister("alice", PHONE);
     let gone = until_removed_or_added(&mut events).await;
-    assert_eq!(gone, ["EndpointStateChange", "Unreachable", "UNAVAILABLE", &format!("Removed {PHONE}")]);
+    assert_eq!(
+        gone,
+        [
+            "EndpointStateChange",
+            "Unreachable",
+            "UNAVAILABLE",
+            &format!("Removed {PHONE}")
+        ]
+    );
 }
 
 #[tokio::test]
@@ -58,8 +83,15 @@ async fn a_device_with_a_second_aor_announces_its_contacts_only() {
     sim.register("alice", PHONE);
     sim.register("alice", PHONE);
     sim.unregister("alice", PHONE);
-    assert_eq!(until_removed_or_added(&mut events).await, [format!("NonQualified {PHONE}")]);
-    assert_eq!(until_removed_or_added(&mut events).await, [format!("Removed {PHONE}")], "a refresh announces nothing");
+    assert_eq!(
+        until_removed_or_added(&mut events).await,
+        [format!("NonQualified {PHONE}")]
+    );
+    assert_eq!(
+        until_removed_or_added(&mut events).await,
+        [format!("Removed {PHONE}")],
+        "a refresh announces nothing"
+    );
 }
 
 #[tokio::test]
@@ -88,7 +120,16 @@ async fn deleting_an_aor_announces_no_contact() {
     client.delete_object(ObjectType::Aor, "alice").await.expect("deletes");
     sim.register("bob", "sip:bob@192.0.2.2");
     let seen = until_removed_or_added(&mut events).await;
-    assert_eq!(seen, ["EndpointStateChange", "Unreachable", "EndpointStateChange", "Reachable", "NonQualified sip:bob@192.0.2.2"]);
+    assert_eq!(
+        seen,
+        [
+            "EndpointStateChange",
+            "Unreachable",
+            "EndpointStateChange",
+            "Reachable",
+            "NonQualified sip:bob@192.0.2.2"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -99,7 +140,10 @@ async fn the_link_returns_after_a_restart_and_after_a_longer_absence() {
     sim.stop().await;
     assert!(matches!(next(&mut events).await, Link::Disconnected { .. }));
     let failed = next(&mut events).await;
-    assert!(matches!(&failed, Link::Disconnected { why } if why.contains("cannot be reached")), "{failed:?}");
+    assert!(
+        matches!(&failed, Link::Disconnected { why } if why.contains("cannot be reached")),
+        "{failed:?}"
+    );
     sim.start_again().await.expect("starts again");
     connected(&mut events).await;
     add_device(&client, "alice").await;
@@ -132,7 +176,10 @@ async fn lost_events_stay_lost() {
     sim.register("alice", "sip:alice@192.0.2.1:1");
     sim.lose_events(false);
     sim.register("alice", "sip:alice@192.0.2.1:2");
-    assert_eq!(until_removed_or_added(&mut events).await, ["NonQualified sip:alice@192.0.2.1:2"]);
+    assert_eq!(
+        until_removed_or_added(&mut events).await,
+        ["NonQualified sip:alice@192.0.2.1:2"]
+    );
 }
 
 #[tokio::test]
@@ -143,9 +190,15 @@ async fn a_second_socket_takes_the_application_over() {
     let second = AriClient::new(sim.ari_config("fed")).expect("a client");
     let mut second = second.events(&[]);
     connected(&mut second).await;
-    assert!(matches!(next(&mut first).await, Link::Event(AriEvent::ApplicationReplaced { .. })));
+    assert!(matches!(
+        next(&mut first).await,
+        Link::Event(AriEvent::ApplicationReplaced { .. })
+    ));
     let lost = next(&mut first).await;
-    assert!(matches!(&lost, Link::Disconnected { why } if why.contains("application name of its own")), "{lost:?}");
+    assert!(
+        matches!(&lost, Link::Disconnected { why } if why.contains("application name of its own")),
+        "{lost:?}"
+    );
 }
 
 #[tokio::test]
@@ -154,11 +207,17 @@ async fn a_wrong_password_names_the_user_and_the_file() {
     sim.change_password("another");
     let refused = client.info().await.expect_err("refused");
     assert!(matches!(refused, AriError::Unauthorized { status: 401, .. }));
-    assert!(refused.to_string().contains("\"fed\"") && refused.to_string().contains("ari.conf"), "{refused}");
+    assert!(
+        refused.to_string().contains("\"fed\"") && refused.to_string().contains("ari.conf"),
+        "{refused}"
+    );
     assert!(!refused.to_string().contains("secret"), "{refused}");
     let mut events = client.events(&[]);
     let why = next(&mut events).await;
-    assert!(matches!(&why, Link::Disconnected { why } if why.contains("ari.conf")), "{why:?}");
+    assert!(
+        matches!(&why, Link::Disconnected { why } if why.contains("ari.conf")),
+        "{why:?}"
+    );
 }
 
 #[tokio::test]
@@ -169,10 +228,16 @@ async fn a_slow_asterisk_is_a_timeout_and_an_absent_one_is_unreachable() {
     let client = AriClient::new(config).expect("a client");
     sim.slow_down(Duration::from_secs(5));
     let slow = client.ping().await.expect_err("too slow");
-    assert!(matches!(slow, AriError::Timeout { .. }) && slow.is_transient(), "{slow}");
+    assert!(
+        matches!(slow, AriError::Timeout { .. }) && slow.is_transient(),
+        "{slow}"
+    );
     sim.stop().await;
     let absent = client.ping().await.expect_err("absent");
-    assert!(matches!(absent, AriError::Unreachable { .. }) && absent.is_transient(), "{absent}");
+    assert!(
+        matches!(absent, AriError::Unreachable { .. }) && absent.is_transient(),
+        "{absent}"
+    );
 }
 
 #[tokio::test]
@@ -183,7 +248,13 @@ async fn requests_are_recorded_and_failures_come_as_asked() {
     assert!(failed.is_transient(), "{failed}");
     client.set_global("A", "1 & 2").await.expect("sets");
     assert_eq!(client.get_global("A").await.expect("reads"), "1 & 2");
-    assert_eq!(sim.requests().iter().map(|r| (r.method.as_str(), r.status)).collect::<Vec<_>>(), [("POST", 503), ("POST", 204), ("GET", 200)]);
+    assert_eq!(
+        sim.requests()
+            .iter()
+            .map(|r| (r.method.as_str(), r.status))
+            .collect::<Vec<_>>(),
+        [("POST", 503), ("POST", 204), ("GET", 200)]
+    );
 }
 
 #[tokio::test]
@@ -196,7 +267,14 @@ async fn both_versions_say_what_they_are() {
         client.ping().await.expect("alive");
         client.reload_module("res_pjsip.so").await.expect("reloads");
         assert!(client.reload_module("nope.so").await.is_err_and(|e| e.is_not_found()));
-        assert!(client.modules().await.expect("lists").iter().any(|m| m.name == "res_pjsip.so"));
+        assert!(
+            client
+                .modules()
+                .await
+                .expect("lists")
+                .iter()
+                .any(|m| m.name == "res_pjsip.so")
+        );
     }
 }
 

@@ -29,7 +29,10 @@ pub(crate) async fn register(server: SocketAddr, device: &str, contact: &str, ex
         );
         socket.send_to(request.as_bytes(), server).await.expect("sends");
         let mut buffer = vec![0; 4096];
-        let size = timeout(Duration::from_secs(10), socket.recv(&mut buffer)).await.expect("an answer").expect("receives");
+        let size = timeout(Duration::from_secs(10), socket.recv(&mut buffer))
+            .await
+            .expect("an answer")
+            .expect("receives");
         let answer = String::from_utf8_lossy(&buffer[..size]).into_owned();
         let status: u16 = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
         if status != 401 || sequence == 2 {

@@ -32,9 +32,15 @@ impl Expander<'_> {
                     continue;
                 }
             };
-            let Some(end) = closing(&rest[2..], open, close) else { break };
+            let Some(end) = closing(&rest[2..], open, close) else {
+                break;
+            };
             let inner = self.expand(&rest[2..2 + end], depth - 1);
-            out.push_str(&if open == '{' { self.variable(&inner, depth) } else { expression::evaluate(&inner) });
+            out.push_str(&if open == '{' {
+                self.variable(&inner, depth)
+            } else {
+                expression::evaluate(&inner)
+            });
             rest = &rest[2 + end + 1..];
         }
         out.push_str(rest);
@@ -63,14 +69,20 @@ impl Expander<'_> {
             "PRIORITY" => place.priority.to_string(),
             "CHANNEL" => self.channel.name.clone(),
             "UNIQUEID" => self.channel.id.clone(),
-            _ => self.channel.get(name).or_else(|| self.shared.world.lock().globals.get(name).cloned()).unwrap_or_default(),
+            _ => self
+                .channel
+                .get(name)
+                .or_else(|| self.shared.world.lock().globals.get(name).cloned())
+                .unwrap_or_default(),
         }
     }
 
     fn function(&self, function: &str, args: &str, depth: usize) -> String {
         match function {
             "LEN" => args.chars().count().to_string(),
-            "FILTER" => args.split_once(',').map_or_else(String::new, |(set, text)| filter(set, text)),
+            "FILTER" => args
+                .split_once(',')
+                .map_or_else(String::new, |(set, text)| filter(set, text)),
             "EVAL" => self.expand(args, depth - 1),
             "GLOBAL" => self.shared.world.lock().globals.get(args).cloned().unwrap_or_default(),
             "IF" => choose(args).to_owned(),
@@ -89,7 +101,10 @@ impl Expander<'_> {
         let world = self.shared.world.lock();
         let aors = aor.map_or_else(|| world.aors_of(endpoint), |aor| vec![aor.to_owned()]);
         let contacts = aors.iter().flat_map(|aor| world.contacts_of(aor));
-        contacts.map(|uri| format!("PJSIP/{endpoint}/{uri}")).collect::<Vec<_>>().join("&")
+        contacts
+            .map(|uri| format!("PJSIP/{endpoint}/{uri}"))
+            .collect::<Vec<_>>()
+            .join("&")
     }
 }
 
@@ -113,7 +128,11 @@ fn closing(text: &str, open: char, close: char) -> Option<usize> {
 pub(super) fn choose(args: &str) -> &str {
     let (condition, rest) = args.split_once('?').unwrap_or((args, ""));
     let (yes, no) = rest.split_once(':').unwrap_or((rest, ""));
-    if expression::is_true(condition) { yes.trim() } else { no.trim() }
+    if expression::is_true(condition) {
+        yes.trim()
+    } else {
+        no.trim()
+    }
 }
 
 /// Only the characters of the set, in which `\xHH` may stand for one.
@@ -123,14 +142,19 @@ fn filter(set: &str, text: &str) -> String {
     let mut rest = set;
     while let Some(at) = rest.find("\\x") {
         ranges.push_str(&rest[..at]);
-        match rest.get(at + 2..at + 4).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+        match rest
+            .get(at + 2..at + 4)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+        {
             Some(code) => literal.push(char::from(code)),
             None => break,
         }
         rest = &rest[at + 4..];
     }
     ranges.push_str(rest);
-    text.chars().filter(|c| literal.contains(*c) || in_set(&ranges, *c)).collect()
+    text.chars()
+        .filter(|c| literal.contains(*c) || in_set(&ranges, *c))
+        .collect()
 }
 
 /// `${NAME:offset:length}` with negative numbers counting from the end.
@@ -166,6 +190,9 @@ mod tests {
 
     #[test]
     fn a_choice_takes_the_side_of_its_condition() {
-        assert_eq!((choose("1?a:b"), choose("0?a:b"), choose("?a:b"), choose("1?a")), ("a", "b", "b", "a"));
+        assert_eq!(
+            (choose("1?a:b"), choose("0?a:b"), choose("?a:b"), choose("1?a")),
+            ("a", "b", "b", "a")
+        );
     }
 }

@@ -4,7 +4,10 @@
 pub(super) fn evaluate(text: &str) -> String {
     let tokens = tokens(text);
     let mut parser = Parser { tokens: &tokens, at: 0 };
-    parser.either().filter(|_| parser.at == tokens.len()).unwrap_or_default()
+    parser
+        .either()
+        .filter(|_| parser.at == tokens.len())
+        .unwrap_or_default()
 }
 
 /// True as `GotoIf` sees it.
@@ -19,7 +22,9 @@ enum Token {
     Operator(&'static str),
 }
 
-const OPERATORS: &[&str] = &["!=", ">=", "<=", "=~", "=", ">", "<", "+", "-", "*", "/", "%", "&", "|", "!", "(", ")"];
+const OPERATORS: &[&str] = &[
+    "!=", ">=", "<=", "=~", "=", ">", "<", "+", "-", "*", "/", "%", "&", "|", "!", "(", ")",
+];
 
 fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
@@ -33,7 +38,9 @@ fn tokens(text: &str) -> Vec<Token> {
             tokens.push(Token::Operator(operator));
             rest = &rest[operator.len()..];
         } else {
-            let end = rest.find(|c: char| c.is_whitespace() || "!=<>+*/%&|()\"".contains(c)).unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| c.is_whitespace() || "!=<>+*/%&|()\"".contains(c))
+                .unwrap_or(rest.len());
             tokens.push(Token::Value(rest[..end].to_owned()));
             rest = &rest[end..];
         }
@@ -71,7 +78,11 @@ impl Parser<'_> {
         let mut left = self.comparison()?;
         while self.take(&["&"]).is_some() {
             let right = self.comparison()?;
-            left = if is_true(&left) && is_true(&right) { left } else { "0".to_owned() };
+            left = if is_true(&left) && is_true(&right) {
+                left
+            } else {
+                "0".to_owned()
+            };
         }
         Some(left)
     }

@@ -38,9 +38,20 @@ impl Dialplan {
     /// Reads `exten =>`, `same =>`, `include =>` with priorities 1, 2, .. or `n`, labelled or not. Anything else is passed over.
     pub(crate) fn parse(text: &str) -> Self {
         let mut dialplan = Self::default();
-        for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with(';')) {
-            if let Some(name) = line.strip_prefix('[').and_then(|l| l.split_once(']')).map(|(name, _)| name) {
-                dialplan.contexts.push(Context { name: name.to_owned(), ..Context::default() });
+        for line in text
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty() && !l.starts_with(';'))
+        {
+            if let Some(name) = line
+                .strip_prefix('[')
+                .and_then(|l| l.split_once(']'))
+                .map(|(name, _)| name)
+            {
+                dialplan.contexts.push(Context {
+                    name: name.to_owned(),
+                    ..Context::default()
+                });
             } else if let Some(context) = dialplan.contexts.last_mut() {
                 context.line(line);
             }
@@ -61,23 +72,32 @@ impl Dialplan {
             .or_else(|| own().find(|e| e.pattern.strip_prefix('_').is_some_and(|p| matches(p, exten))))
             .or_else(|| {
                 let includes = found.iter().flat_map(|c| &c.includes);
-                includes.filter(|_| depth > 0).find_map(|name| self.search(name, exten, depth - 1))
+                includes
+                    .filter(|_| depth > 0)
+                    .find_map(|name| self.search(name, exten, depth - 1))
             })
     }
 }
 
 impl Context {
     fn line(&mut self, line: &str) {
-        let Some((key, value)) = line.split_once("=>").or_else(|| line.split_once('=')) else { return };
+        let Some((key, value)) = line.split_once("=>").or_else(|| line.split_once('=')) else {
+            return;
+        };
         let value = value.trim();
         match key.trim() {
             "include" => self.includes.push(value.to_owned()),
             "exten" => {
-                let Some((pattern, rest)) = value.split_once(',') else { return };
+                let Some((pattern, rest)) = value.split_once(',') else {
+                    return;
+                };
                 let Some(step) = Step::parse(rest) else { return };
                 match self.extensions.iter_mut().find(|e| e.pattern == pattern.trim()) {
                     Some(known) => known.steps.push(step),
-                    None => self.extensions.push(Extension { pattern: pattern.trim().to_owned(), steps: vec![step] }),
+                    None => self.extensions.push(Extension {
+                        pattern: pattern.trim().to_owned(),
+                        steps: vec![step],
+                    }),
                 }
             }
             "same" => {
@@ -94,9 +114,15 @@ impl Step {
     /// `PRIORITY[(label)],App(args)`.
     fn parse(text: &str) -> Option<Self> {
         let (priority, call) = text.split_once(',')?;
-        let label = priority.split_once('(').map(|(_, l)| l.trim_end_matches(')').trim().to_owned());
+        let label = priority
+            .split_once('(')
+            .map(|(_, l)| l.trim_end_matches(')').trim().to_owned());
         let (app, args) = call.trim().split_once('(').unwrap_or((call.trim(), ")"));
-        Some(Self { label, app: app.trim().to_owned(), args: args.rsplit_once(')').map_or(args, |(a, _)| a).to_owned() })
+        Some(Self {
+            label,
+            app: app.trim().to_owned(),
+            args: args.rsplit_once(')').map_or(args, |(a, _)| a).to_owned(),
+        })
     }
 }
 
@@ -110,7 +136,11 @@ impl Extension {
     pub(crate) fn priority(&self, target: &str) -> Option<usize> {
         match target.parse() {
             Ok(number) => Some(number),
-            Err(_) => self.steps.iter().position(|s| s.label.as_deref() == Some(target)).map(|at| at + 1),
+            Err(_) => self
+                .steps
+                .iter()
+                .position(|s| s.label.as_deref() == Some(target))
+                .map(|at| at + 1),
         }
     }
 }
@@ -180,17 +210,27 @@ mod tests {
 
     #[test]
     fn labels_and_same_lines_are_read() {
-        let plan = Dialplan::parse("; a comment\n[a]\nexten => 1,1,NoOp(${X})\n same => n(there),Dial(PJSIP/a,10)\n same => n,Hangup()\n");
+        let plan = Dialplan::parse(
+            "; a comment\n[a]\nexten => 1,1,NoOp(${X})\n same => n(there),Dial(PJSIP/a,10)\n same => n,Hangup()\n",
+        );
         let extension = plan.find("a", "1").expect("the extension");
         assert_eq!(extension.priority("there"), Some(2));
-        assert_eq!(extension.step(2).map(|s| (s.app.as_str(), s.args.as_str())), Some(("Dial", "PJSIP/a,10")));
+        assert_eq!(
+            extension.step(2).map(|s| (s.app.as_str(), s.args.as_str())),
+            Some(("Dial", "PJSIP/a,10"))
+        );
         assert_eq!(extension.step(4), None);
     }
 
     #[test]
     fn includes_are_searched_after_the_own_extensions() {
-        let plan = Dialplan::parse("[a]\ninclude => b\nexten => 1,1,NoOp(a)\n[b]\nexten => 1,1,NoOp(b)\nexten => _2X,1,NoOp(b2)\n");
+        let plan = Dialplan::parse(
+            "[a]\ninclude => b\nexten => 1,1,NoOp(a)\n[b]\nexten => 1,1,NoOp(b)\nexten => _2X,1,NoOp(b2)\n",
+        );
         let args = |exten| plan.find("a", exten).and_then(|e| e.step(1)).map(|s| s.args.clone());
-        assert_eq!((args("1").as_deref(), args("25").as_deref(), args("3")), (Some("a"), Some("b2"), None));
+        assert_eq!(
+            (args("1").as_deref(), args("25").as_deref(), args("3")),
+            (Some("a"), Some("b2"), None)
+        );
     }
 }

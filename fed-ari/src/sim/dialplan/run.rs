@@ -38,7 +38,9 @@ pub(crate) async fn run(shared: &Arc<Shared>, channel: &Arc<Channel>) -> Run {
                 Some(extension) => extension.step(place.priority).cloned(),
             }
         };
-        let Some(step) = step else { return Run::Ended(fall_through(channel)) };
+        let Some(step) = step else {
+            return Run::Ended(fall_through(channel));
+        };
         if let Some(cause) = channel.ended_with() {
             return Run::Ended(cause);
         }
@@ -108,10 +110,18 @@ fn jump(shared: &Shared, channel: &Channel, target: &str) -> Option<u16> {
         [context, exten, priority] => ((*context).to_owned(), (*exten).to_owned(), *priority),
         _ => return Some(16),
     };
-    let found = shared.dialplan.lock().find(&context, &exten).and_then(|e| e.priority(priority));
+    let found = shared
+        .dialplan
+        .lock()
+        .find(&context, &exten)
+        .and_then(|e| e.priority(priority));
     match found {
         Some(priority) => {
-            *place = Place { context, exten, priority };
+            *place = Place {
+                context,
+                exten,
+                priority,
+            };
             None
         }
         None => Some(16),
@@ -133,7 +143,10 @@ async fn stasis(shared: &Arc<Shared>, channel: &Arc<Channel>, args: &str) -> Opt
         *channel.app.lock() = Some(app.clone());
         channel.way_out.send_replace(None);
         if !world.faults.lose_events {
-            listener.tell(&app, &json!({ "type": "StasisStart", "args": words, "channel": channel.describe() }));
+            listener.tell(
+                &app,
+                &json!({ "type": "StasisStart", "args": words, "channel": channel.describe() }),
+            );
         }
         world.version.stasis_poll()
     };
