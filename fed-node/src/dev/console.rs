@@ -1,9 +1,9 @@
 //! What can be said to a `dev` federation.
 
 /// Shown at the start and for `help`.
-pub(super) const HELP: &str = "\
-  register DEVICE NODE     a phone registers there (it moves if it was elsewhere)
+pub(super) const HELP: &str = "\x20 register DEVICE NODE     a phone registers there (it moves if it was elsewhere)
   unregister DEVICE NODE   it goes away again
+  call DEVICE NUMBER       it calls, from where it is registered
   kill NODE                kill -9 its fed-node        start NODE    start it again
   kill-asterisk NODE       end its Asterisk            start-asterisk NODE
   help, quit";
@@ -13,6 +13,7 @@ pub(super) const HELP: &str = "\
 pub(super) enum Line {
     Register { device: String, node: String },
     Unregister { device: String, node: String },
+    Call { device: String, number: String },
     Kill { node: String },
     Start { node: String },
     KillAsterisk { node: String },
@@ -36,6 +37,10 @@ pub(super) fn parse(line: &str) -> Result<Option<Line>, String> {
             device: text(device),
             node: text(node),
         },
+        ["call", device, number] => Line::Call {
+            device: text(device),
+            number: text(number),
+        },
         ["kill", node] => Line::Kill { node: text(node) },
         ["start", node] => Line::Start { node: text(node) },
         ["kill-asterisk", node] => Line::KillAsterisk { node: text(node) },
@@ -52,7 +57,7 @@ mod tests {
 
     #[test]
     fn every_line_of_the_help_is_understood() {
-        for word in ["register", "unregister"] {
+        for word in ["register", "unregister", "call"] {
             assert!(parse(&format!("{word} alice n1")).unwrap().is_some());
         }
         for word in ["kill", "start", "kill-asterisk", "start-asterisk"] {

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use fed_ari::sim::{RegisterOutcome, SimVersion};
+use fed_ari::sim::{CallOutcome, RegisterOutcome, SimVersion};
 use fed_proto::client as pb;
 
 use super::console::{HELP, Line};
@@ -13,6 +14,9 @@ use crate::config::Secret;
 
 /// Users of a fresh `dev` federation, each with a device of the same name.
 const USERS: [(&str, &str); 3] = [("alice", "1001"), ("bob", "1002"), ("carol", "1003")];
+
+/// Longest wait for a simulated call, or for users to be pushed.
+const CALL_WITHIN: Duration = Duration::from_secs(10);
 
 /// A running federation; its folder is removed when it is dropped.
 pub(super) struct DevFederation {
@@ -108,6 +112,26 @@ impl DevFederation {
                 all_or_nothing: true,
             })
             .await?;
+        self.ready_to_register().await
+    }
+
+    /// Waits until every user can register at every node.
+    async fn ready_to_register(&self) -> Outcome {
+        let deadline = tokio::time::Instant::now() + CALL_WITHIN;
+        let there = |node: &DevNode| {
+            USERS
+                .iter()
+                .all(|(id, _)| node.asterisk.object("endpoint", id).is_some())
+        };
+        while let Some(node) = self.nodes.iter().find(|node| !there(node)) {
+            if tokio::time::Instant::now() > deadline {
+                return Err(Failure::failed(format!(
+                    "the users did not reach the Asterisk of {}",
+                    node.name
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         Ok(())
     }
 
@@ -149,10 +173,7 @@ impl DevFederation {
         match line {
             Line::Register { device, node } => {
                 let node = self.node(&node)?;
-                let contact = format!(
-                    "sip:{device}@127.0.0.1:{}",
-                    20_000 + u16::from(node.version.branch() as u8)
-                );
+                let contact = node.contact(&device);
                 let answer = node.asterisk.register(&device, &contact);
                 if answer == RegisterOutcome::Ok {
                     Ok(format!("{device} registered at {}", node.name))
@@ -167,6 +188,7 @@ impl DevFederation {
                 }
                 Ok(format!("{device} is no longer registered at {}", node.name))
             }
+            Line::Call { device, number } => self.call(&device, &number).await,
             Line::Kill { node } => {
                 self.node(&node)?.kill().await?;
                 Ok(format!("{node} killed; calls at its Asterisk live on"))
@@ -185,6 +207,27 @@ impl DevFederation {
             }
             Line::Help | Line::Quit => Ok(HELP.to_owned()),
         }
+    }
+
+    /// A call from where the device is registered, until it is answered or has failed.
+    async fn call(&self, device: &str, number: &str) -> Outcome<String> {
+        let registered = |node: &&DevNode| !node.asterisk.registrations(device).is_empty();
+        let node = self.nodes.iter().find(registered);
+        let node = node.ok_or_else(|| Failure::usage(format!("{device} is registered nowhere: register it first")))?;
+        let mut call = node.asterisk.call(device, number);
+        Ok(match tokio::time::timeout(CALL_WITHIN, call.outcome()).await {
+            Ok(CallOutcome::Answered { by }) => format!("{device} at {} called {number}: answered by {by}", node.name),
+            Ok(CallOutcome::Failed { sip_status, q850 }) => {
+                format!(
+                    "{device} at {} called {number}: failed with SIP {sip_status} (cause {q850})",
+                    node.name
+                )
+            }
+            Err(_) => format!(
+                "{device} at {} called {number}: nothing happened in {CALL_WITHIN:?}",
+                node.name
+            ),
+        })
     }
 
     fn node(&mut self, name: &str) -> Outcome<&mut DevNode> {

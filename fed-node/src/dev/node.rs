@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use fed_ari::client::{AsteriskVersion, Capabilities};
 use fed_ari::sim::{SimAsterisk, SimConfig, SimVersion};
+use fed_ari::stanzas::{Asking, ConfigFile, StanzaOptions, stanzas};
 use fed_proto::client as pb;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -35,12 +37,13 @@ impl DevNode {
     pub(super) async fn new(root: &Path, name: String, version: SimVersion) -> Outcome<Self> {
         let dir = root.join(&name);
         std::fs::create_dir_all(&dir)?;
-        let asterisk = SimAsterisk::start(SimConfig {
-            password: PASSWORD.to_owned(),
-            ..SimConfig::new(version)
-        })
-        .await?;
         let (peer, client, redirect, agi) = (free_port()?, free_port()?, free_port()?, free_port()?);
+        let config = SimConfig {
+            password: PASSWORD.to_owned(),
+            dialplan: dialplan(version, agi)?,
+            ..SimConfig::new(version)
+        };
+        let asterisk = SimAsterisk::start(config).await?;
         Ok(Self {
             name,
             asterisk,
@@ -127,6 +130,12 @@ impl DevNode {
         }
     }
 
+    /// Where the phones of this node say they are.
+    pub(super) fn contact(&self, device: &str) -> String {
+        // Nothing listens there: simulated phones answer inside the simulated Asterisk.
+        format!("sip:{device}@127.0.0.1:{}", self.client)
+    }
+
     fn log(&self) -> PathBuf {
         self.dir.join("log")
     }
@@ -138,6 +147,24 @@ impl DevNode {
             None => Err(Failure::usage(format!("{} is not running", self.name))),
         }
     }
+}
+
+/// What `asterisk-config` would install into the `extensions.conf` of such an Asterisk.
+fn dialplan(version: SimVersion, agi: u16) -> Outcome<String> {
+    let capabilities = Capabilities::of_version(AsteriskVersion::new(version.branch(), 0, 0));
+    let options = StanzaOptions {
+        ari_user: "fed".to_owned(),
+        ari_password: PASSWORD.to_owned(),
+        http: std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        app: "fed".to_owned(),
+        agi: format!("127.0.0.1:{agi}"),
+        asking: Asking::best(&capabilities),
+    };
+    let all = stanzas(&options, |_| ConfigFile::default()).map_err(Failure::failed)?;
+    Ok(all
+        .into_iter()
+        .find(|stanza| stanza.file == "extensions.conf")
+        .map_or_else(String::new, |stanza| stanza.text))
 }
 
 /// A port that was free for TCP and UDP a moment ago.

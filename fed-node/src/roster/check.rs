@@ -44,17 +44,16 @@ pub fn check(text: &str, realm: &str) -> Result<Roster, Vec<LineError>> {
         ..Checker::default()
     };
     for record in reader.records() {
-        let position = |at: Option<&csv::Position>| at.map_or(0, csv::Position::line);
         match record {
             Ok(record) => {
-                checker.line = position(record.position());
+                checker.line = line_of(text, record.position());
                 match record.deserialize(Some(&header)) {
                     Ok(row) => checker.row(&row),
                     Err(error) => checker.wrong(shape(&error)),
                 }
             }
             Err(error) => {
-                checker.line = position(error.position());
+                checker.line = line_of(text, error.position());
                 checker.wrong(shape(&error));
             }
         }
@@ -64,6 +63,18 @@ pub fn check(text: &str, realm: &str) -> Result<Roster, Vec<LineError>> {
     } else {
         Err(checker.errors)
     }
+}
+
+/// The line on which a record stands: the reader's position is before the empty lines and comments that it skipped.
+fn line_of(text: &str, position: Option<&csv::Position>) -> u64 {
+    let Some(position) = position else { return 0 };
+    let start = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let rest = text.get(start..).unwrap_or_default();
+    let skipped = rest
+        .lines()
+        .take_while(|line| line.is_empty() || line.starts_with('#'))
+        .count();
+    position.line() + skipped as u64
 }
 
 fn check_header(reader: &mut csv::Reader<&[u8]>) -> Result<(), Vec<LineError>> {

@@ -135,7 +135,7 @@ impl Running {
         let (told, telling) = watch::channel(Told::default());
         let (bridge, asterisk): (Option<Bridge>, Arc<dyn AsteriskSide>) = match client {
             Some(client) => {
-                let bridge = start_bridge(&client, &port, &router, redirect_address, &cluster);
+                let bridge = start_bridge(config, &client, &port, &router, redirect_address, &cluster);
                 tasks.spawn(asterisk::tell(bridge.watch_status(), told));
                 tasks.spawn(asterisk::log(bridge.watch_status()));
                 let status = bridge.watch_status();
@@ -170,6 +170,10 @@ impl Running {
             started: Instant::now(),
             stop: stop.clone(),
         };
+        if !config.client.listen.is_loopback() {
+            let address = &config.client.listen;
+            tracing::warn!(%address, "the client API asks nobody for a password, and others than this host can reach it: guard client.listen by a firewall");
+        }
         let (client_address, api) = api::serve(&config.client.listen, ApiService::new(view), stop.clone()).await?;
         let addresses = Addresses {
             peer: cluster.address(),
@@ -320,6 +324,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 fn start_bridge(
+    config: &Config,
     client: &AriClient,
     port: &Arc<dyn MapPort>,
     router: &Arc<Router>,
@@ -330,12 +335,9 @@ fn start_bridge(
         .map(|address| reachable(address).to_string())
         .unwrap_or_default();
     let identity = format!("{}/{}", cluster.identity().cluster, cluster.id());
-    Bridge::start(
-        client.clone(),
-        port.clone(),
-        router.clone(),
-        BridgeConfig::new(redirect, identity),
-    )
+    let mut bridge = BridgeConfig::new(redirect, identity);
+    bridge.rhythm.keep_alive = session::rhythm(Duration::from_millis(config.raft.session_ttl_ms));
+    Bridge::start(client.clone(), port.clone(), router.clone(), bridge)
 }
 
 /// The record of this node, with the ports really bound where the configuration left them open.

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longest wait for anything to become true.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until `probe` gives something.
-pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = probe() {
@@ -26,7 +26,7 @@ pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A port that was free for TCP and UDP a moment ago.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = tcp.local_addr().unwrap().port();
@@ -38,10 +38,10 @@ pub fn free_port() -> u16 {
 
 /// What one command said.
 #[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
@@ -54,18 +54,18 @@ impl Said {
     }
 
     /// Fails the test unless the command did what it was asked.
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, 0, "{self:?}");
         self
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 /// The program with nothing of this process's environment that could be configuration.
-pub fn fed_node() -> Command {
+pub(crate) fn fed_node() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fed-node"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FED_")) {
         command.env_remove(name);
@@ -75,27 +75,27 @@ pub fn fed_node() -> Command {
 }
 
 /// Runs the program to its end.
-pub fn says(args: &[&str]) -> Said {
+pub(crate) fn says(args: &[&str]) -> Said {
     Said::of(fed_node().args(args).stdin(Stdio::null()).output().unwrap())
 }
 
 /// A node: its folder, its ports, and its process while it runs.
-pub struct Node {
-    pub name: String,
-    pub dir: PathBuf,
-    pub peer: u16,
-    pub client: u16,
-    pub redirect: u16,
-    pub agi: u16,
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) peer: u16,
+    pub(crate) client: u16,
+    pub(crate) redirect: u16,
+    pub(crate) agi: u16,
     /// Further flags of `run`.
-    pub flags: Vec<String>,
+    pub(crate) flags: Vec<String>,
     child: Option<Child>,
     starts: u32,
 }
 
 impl Node {
     /// A node without an Asterisk; nothing runs yet.
-    pub fn new(root: &Path, name: &str) -> Self {
+    pub(crate) fn new(root: &Path, name: &str) -> Self {
         let dir = root.join(name);
         std::fs::create_dir_all(&dir).unwrap();
         let flags = vec!["--asterisk-enabled=false".to_owned()];
@@ -113,16 +113,16 @@ impl Node {
         }
     }
 
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.join("data")
     }
 
-    pub fn peer_address(&self) -> String {
+    pub(crate) fn peer_address(&self) -> String {
         format!("127.0.0.1:{}", self.peer)
     }
 
     /// The configuration of this node, as flags.
-    pub fn config(&self) -> Vec<String> {
+    pub(crate) fn config(&self) -> Vec<String> {
         let mut flags = vec![
             format!("--data-dir={}", self.data_dir().display()),
             format!("--node-name={}", self.name),
@@ -136,7 +136,7 @@ impl Node {
     }
 
     /// `fed-node COMMAND` with this node's configuration, to its end.
-    pub fn setup(&self, command: &[&str]) -> Said {
+    pub(crate) fn setup(&self, command: &[&str]) -> Said {
         Said::of(
             fed_node()
                 .args(command)
@@ -148,7 +148,7 @@ impl Node {
     }
 
     /// `fed-node run` in the background; returns once the client API answers.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         self.spawn();
         until(&format!("{} answers", self.name), || {
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
@@ -158,7 +158,7 @@ impl Node {
         });
     }
 
-    pub fn spawn(&mut self) {
+    pub(crate) fn spawn(&mut self) {
         assert!(self.child.is_none());
         self.starts += 1;
         let log = std::fs::OpenOptions::new()
@@ -177,17 +177,17 @@ impl Node {
     }
 
     /// What the node wrote to stderr.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
     /// Asks this node by the command line.
-    pub fn asks(&self, args: &[&str]) -> Said {
+    pub(crate) fn asks(&self, args: &[&str]) -> Said {
         self.hears(args, "")
     }
 
     /// The same with something on stdin.
-    pub fn hears(&self, args: &[&str], stdin: &str) -> Said {
+    pub(crate) fn hears(&self, args: &[&str], stdin: &str) -> Said {
         let mut command = fed_node();
         command
             .arg("--server")
@@ -204,23 +204,23 @@ impl Node {
     }
 
     /// The same as JSON.
-    pub fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         self.asks(&[&["-o", "json"], args].concat()).ok().json()
     }
 
-    pub fn add_user(&self, id: &str, number: &str) -> Said {
+    pub(crate) fn add_user(&self, id: &str, number: &str) -> Said {
         self.hears(
             &["user", "add", id, "--number", number, "--password-stdin"],
             &format!("secret-of-{id}\n"),
         )
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
 
     /// Sends SIGKILL and waits for the end.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             child.wait().unwrap();
@@ -228,7 +228,7 @@ impl Node {
     }
 
     /// Sends SIGTERM; how long the end took, and the exit code.
-    pub fn terminate(&mut self) -> (Duration, i32) {
+    pub(crate) fn terminate(&mut self) -> (Duration, i32) {
         let child = self.child.take().unwrap();
         let started = Instant::now();
         Command::new("kill")
@@ -240,7 +240,7 @@ impl Node {
     }
 
     /// Waits for the process to end by itself.
-    pub fn ends(&mut self) -> i32 {
+    pub(crate) fn ends(&mut self) -> i32 {
         let mut child = self.child.take().unwrap();
         until(&format!("{} ends", self.name), || child.try_wait().unwrap())
             .code()
@@ -248,7 +248,7 @@ impl Node {
     }
 
     /// The redirect server's address.
-    pub fn redirect_address(&self) -> SocketAddr {
+    pub(crate) fn redirect_address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.redirect).into()
     }
 }
@@ -263,19 +263,19 @@ impl Drop for Node {
 }
 
 /// Several nodes of one federation.
-pub struct Federation {
-    pub nodes: Vec<Node>,
+pub(crate) struct Federation {
+    pub(crate) nodes: Vec<Node>,
     _root: tempfile::TempDir,
 }
 
 impl Federation {
     /// A running federation of `count` nodes without Asterisks.
-    pub fn start(count: usize) -> Self {
+    pub(crate) fn start(count: usize) -> Self {
         Self::start_with(count, |_, _| {})
     }
 
     /// The same, each node prepared before its first start.
-    pub fn start_with(count: usize, mut prepare: impl FnMut(usize, &mut Node)) -> Self {
+    pub(crate) fn start_with(count: usize, mut prepare: impl FnMut(usize, &mut Node)) -> Self {
         let root = tempfile::tempdir().unwrap();
         let mut nodes: Vec<Node> = Vec::new();
         for index in 0..count {
@@ -294,7 +294,7 @@ impl Federation {
     }
 
     /// Waits until every running node sees `count` members, a quorum and the founding settings.
-    pub fn settle(&self, count: usize) {
+    pub(crate) fn settle(&self, count: usize) {
         for node in self.nodes.iter().filter(|node| node.child.is_some()) {
             until(&format!("{} sees {count} nodes up", node.name), || {
                 let said = node.asks(&["-o", "json", "status"]);
@@ -322,7 +322,7 @@ impl Federation {
     }
 
     /// The state's hash at every running node, once all are at the same revision.
-    pub fn hashes_agree(&self) {
+    pub(crate) fn hashes_agree(&self) {
         until("equal hashes", || {
             let mut states = self.nodes.iter().filter(|node| node.child.is_some()).map(|node| {
                 let status = node.json(&["status"]);

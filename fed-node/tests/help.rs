@@ -1,0 +1,47 @@
+//! The help texts, as files beside this one: a change of the command line is seen in review. `UPDATE_HELP=1` writes them anew.
+
+mod support;
+
+use std::path::Path;
+
+#[test]
+fn the_help_texts_are_the_committed_ones() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/help");
+    for command in [
+        "",
+        "init",
+        "join",
+        "leave",
+        "user",
+        "user add",
+        "user import",
+        "device add",
+        "route",
+        "watch",
+        "drift",
+        "asterisk-config",
+        "dev",
+    ] {
+        let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let help = support::says(&words).ok().out;
+        let file = folder.join(format!(
+            "{}.txt",
+            if command.is_empty() {
+                "fed-node".to_owned()
+            } else {
+                command.replace(' ', "-")
+            }
+        ));
+        if std::env::var_os("UPDATE_HELP").is_some() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&file, &help).unwrap();
+        }
+        let committed = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(
+            help,
+            committed,
+            "{}: run with UPDATE_HELP=1 and review the difference",
+            file.display()
+        );
+    }
+}
