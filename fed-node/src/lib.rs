@@ -3,6 +3,8 @@
 //! One `fed-node` runs beside each Asterisk. [`run`] ties the cluster (fed-raft), the bridge and router (fed-ari), the SIP
 //! [`redirect`] server and the client [`api`] together; [`cli`] is the command line, a client of that API.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
+
 pub mod address;
 pub mod api;
 pub mod cli;

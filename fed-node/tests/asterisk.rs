@@ -1,5 +1,7 @@
 //! Federations of real processes, each beside a simulated Asterisk.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::time::Duration;

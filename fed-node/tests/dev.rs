@@ -1,5 +1,7 @@
 //! `dev`: a whole federation from one command, played from stdin as its help says.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! Federations of real processes, driven by the command line as an administrator would.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! The help texts, as files beside this one: a change of the command line is seen in review. `UPDATE_HELP=1` writes them anew.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! `user import` and `user export` against a running federation.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::fmt::Write;

@@ -1,5 +1,7 @@
 //! What keeps a node from starting, said in time and by name.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use support::{Federation, Node, says};

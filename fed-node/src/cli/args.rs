@@ -39,6 +39,7 @@ pub enum Output {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, parsed once")]
 pub enum Command {
     /// Make a new federation: this node's data folder, the realm and the keys
     Init(InitArgs),

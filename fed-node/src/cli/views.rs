@@ -240,7 +240,7 @@ impl Show for WhereView {
         } else {
             ""
         };
-        format!("{}{none}: {}", self.user, places(&self.devices).replacen('\n', "\n", 1))
+        format!("{}{none}: {}", self.user, places(&self.devices))
     }
 }
 
