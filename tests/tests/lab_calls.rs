@@ -201,7 +201,9 @@ fn unknown_and_offline(lab: &mut Lab) -> Result<()> {
 }
 
 fn two_devices(lab: &mut Lab) -> Result<()> {
-    lab.hosts[0].node()?.run(&["user", "add", "dora", "--number", "2700", "--no-device"])?;
+    lab.hosts[0]
+        .node()?
+        .run(&["user", "add", "dora", "--number", "2700", "--no-device"])?;
     lab.add_device(0, "dora-desk", "dora")?;
     lab.add_device(1, "dora-mobile", "dora")?;
     let desk = lab.registered("dora-desk", Transport::Udp, 0)?;
@@ -230,32 +232,33 @@ fn two_devices(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
+/// SIPp answers over UDP only: a registration over TCP ends with its connection, and one run of SIPp plays one scenario.
 fn sipp_phones(lab: &mut Lab) -> Result<()> {
-    for (port, transport, name) in [(6000, Transport::Udp, "sippu"), (6100, Transport::Tcp, "sippt")] {
-        let (own, other) = (format!("{name}-own"), format!("{name}-other"));
-        let (caller, callee) = couple(lab, name, 0, 1)?;
-        lab.add_user(0, &own, &[])?;
-        lab.add_user(0, &other, &[])?;
-        let at = lab.hosts[2].sip();
-        // It answers and echoes: the caller hears its own voice.
-        let mut echo = eventually(Duration::from_secs(2), || {
-            SippPhone::answering(lab, &other, at, port, transport)
-        })?;
-        for host in &lab.hosts {
-            eventually(SOON, || host.expect_located(&other, &lab.hosts[2]))?;
-        }
-        echo.check()?;
-        let mut call = caller.call(lab.hosts[0].sip(), &other)?;
-        call.wait_answer(SOON)?;
-        eventually(SOON, || {
-            let heard = call.rtp().heard_from(caller.voice());
-            ensure!(heard >= 20, "only {heard} packets came back from the echo");
-            Ok(())
-        })?;
-        call.hang_up()?;
-        // It calls: our phone answers, and the scenario ends well or SIPp says where it did not.
+    let (caller, callee) = couple(lab, "sipp", 0, 1)?;
+    for id in ["sipp-own", "sipp-other"] {
+        lab.add_user(0, id, &[])?;
+    }
+    let at = lab.hosts[2].sip();
+    // It answers and echoes: the caller hears its own voice.
+    let mut echo = eventually(Duration::from_secs(2), || {
+        SippPhone::answering(lab, "sipp-other", at, 6000, Transport::Udp)
+    })?;
+    for host in &lab.hosts {
+        eventually(SOON, || host.expect_located("sipp-other", &lab.hosts[2]))?;
+    }
+    echo.check()?;
+    let mut call = caller.call(lab.hosts[0].sip(), "sipp-other")?;
+    call.wait_answer(SOON)?;
+    eventually(SOON, || {
+        let heard = call.rtp().heard_from(caller.voice());
+        ensure!(heard >= 20, "only {heard} packets came back from the echo");
+        Ok(())
+    })?;
+    call.hang_up()?;
+    // It calls: our phone answers, and the scenario ends well or SIPp says where it did not.
+    for (port, transport) in [(6010, Transport::Udp), (6020, Transport::Tcp)] {
         eventually(Duration::from_secs(2), || {
-            place_call(lab, &own, at, callee.id(), port + 10, transport)
+            place_call(lab, "sipp-own", at, callee.id(), port, transport)
         })?;
         callee.incoming(SOON)?;
     }

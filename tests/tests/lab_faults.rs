@@ -303,7 +303,7 @@ fn import(lab: &mut Lab) -> Result<()> {
     ensure!(before == revision(lab)?, "importing the same file again changed a user");
 
     let broken = lab.folder().join("broken.csv");
-    std::fs::write(&broken, users_csv(3).replace("import1,", "new&1,"))?;
+    std::fs::write(&broken, users_csv(3).replacen("import1,", "new&1,", 1))?;
     let refused = lab.hosts[1]
         .node()?
         .try_run(&["user", "import", &broken.to_string_lossy()])?;
@@ -313,10 +313,10 @@ fn import(lab: &mut Lab) -> Result<()> {
 }
 
 fn users_csv(count: usize) -> String {
-    let mut text = String::from("user,name,numbers,password\n");
+    let mut text = String::from("user,name,numbers,device,password\n");
     for n in 0..count {
         text.push_str(&format!(
-            "import{n},Import {n},7{n:04},{}\n",
+            "import{n},Import {n},7{n:04},import{n},{}\n",
             fed_tests::lab::password_of(&format!("import{n}"))
         ));
     }

@@ -2,7 +2,7 @@
 
 use fed_core::{
     capability::{self, CapabilityError, Claims, ReplayGuard},
-    ids::{DeviceId, NodeId},
+    ids::{DeviceId, NodeId, Number, UserId},
     kv::StoreError,
     map::MapView,
     route::{self, Caller, Cause, Outcome, Place, StageCondition},
@@ -12,6 +12,9 @@ use crate::render::trunk;
 
 /// Seconds for which a capability outlives the moment at which it will be dialled: the way to the other node, with a slack for its clock.
 const CAPABILITY_SLACK_S: u32 = 20;
+
+/// Seconds that phones ring which only this Asterisk knows of.
+const STALE_TIMEOUT_S: u16 = 30;
 
 /// Seconds a call from another node rings here at most; its own server decides when to give up.
 const TRUNK_TIMEOUT_S: u16 = 300;
@@ -60,6 +63,8 @@ pub struct Moment<'a> {
     pub nonce: &'a mut dyn FnMut() -> u32,
     /// Capabilities already used here.
     pub used: &'a mut ReplayGuard,
+    /// The map may be behind: phones may have registered here of which it does not know yet.
+    pub stale: bool,
 }
 
 /// One thing to dial.
@@ -122,6 +127,7 @@ fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
     let caller = Caller { device: ask.device.clone(), number: ask.number.clone(), hops: 0 };
     let plan = route::route(view, here, &caller, &ask.dialled)?;
     let (stages, otherwise) = match plan.outcome {
+        Outcome::Refuse(Cause::Offline) if moment.stale => return registered_here(view, &ask.dialled),
         Outcome::Refuse(cause) => return Ok(refuse(cause, plan.explanation.join("; "))),
         Outcome::Ring { stages, otherwise } => (stages, otherwise),
     };
@@ -133,20 +139,16 @@ fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
     for stage in stages {
         let mut legs = Vec::with_capacity(stage.targets.len());
         for target in stage.targets {
-            legs.push(match target.place {
-                Place::Here => Leg::Registered(target.device),
-                Place::There { node, sip_address } => {
-                    let claims = Claims {
-                        device: target.device,
-                        issuer: here,
-                        expires_unix_s: moment.unix_s.saturating_add(elapsed).saturating_add(CAPABILITY_SLACK_S),
-                        nonce: (moment.nonce)(),
-                        hops: caller.hops + 1,
-                    };
-                    let user = capability::mint(&key, node, &claims);
-                    Leg::Dial(format!("PJSIP/{}/sip:{user}@{sip_address}", trunk(node)))
-                }
-            });
+            if moment.stale || target.place == Place::Here {
+                legs.push(Leg::Registered(target.device.clone()));
+            }
+            if let Place::There { node, sip_address } = target.place {
+                let expires_unix_s = moment.unix_s.saturating_add(elapsed).saturating_add(CAPABILITY_SLACK_S);
+                let nonce = (moment.nonce)();
+                let claims =
+                    Claims { device: target.device, issuer: here, expires_unix_s, nonce, hops: caller.hops.saturating_add(1) };
+                legs.push(crossing(&key, node, &sip_address, &claims));
+            }
         }
         elapsed += u32::from(stage.timeout_s);
         written.push(Stage { legs, timeout_s: stage.timeout_s, after: stage.after, on: stage.on });
@@ -154,7 +156,35 @@ fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
     Ok(Decision::Dial { stages: written, cause: otherwise.q850() })
 }
 
-/// A call that another node sent: it rings the device's own registrations here and nothing else, so it cannot go round in circles.
+/// A leg to a device at another node, with the capability that opens its door.
+fn crossing(key: &[u8; 32], node: NodeId, sip_address: &str, claims: &Claims) -> Leg {
+    let user = capability::mint(key, node, claims);
+    Leg::Dial(format!("PJSIP/{}/sip:{user}@{sip_address}", trunk(node)))
+}
+
+/// Cut off from the others, the map may know of no registration where this Asterisk has one: its own registrar is asked.
+fn registered_here(view: &MapView<'_>, dialled: &str) -> Result<Decision, StoreError> {
+    let user = match Number::new(dialled).ok() {
+        Some(number) => view.number(&number)?,
+        None => None,
+    };
+    let user = user.or_else(|| UserId::new(dialled).ok());
+    let mut devices: Vec<DeviceId> = match user {
+        Some(user) => view.devices_of(&user)?.into_iter().map(|device| device.value.id).collect(),
+        None => Vec::new(),
+    };
+    if devices.is_empty() {
+        devices.extend(DeviceId::new(dialled).ok());
+    }
+    let legs = devices.into_iter().map(Leg::Registered).collect();
+    let stage = Stage { legs, timeout_s: STALE_TIMEOUT_S, after: 0, on: StageCondition::Always };
+    Ok(Decision::Dial { stages: vec![stage], cause: Cause::Offline.q850() })
+}
+
+/// A call that another node sent: it rings the device's own registrations here.
+///
+/// Where there are none because the device moved while the call was on its way, it goes on to where the map says it is now, with one more
+/// hop in its capability: the hop limit ends what could otherwise go round in circles.
 fn admit(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -> Result<Decision, StoreError> {
     let Some(key) = view.capability_key()? else {
         return Ok(refuse(Cause::Unavailable, "the setting capability_key is missing; run fed-node init, or set it".into()));
@@ -173,7 +203,39 @@ fn admit(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
     if view.device(&claims.device)?.is_none() {
         return Ok(refuse(Cause::UnknownUser, format!("there is no device {}", claims.device)));
     }
-    let stage =
-        Stage { legs: vec![Leg::Registered(claims.device)], timeout_s: TRUNK_TIMEOUT_S, after: 0, on: StageCondition::Always };
-    Ok(Decision::Dial { stages: vec![stage], cause: Cause::Offline.q850() })
+    let timeout_s = TRUNK_TIMEOUT_S;
+    let here_first = Stage { legs: vec![Leg::Registered(claims.device.clone())], timeout_s, after: 0, on: StageCondition::Always };
+    let mut stages = vec![here_first];
+    let onward = moved_on(view, here, &key, &claims, moment)?;
+    if !onward.is_empty() {
+        // Follows only where nothing is registered here: a stage of which nothing is left gives its place to the next.
+        stages.push(Stage { legs: onward, timeout_s, after: 0, on: StageCondition::NoAnswer });
+    }
+    Ok(Decision::Dial { stages, cause: Cause::Offline.q850() })
+}
+
+/// Where the map says the device is, when that is not here and the call may cross one node more.
+fn moved_on(
+    view: &MapView<'_>,
+    here: NodeId,
+    key: &[u8; 32],
+    claims: &Claims,
+    moment: &mut Moment<'_>,
+) -> Result<Vec<Leg>, StoreError> {
+    let bindings = view.live_bindings_of(&claims.device)?;
+    if claims.hops >= view.hop_limit()? || bindings.iter().any(|binding| binding.value.node == here) {
+        return Ok(Vec::new());
+    }
+    let mut nodes: Vec<NodeId> = bindings.iter().map(|binding| binding.value.node).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let mut legs = Vec::with_capacity(nodes.len());
+    for id in nodes {
+        let Some(node) = view.node(id)? else { continue };
+        let expires_unix_s = moment.unix_s.saturating_add(CAPABILITY_SLACK_S);
+        let nonce = (moment.nonce)();
+        let next = Claims { device: claims.device.clone(), issuer: here, expires_unix_s, nonce, hops: claims.hops + 1 };
+        legs.push(crossing(key, id, &node.value.sip_address, &next));
+    }
+    Ok(legs)
 }

@@ -89,7 +89,7 @@ impl Router {
         let mut nonce = || self.next_nonce();
         let decided = {
             let mut used = self.used.lock();
-            let mut moment = Moment { unix_s: unix_s(), nonce: &mut nonce, used: &mut used };
+            let mut moment = Moment { unix_s: unix_s(), nonce: &mut nonce, used: &mut used, stale: snapshot.stale };
             decide(&snapshot.view(), self.port.here(), ask, &mut moment)
         };
         let decision = decided.unwrap_or_else(|error| Decision::Refuse {

@@ -81,8 +81,11 @@ fn compare_calls(lab: &Lab, calls: usize) -> Result<()> {
 fn compare_registers(lab: &mut Lab, time: Duration) -> Result<()> {
     let devices: Vec<String> = (0..DEVICES).map(|n| format!("load{n}")).collect();
     let file = lab.folder().join("load.csv");
-    let rows: String = devices.iter().map(|d| format!("{d},{}\n", password_of(d))).collect();
-    std::fs::write(&file, format!("user,password\n{rows}"))?;
+    let rows: String = devices
+        .iter()
+        .map(|d| format!("{d},{d},{}\n", password_of(d)))
+        .collect();
+    std::fs::write(&file, format!("user,device,password\n{rows}"))?;
     lab.hosts[0].node()?.run(&["user", "import", &file.to_string_lossy()])?;
     for device in &devices {
         lab.registered(device, Transport::Udp, 0)?;
