@@ -1,0 +1,144 @@
+//! Asterisk to map: registrations, moves, and what is found after something was missed.
+
+use fed_core::{
+    command::{Command, Expect},
+    ids::{DeviceId, NodeId},
+};
+
+use crate::site::{contact, device, done, map_with, pair, placed, places, until};
+
+const AT_A: &str = "sip:alice@127.0.0.1:6001";
+const AT_B: &str = "sip:alice@127.0.0.1:6002";
+
+#[tokio::test]
+async fn a_registration_is_bound_with_its_details_and_unbound_when_it_ends() {
+    let map = map_with(&["alice"]);
+    let (a, _b) = pair(&map).await;
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    until("the phone's name", || {
+        let snapshot = map.snapshot();
+        let all = snapshot.view().bindings_of(&DeviceId::new("alice").expect("an id")).expect("reads");
+        all.iter().any(|b| b.value.user_agent.as_deref() == Some("sim phone"))
+    })
+    .await;
+    a.sim.unregister("alice", AT_A);
+    until("unbound", || places(&map, "alice").is_empty()).await;
+}
+
+#[tokio::test]
+async fn after_a_move_the_stale_contact_is_gone_from_the_old_server() {
+    let map = map_with(&["alice"]);
+    let (a, b) = pair(&map).await;
+    for _ in 0..20 {
+        a.register("alice", AT_A);
+        placed(&map, "alice", 1, AT_A).await;
+        until("nothing stale at B", || b.sim.registrations("alice").is_empty()).await;
+        b.register("alice", AT_B);
+        placed(&map, "alice", 2, AT_B).await;
+        until("nothing stale at A", || a.sim.registrations("alice").is_empty()).await;
+    }
+    a.agrees().await;
+    b.agrees().await;
+    assert_eq!(a.status().faults, []);
+}
+
+#[tokio::test]
+async fn two_contacts_of_one_device_at_two_servers_both_stay() {
+    let map = map_with(&["alice"]);
+    let mut wide = device("alice");
+    wide.max_contacts = 2;
+    done(&map, Command::PutDevice { device: wide, expect: Expect::Any });
+    let (a, b) = pair(&map).await;
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    b.register("alice", AT_B);
+    until("both", || places(&map, "alice").len() == 2).await;
+    assert_eq!((a.sim.registrations("alice").len(), b.sim.registrations("alice").len()), (1, 1));
+}
+
+#[tokio::test]
+async fn registrations_and_ends_missed_while_events_were_lost_are_found_after_the_next_connect() {
+    let map = map_with(&["alice", "bob"]);
+    let (a, b) = pair(&map).await;
+    b.register("bob", "sip:bob@127.0.0.1:6010");
+    placed(&map, "bob", 2, "sip:bob@127.0.0.1:6010").await;
+    for site in [&a, &b] {
+        site.sim.lose_events(true);
+    }
+    a.register("alice", AT_A);
+    b.sim.unregister("bob", "sip:bob@127.0.0.1:6010");
+    for site in [&a, &b] {
+        site.sim.lose_events(false);
+        site.sim.drop_sockets();
+    }
+    placed(&map, "alice", 1, AT_A).await;
+    until("bob is gone", || places(&map, "bob").is_empty()).await;
+    a.agrees().await;
+    b.agrees().await;
+}
+
+#[tokio::test]
+async fn a_contact_found_at_two_servers_stays_where_the_map_has_it() {
+    let map = map_with(&["alice"]);
+    let (a, b) = pair(&map).await;
+    b.register("alice", AT_B);
+    placed(&map, "alice", 2, AT_B).await;
+    a.sim.lose_events(true);
+    a.register("alice", AT_A);
+    a.sim.lose_events(false);
+    a.sim.drop_sockets();
+    until("the contact nobody saw arrive is deleted", || a.sim.registrations("alice").is_empty()).await;
+    assert_eq!(places(&map, "alice"), [(2, AT_B.to_owned())]);
+}
+
+#[tokio::test]
+async fn a_registration_during_a_partition_is_bound_after_it() {
+    let map = map_with(&["alice"]);
+    let (a, b) = pair(&map).await;
+    b.register("alice", AT_B);
+    placed(&map, "alice", 2, AT_B).await;
+    map.cut_off(NodeId(1), true);
+    a.register("alice", AT_A);
+    until("seen and refused by the map", || a.status().phase != fed_ari::bridge::Phase::Up).await;
+    assert_eq!(places(&map, "alice"), [(2, AT_B.to_owned())]);
+    map.cut_off(NodeId(1), false);
+    placed(&map, "alice", 1, AT_A).await;
+    until("nothing stale at B", || b.sim.registrations("alice").is_empty()).await;
+    a.up().await;
+    a.agrees().await;
+}
+
+#[tokio::test]
+async fn a_session_that_ended_is_opened_again_and_its_bindings_count_again() {
+    let map = map_with(&["alice"]);
+    let (a, _b) = pair(&map).await;
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    let before = a.status().session.expect("open");
+    done(&map, Command::EndSession { session: before });
+    a.when("another session", |s| s.session.is_some_and(|session| session != before)).await;
+    placed(&map, "alice", 1, AT_A).await;
+    until("it is kept alive", || a.status().session.is_some_and(|session| map.keep_alives(session) > 1)).await;
+}
+
+#[tokio::test]
+async fn a_superseded_contact_is_deleted_even_when_nobody_registered_anew() {
+    let map = map_with(&["alice"]);
+    let (a, b) = pair(&map).await;
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    let session = b.status().session.expect("open");
+    let bind = Command::Bind {
+        device: DeviceId::new("alice").expect("an id"),
+        contact: contact(AT_B),
+        node: NodeId(2),
+        session,
+        basis: Some(map.snapshot().revision),
+        user_agent: None,
+        path: None,
+    };
+    done(&map, bind);
+    until("the stale contact is gone", || a.sim.registrations("alice").is_empty()).await;
+    a.when("counted", |_| true).await;
+}
