@@ -98,7 +98,7 @@ impl Asterisk {
              mount --bind {home}/spool {root}/var/spool/asterisk\n\
              mount --bind {home}/log {root}/var/log/asterisk\n\
              mount -t tmpfs tmpfs {root}/run\n\
-             mkdir {root}/run/asterisk\n\
+             mkdir -p {root}/run/asterisk\n\
              mount --bind {home}/run {root}/run/asterisk\n\
              mount -t proc proc {root}/proc\n\
              mount --rbind /dev {root}/dev\n\
@@ -244,7 +244,10 @@ impl Asterisk {
     }
 
     /// User and password of the ARI user that `asterisk-config` installed, read from `ari.conf` as Asterisk reads it.
-    fn ari_credentials(&self) -> Result<(String, String)> {
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn ari_credentials(&self) -> Result<(String, String)> {
         let mut section = String::new();
         for file in files_in(&self.etc(), "ari") {
             for line in fs::read_to_string(file)?.lines().map(str::trim) {
