@@ -29,6 +29,10 @@ const QUEUE: usize = 16_384;
 
 /// What the event socket has to say.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are events: a box for each would cost more than the room"
+)]
 pub enum Link {
     /// Connected and subscribed: from here on events flow. Whatever happened before is unknown, so take a snapshot now.
     Connected,

@@ -83,10 +83,10 @@ async fn guard(State(shared): State<Arc<Shared>>, request: HttpRequest, next: Ne
         (world.faults.delay, failure)
     };
     tokio::time::sleep(delay).await;
-    let response = match (failure, shared.may(&request)) {
-        (Some(status), _) => refuse(status, "a fault that was asked for"),
-        (None, Err(response)) => response,
-        (None, Ok(())) => next.run(request).await,
+    let response = match failure {
+        Some(status) => refuse(status, "a fault that was asked for"),
+        None if shared.may(&request) => next.run(request).await,
+        None => unauthorized(),
     };
     shared.world.lock().journal.record(Request {
         method,
@@ -103,20 +103,21 @@ struct Key {
 
 impl Shared {
     /// Checks user and password, from the header or from `api_key`.
-    fn may(&self, request: &HttpRequest) -> Result<(), Response> {
-        let given = basic(request.headers()).or_else(|| {
+    fn may(&self, request: &HttpRequest) -> bool {
+        let key = || {
             Query::<Key>::try_from_uri(request.uri())
                 .ok()
                 .and_then(|Query(key)| key.api_key)
-        });
-        if given.as_deref() == Some(self.credentials.lock().as_str()) {
-            return Ok(());
-        }
-        let mut response = refuse(401, "Authentication required");
-        let realm = header::HeaderValue::from_static("Basic realm=\"Asterisk REST Interface\"");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
-        Err(response)
+        };
+        basic(request.headers()).or_else(key).as_deref() == Some(self.credentials.lock().as_str())
     }
+}
+
+fn unauthorized() -> Response {
+    let mut response = refuse(401, "Authentication required");
+    let realm = header::HeaderValue::from_static("Basic realm=\"Asterisk REST Interface\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+    response
 }
 
 fn basic(headers: &HeaderMap) -> Option<String> {

@@ -18,24 +18,27 @@ use super::{
     http::{Variable, refuse},
 };
 
-fn channel(shared: &Shared, id: &str) -> Result<Arc<Channel>, Response> {
+/// Status and words of a refusal.
+type Refused = (u16, &'static str);
+
+fn channel(shared: &Shared, id: &str) -> Result<Arc<Channel>, Refused> {
     shared
         .world
         .lock()
         .channels
         .get(id)
         .cloned()
-        .ok_or_else(|| refuse(404, "Channel not found"))
+        .ok_or((404, "Channel not found"))
 }
 
 /// A channel that an application holds: only such a one can be told anything.
-fn held(shared: &Shared, id: &str) -> Result<Arc<Channel>, Response> {
+fn held(shared: &Shared, id: &str) -> Result<Arc<Channel>, Refused> {
     let channel = channel(shared, id)?;
     let held = channel.app.lock().is_some();
     if held {
         Ok(channel)
     } else {
-        Err(refuse(409, "Channel not in Stasis application"))
+        Err((409, "Channel not in Stasis application"))
     }
 }
 
@@ -44,7 +47,10 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
 }
 
 pub(crate) async fn read(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
-    channel(&shared, &id).map_or_else(|refused| refused, |c| Json(c.describe()).into_response())
+    match channel(&shared, &id) {
+        Ok(channel) => Json(channel.describe()).into_response(),
+        Err((status, words)) => refuse(status, words),
+    }
 }
 
 #[derive(Deserialize)]
@@ -60,7 +66,7 @@ pub(crate) async fn hang_up(
 ) -> Response {
     let channel = match channel(&shared, &id) {
         Ok(channel) => channel,
-        Err(refused) => return refused,
+        Err((status, words)) => return refuse(status, words),
     };
     let named = match query.reason.as_deref() {
         Some("busy") => 17,
@@ -86,7 +92,7 @@ pub(crate) async fn go_on(
 ) -> Response {
     let channel = match held(&shared, &id) {
         Ok(channel) => channel,
-        Err(refused) => return refused,
+        Err((status, words)) => return refuse(status, words),
     };
     let here = channel.place.lock().clone();
     let elsewhere = query.context.is_some() || query.extension.is_some() || query.priority.is_some();
@@ -106,7 +112,7 @@ pub(crate) async fn get_variable(
 ) -> Response {
     let channel = match held(&shared, &id) {
         Ok(channel) => channel,
-        Err(refused) => return refused,
+        Err((status, words)) => return refuse(status, words),
     };
     let name = &query.variable;
     let value = if name.contains('(') {
@@ -130,7 +136,7 @@ pub(crate) async fn set_variable(
             channel.set(&query.variable, &query.value);
             StatusCode::NO_CONTENT.into_response()
         }
-        Err(refused) => refused,
+        Err((status, words)) => refuse(status, words),
     }
 }
 

@@ -16,7 +16,7 @@ use fed_ari::{
 
 /// Where phones register.
 enum Registrar {
-    Sim(SimAsterisk),
+    Sim(Box<SimAsterisk>),
     Real(SocketAddr),
 }
 
@@ -101,7 +101,7 @@ async fn subjects(app: &str) -> Vec<Subject> {
     for version in [SimVersion::V16, SimVersion::V22] {
         let sim = SimAsterisk::start(SimConfig::new(version)).await.expect("starts");
         let config = sim.ari_config(app);
-        subjects.push((format!("simulated {version:?}"), config, Registrar::Sim(sim)));
+        subjects.push((format!("simulated {version:?}"), config, Registrar::Sim(Box::new(sim))));
     }
     for real in std::env::var("FED_REAL_ASTERISKS")
         .unwrap_or_default()

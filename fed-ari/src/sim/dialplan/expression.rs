@@ -13,7 +13,7 @@ pub(super) fn evaluate(text: &str) -> String {
 /// True as `GotoIf` sees it.
 pub(super) fn is_true(value: &str) -> bool {
     let value = value.trim();
-    !value.is_empty() && value.parse::<f64>().map_or(true, |n| n != 0.0)
+    !value.is_empty() && value.parse::<f64>() != Ok(0.0)
 }
 
 #[derive(Clone, Debug, PartialEq)]
