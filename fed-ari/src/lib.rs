@@ -1,7 +1,7 @@
 //! Asterisk for the federation: the ARI client, the bridge, rendering, the call router and a simulated Asterisk.
 
-pub mod client;
 pub mod bridge;
+pub mod client;
 pub mod plan;
 pub mod port;
 pub mod render;

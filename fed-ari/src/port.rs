@@ -111,7 +111,10 @@ impl MapSnapshot {
 
 impl std::fmt::Debug for MapSnapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MapSnapshot").field("revision", &self.revision).field("stale", &self.stale).finish_non_exhaustive()
+        f.debug_struct("MapSnapshot")
+            .field("revision", &self.revision)
+            .field("stale", &self.stale)
+            .finish_non_exhaustive()
     }
 }
 

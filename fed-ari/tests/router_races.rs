@@ -23,11 +23,24 @@ fn alice() -> DeviceId {
 fn map(at: u64) -> MemoryMap {
     let map = MemoryMap::new();
     let key: String = KEY.iter().map(|b| format!("{b:02x}")).collect();
-    map.apply(Command::PutSetting { key: "capability_key".into(), value: key.into(), expect: Expect::Any });
+    map.apply(Command::PutSetting {
+        key: "capability_key".into(),
+        value: key.into(),
+        expect: Expect::Any,
+    });
     let user = UserId::new("alice").expect("an id");
-    map.apply(Command::PutUser { user: User::new(user.clone()), expect: Expect::Any });
-    let credentials = DigestCredentials { realm: "federated".into(), md5_ha1: "0".repeat(32) };
-    map.apply(Command::PutDevice { device: Device::new(alice(), user, credentials), expect: Expect::Any });
+    map.apply(Command::PutUser {
+        user: User::new(user.clone()),
+        expect: Expect::Any,
+    });
+    let credentials = DigestCredentials {
+        realm: "federated".into(),
+        md5_ha1: "0".repeat(32),
+    };
+    map.apply(Command::PutDevice {
+        device: Device::new(alice(), user, credentials),
+        expect: Expect::Any,
+    });
     for id in [1, 2] {
         let node = Node {
             id: NodeId(id),
@@ -41,9 +54,14 @@ fn map(at: u64) -> MemoryMap {
             weight: 100,
             zone: None,
         };
-        map.apply(Command::PutNode { node, expect: Expect::Any });
+        map.apply(Command::PutNode {
+            node,
+            expect: Expect::Any,
+        });
         let opened = map.apply(Command::OpenSession { node: NodeId(id) });
-        let Reply::SessionOpened { session } = opened.reply else { panic!("{opened:?}") };
+        let Reply::SessionOpened { session } = opened.reply else {
+            panic!("{opened:?}")
+        };
         if id == at {
             map.apply(Command::Bind {
                 device: alice(),
@@ -61,9 +79,22 @@ fn map(at: u64) -> MemoryMap {
 
 async fn arrives(map: &MemoryMap, here: u64, hops: u8) -> Decision {
     let port: Arc<dyn MapPort> = Arc::new(map.port(NodeId(here)));
-    let claims = Claims { device: alice(), issuer: NodeId(2), expires_unix_s: u32::MAX, nonce: u32::from(hops), hops };
+    let claims = Claims {
+        device: alice(),
+        issuer: NodeId(2),
+        expires_unix_s: u32::MAX,
+        nonce: u32::from(hops),
+        hops,
+    };
     let dialled = mint(&KEY, NodeId(here), &claims);
-    Router::new(port).ask(&Ask { question: Question::Trunk, dialled, device: None, number: None }).await
+    Router::new(port)
+        .ask(&Ask {
+            question: Question::Trunk,
+            dialled,
+            device: None,
+            number: None,
+        })
+        .await
 }
 
 fn legs(decision: &Decision) -> Vec<Vec<Leg>> {
@@ -76,24 +107,44 @@ fn legs(decision: &Decision) -> Vec<Vec<Leg>> {
 #[tokio::test]
 async fn a_call_that_arrives_after_the_device_moved_on_goes_after_it() {
     let legs = legs(&arrives(&map(2), 1, 1).await);
-    assert_eq!(legs[0], [Leg::Registered(alice())], "whoever is registered here rings first");
-    let [Leg::Dial(dial)] = legs[1].as_slice() else { panic!("{legs:?}") };
-    assert!(dial.starts_with("PJSIP/fed-node-2/sip:alice~") && dial.ends_with("@10.0.0.2:5060"), "{dial}");
+    assert_eq!(
+        legs[0],
+        [Leg::Registered(alice())],
+        "whoever is registered here rings first"
+    );
+    let [Leg::Dial(dial)] = legs[1].as_slice() else {
+        panic!("{legs:?}")
+    };
+    assert!(
+        dial.starts_with("PJSIP/fed-node-2/sip:alice~") && dial.ends_with("@10.0.0.2:5060"),
+        "{dial}"
+    );
 }
 
 #[tokio::test]
 async fn a_call_for_a_device_that_is_here_or_nowhere_goes_no_further() {
     for at in [1, 0] {
-        assert_eq!(legs(&arrives(&map(at), 1, 1).await), [[Leg::Registered(alice())]], "registered at {at}");
+        assert_eq!(
+            legs(&arrives(&map(at), 1, 1).await),
+            [[Leg::Registered(alice())]],
+            "registered at {at}"
+        );
     }
 }
 
 #[tokio::test]
 async fn the_hop_limit_ends_a_chase() {
     let limit = map(2).snapshot().view().hop_limit().expect("reads");
-    assert_eq!(legs(&arrives(&map(2), 1, limit).await).len(), 1, "at the limit it goes no further");
+    assert_eq!(
+        legs(&arrives(&map(2), 1, limit).await).len(),
+        1,
+        "at the limit it goes no further"
+    );
     let beyond = arrives(&map(2), 1, limit + 1).await;
-    assert!(matches!(beyond, Decision::Refuse { cause, .. } if cause == Cause::TooManyHops.q850()), "{beyond:?}");
+    assert!(
+        matches!(beyond, Decision::Refuse { cause, .. } if cause == Cause::TooManyHops.q850()),
+        "{beyond:?}"
+    );
 }
 
 #[tokio::test]
@@ -102,7 +153,12 @@ async fn cut_off_from_the_others_the_own_registrar_is_asked_as_well() {
         let map = map(at);
         map.cut_off(NodeId(1), true);
         let router = Router::new(Arc::new(map.port(NodeId(1))));
-        let ask = Ask { question: Question::Route, dialled: "alice".into(), device: None, number: None };
+        let ask = Ask {
+            question: Question::Route,
+            dialled: "alice".into(),
+            device: None,
+            number: None,
+        };
         let legs = legs(&router.ask(&ask).await);
         assert_eq!(legs[0][0], Leg::Registered(alice()), "registered at {at}");
     }

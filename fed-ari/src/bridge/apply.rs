@@ -16,7 +16,9 @@ use crate::{
     client::{AriClient, AriError, Fields, ObjectType},
     plan::{Action, Actual, Plan, differing, plan},
     port::{MapPort, MapSnapshot},
-    render::{Desired, Global, Key, Object, Scope, Target, is_ours, is_redirect_aor, redirect_aor, render, render_scope},
+    render::{
+        Desired, Global, Key, Object, Scope, Target, is_ours, is_redirect_aor, redirect_aor, render, render_scope,
+    },
 };
 
 /// Calls in flight; Asterisk's HTTP server takes 100 sessions in all.
@@ -51,7 +53,9 @@ pub(super) struct Applied {
 impl Applied {
     /// True where this says anew how an object is.
     pub(super) fn covers(&self, kind: &str, id: &str) -> bool {
-        self.looked_at.as_ref().is_none_or(|keys| keys.iter().any(|key| key.0.as_str() == kind && key.1 == id))
+        self.looked_at
+            .as_ref()
+            .is_none_or(|keys| keys.iter().any(|key| key.0.as_str() == kind && key.1 == id))
     }
 }
 
@@ -65,14 +69,28 @@ pub(super) struct Applier {
 
 impl Applier {
     /// `started` is when Asterisk says it started.
-    pub(super) fn new(client: AriClient, port: Arc<dyn MapPort>, target: Target, known: Arc<Mutex<Known>>, started: &str) -> Self {
+    pub(super) fn new(
+        client: AriClient,
+        port: Arc<dyn MapPort>,
+        target: Target,
+        known: Arc<Mutex<Known>>,
+        started: &str,
+    ) -> Self {
         {
             let mut known = known.lock();
             if known.started != started {
-                *known = Known { started: started.to_owned(), ..Known::default() };
+                *known = Known {
+                    started: started.to_owned(),
+                    ..Known::default()
+                };
             }
         }
-        Self { client, port, target, known }
+        Self {
+            client,
+            port,
+            target,
+            known,
+        }
     }
 
     /// How many objects are known to be as wanted.
@@ -86,9 +104,18 @@ impl Applier {
     /// What keeps from looking at all; objects that could not be written are faults of the result.
     pub(super) async fn apply_all(&self, snapshot: &MapSnapshot, before: Before) -> Result<Applied, AriError> {
         let desired = render(&snapshot.view(), &self.target).map_err(unreadable)?;
-        let listed: BTreeSet<String> = self.client.endpoints("PJSIP").await?.into_iter().map(|e| e.resource).collect();
+        let listed: BTreeSet<String> = self
+            .client
+            .endpoints("PJSIP")
+            .await?
+            .into_iter()
+            .map(|e| e.resource)
+            .collect();
         // What somebody deleted is not there any more, whatever was known of it.
-        self.known.lock().objects.retain(|key, _| listed.contains(endpoint_of(&key.1)));
+        self.known
+            .lock()
+            .objects
+            .retain(|key, _| listed.contains(endpoint_of(&key.1)));
         let mut look = Vec::new();
         for (key, object) in &desired.objects {
             // Asterisk forgot everything when it restarted; only what has an endpoint (of a file, say) can be there.
@@ -97,15 +124,29 @@ impl Applier {
                 look.push(key.clone());
             }
         }
-        for id in listed.iter().filter(|id| !desired.objects.contains_key(&(ObjectType::Endpoint, (*id).clone()))) {
+        for id in listed
+            .iter()
+            .filter(|id| !desired.objects.contains_key(&(ObjectType::Endpoint, (*id).clone())))
+        {
             let there = self.client.get_object(ObjectType::Endpoint, id).await?;
             if there.is_some_and(|fields| is_ours(id, fields.get("aors").unwrap_or_default())) {
                 look.extend(keys_of_endpoint(id));
             }
         }
-        let gone: Vec<Key> = self.known.lock().objects.keys().filter(|key| !desired.objects.contains_key(*key)).cloned().collect();
+        let gone: Vec<Key> = self
+            .known
+            .lock()
+            .objects
+            .keys()
+            .filter(|key| !desired.objects.contains_key(*key))
+            .cloned()
+            .collect();
         look.extend(gone);
-        let wanted = desired.objects.into_iter().filter(|(_, object)| !self.is_known(object)).collect();
+        let wanted = desired
+            .objects
+            .into_iter()
+            .filter(|(_, object)| !self.is_known(object))
+            .collect();
         self.reconcile(wanted, look).await
     }
 
@@ -137,7 +178,8 @@ impl Applier {
         applied.looked_at = Some(looked_at);
         for user in users {
             let part = render_scope(&snapshot.view(), &self.target, &Scope::User(user.clone())).map_err(unreadable)?;
-            self.write_globals(part.globals, |global| global.user == user, &mut applied).await?;
+            self.write_globals(part.globals, |global| global.user == user, &mut applied)
+                .await?;
         }
         Ok(applied)
     }
@@ -161,7 +203,13 @@ impl Applier {
             Scope::Device(id) if part.objects.is_empty() => {
                 let mentioned = format!("PJSIP_DIAL_CONTACTS({id},");
                 let known = self.known.lock();
-                users.extend(known.globals.values().filter(|g| g.dial.contains(&mentioned)).map(|g| g.user.clone()));
+                users.extend(
+                    known
+                        .globals
+                        .values()
+                        .filter(|g| g.dial.contains(&mentioned))
+                        .map(|g| g.user.clone()),
+                );
             }
             _ => {}
         }
@@ -176,8 +224,11 @@ impl Applier {
     ) -> Result<(), AriError> {
         let (set, unset) = {
             let known = self.known.lock();
-            let set: Vec<(String, Global)> =
-                wanted.iter().filter(|(name, global)| known.globals.get(*name) != Some(global)).map(|(n, g)| (n.clone(), g.clone())).collect();
+            let set: Vec<(String, Global)> = wanted
+                .iter()
+                .filter(|(name, global)| known.globals.get(*name) != Some(global))
+                .map(|(n, g)| (n.clone(), g.clone()))
+                .collect();
             let unset: Vec<String> = known
                 .globals
                 .iter()
@@ -202,7 +253,11 @@ impl Applier {
         Ok(())
     }
 
-    async fn reconcile(&self, desired: BTreeMap<Key, Object>, look: impl IntoIterator<Item = Key>) -> Result<Applied, AriError> {
+    async fn reconcile(
+        &self,
+        desired: BTreeMap<Key, Object>,
+        look: impl IntoIterator<Item = Key>,
+    ) -> Result<Applied, AriError> {
         let actual = self.read(look).await?;
         for (key, fields) in &actual.objects {
             if let Some(object) = desired.get(key)
@@ -237,9 +292,16 @@ impl Applier {
     }
 
     async fn execute(&self, plan: Plan) -> Applied {
-        let mut applied = Applied { postponed: plan.postponed, ..Applied::default() };
+        let mut applied = Applied {
+            postponed: plan.postponed,
+            ..Applied::default()
+        };
         for phase in plan.phases {
-            let results: Vec<Done> = stream::iter(phase).map(|action| self.perform(action)).buffer_unordered(CONNECTIONS).collect().await;
+            let results: Vec<Done> = stream::iter(phase)
+                .map(|action| self.perform(action))
+                .buffer_unordered(CONNECTIONS)
+                .collect()
+                .await;
             for result in results {
                 match result {
                     Done::Written => applied.written += 1,
@@ -250,7 +312,11 @@ impl Applier {
                 }
             }
             // Without the mapping of one kind, what depends on it would be half there.
-            if applied.faults.iter().any(|fault| matches!(fault, BridgeFault::MissingMapping { .. })) {
+            if applied
+                .faults
+                .iter()
+                .any(|fault| matches!(fault, BridgeFault::MissingMapping { .. }))
+            {
                 break;
             }
         }
@@ -264,7 +330,9 @@ impl Applier {
             Action::Replace(object) => self.replace(object).await,
             Action::Delete(_) => {
                 self.known.lock().objects.remove(&key);
-                self.patiently(|| self.client.delete_object(key.0, &key.1)).await.map(|_| Done::Deleted)
+                self.patiently(|| self.client.delete_object(key.0, &key.1))
+                    .await
+                    .map(|_| Done::Deleted)
             }
         };
         result.unwrap_or_else(|error| {
@@ -274,11 +342,20 @@ impl Applier {
     }
 
     async fn put(&self, object: &Object) -> Result<Done, AriError> {
-        let fields = self.patiently(|| self.client.put_object(object.kind, &object.id, &object.fields)).await?;
+        let fields = self
+            .patiently(|| self.client.put_object(object.kind, &object.id, &object.fields))
+            .await?;
         if let Some(attribute) = differing(object, &fields, &self.target.capabilities) {
             let wanted = object.get(attribute).unwrap_or_default();
-            let why = format!("{attribute} reads back as {:?} instead of {wanted:?}", fields.get(attribute).unwrap_or_default());
-            return Ok(Done::Failed(BridgeFault::Object { object: object.kind.as_str(), id: object.id.clone(), why }));
+            let why = format!(
+                "{attribute} reads back as {:?} instead of {wanted:?}",
+                fields.get(attribute).unwrap_or_default()
+            );
+            return Ok(Done::Failed(BridgeFault::Object {
+                object: object.kind.as_str(),
+                id: object.id.clone(),
+                why,
+            }));
         }
         self.remember(object);
         Ok(Done::Written)
@@ -286,14 +363,24 @@ impl Applier {
 
     async fn replace(&self, object: &Object) -> Result<Done, AriError> {
         let device = object.kind == ObjectType::Aor && !is_redirect_aor(&object.id);
-        if device && self.client.contact_uris(&object.id).await?.is_some_and(|uris| !uris.is_empty()) {
+        if device
+            && self
+                .client
+                .contact_uris(&object.id)
+                .await?
+                .is_some_and(|uris| !uris.is_empty())
+        {
             return Ok(Done::Postponed(object.key()));
         }
-        self.patiently(|| self.client.delete_object(object.kind, &object.id)).await?;
+        self.patiently(|| self.client.delete_object(object.kind, &object.id))
+            .await?;
         self.put(object).await
     }
 
-    async fn patiently<T, Fut: Future<Output = Result<T, AriError>>>(&self, call: impl Fn() -> Fut) -> Result<T, AriError> {
+    async fn patiently<T, Fut: Future<Output = Result<T, AriError>>>(
+        &self,
+        call: impl Fn() -> Fut,
+    ) -> Result<T, AriError> {
         let mut attempt = 1;
         loop {
             match call().await {
@@ -345,5 +432,8 @@ fn endpoint_of(id: &str) -> &str {
 }
 
 fn unreadable(error: fed_core::kv::StoreError) -> AriError {
-    AriError::Malformed { object: "the map".to_owned(), why: error.to_string() }
+    AriError::Malformed {
+        object: "the map".to_owned(),
+        why: error.to_string(),
+    }
 }

@@ -49,13 +49,22 @@ impl std::fmt::Display for Drift {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NotRegistered { node, device, contact } => {
-                write!(f, "the map binds {device} ({contact}) at node {node}, where it is not registered")
+                write!(
+                    f,
+                    "the map binds {device} ({contact}) at node {node}, where it is not registered"
+                )
             }
             Self::NotBound { node, device, contact } => {
-                write!(f, "{device} ({contact}) is registered at node {node} but not bound in the map")
+                write!(
+                    f,
+                    "{device} ({contact}) is registered at node {node} but not bound in the map"
+                )
             }
             Self::DeadBinding { node, device, contact } => {
-                write!(f, "the binding of {device} ({contact}) at node {node} belongs to a session that has ended")
+                write!(
+                    f,
+                    "the binding of {device} ({contact}) at node {node} belongs to a session that has ended"
+                )
             }
         }
     }
@@ -78,10 +87,18 @@ pub fn drift(view: &MapView<'_>, node: NodeId, contacts: &[Contact]) -> Result<V
             // A node that is down has no live binding to be wrong.
             None => {}
             Some(open) if there && binding.session != open => {
-                found.push(Drift::DeadBinding { node, device: device.clone(), contact: contact.clone() });
+                found.push(Drift::DeadBinding {
+                    node,
+                    device: device.clone(),
+                    contact: contact.clone(),
+                });
             }
             Some(open) if !there && binding.session == open => {
-                found.push(Drift::NotRegistered { node, device: device.clone(), contact: contact.clone() });
+                found.push(Drift::NotRegistered {
+                    node,
+                    device: device.clone(),
+                    contact: contact.clone(),
+                });
             }
             Some(_) => {}
         }
@@ -89,7 +106,11 @@ pub fn drift(view: &MapView<'_>, node: NodeId, contacts: &[Contact]) -> Result<V
     }
     for contact in contacts {
         if !bound.contains(&(contact.aor.clone(), contact.uri.clone())) {
-            found.push(Drift::NotBound { node, device: contact.aor.clone(), contact: contact.uri.clone() });
+            found.push(Drift::NotBound {
+                node,
+                device: contact.aor.clone(),
+                contact: contact.uri.clone(),
+            });
         }
     }
     found.sort();

@@ -76,7 +76,9 @@ pub(super) async fn keep_alive(port: Arc<dyn MapPort>, observer: Arc<Observer>, 
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Some(session) = observer.session().filter(|_| pulse.silent_for() < rhythm.silence) else { continue };
+        let Some(session) = observer.session().filter(|_| pulse.silent_for() < rhythm.silence) else {
+            continue;
+        };
         match timeout(rhythm.keep_alive * 2, port.keep_alive(session)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%session, %error, "the session could not be kept alive"),

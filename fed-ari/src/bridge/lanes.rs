@@ -18,7 +18,10 @@ pub(super) struct Lanes<S> {
 
 impl<S: Send + 'static> Lanes<S> {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::new(HashMap::new()), idle: Notify::new() })
+        Arc::new(Self {
+            waiting: Mutex::new(HashMap::new()),
+            idle: Notify::new(),
+        })
     }
 
     /// Runs a step after all steps of this device that were pushed before. Never blocks.
@@ -95,7 +98,10 @@ mod tests {
         }
         assert_eq!((done.recv().await, done.recv().await), (Some(10), Some(11)));
         blocked.notify_one();
-        assert_eq!((done.recv().await, done.recv().await, done.recv().await), (Some(0), Some(1), Some(2)));
+        assert_eq!(
+            (done.recv().await, done.recv().await, done.recv().await),
+            (Some(0), Some(1), Some(2))
+        );
         lanes.idle().await;
     }
 }

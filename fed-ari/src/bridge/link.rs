@@ -119,7 +119,11 @@ impl Life {
 
     async fn connect(&self) -> Result<Connected, BridgeFault> {
         let info = self.client.info().await.map_err(|e| BridgeFault::of_error(&e))?;
-        let before = self.owner.claim(&self.client).await.map_err(|e| BridgeFault::of_error(&e))??;
+        let before = self
+            .owner
+            .claim(&self.client)
+            .await
+            .map_err(|e| BridgeFault::of_error(&e))??;
         let mut events = self.client.events(&SOURCES);
         match events.next().await {
             Link::Disconnected { why } => return Err(BridgeFault::NoAri(why)),
@@ -129,34 +133,76 @@ impl Life {
         let (contact_sender, contacts) = mpsc::unbounded_channel();
         let pulse = health::Pulse::now();
         let rhythm = self.config.rhythm.clone();
-        let spawn = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| AbortOnDropHandle::new(tokio::spawn(task));
+        let spawn =
+            |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| AbortOnDropHandle::new(tokio::spawn(task));
         let tasks = vec![
-            spawn(Box::pin(pump(self.client.clone(), Arc::clone(&self.router), events, contact_sender, fatal_sender.clone()))),
-            spawn(Box::pin(health::watch_over(self.client.clone(), pulse.clone(), rhythm.clone(), fatal_sender.clone()))),
-            spawn(Box::pin(health::keep_alive(Arc::clone(&self.port), Arc::clone(&self.observer), pulse, rhythm))),
-            spawn(Box::pin(health::show_ownership(self.client.clone(), self.owner.clone(), fatal_sender))),
+            spawn(Box::pin(pump(
+                self.client.clone(),
+                Arc::clone(&self.router),
+                events,
+                contact_sender,
+                fatal_sender.clone(),
+            ))),
+            spawn(Box::pin(health::watch_over(
+                self.client.clone(),
+                pulse.clone(),
+                rhythm.clone(),
+                fatal_sender.clone(),
+            ))),
+            spawn(Box::pin(health::keep_alive(
+                Arc::clone(&self.port),
+                Arc::clone(&self.observer),
+                pulse,
+                rhythm,
+            ))),
+            spawn(Box::pin(health::show_ownership(
+                self.client.clone(),
+                self.owner.clone(),
+                fatal_sender,
+            ))),
         ];
         self.status.send_modify(|status| {
             status.phase = Phase::Reconciling;
             status.version = Some(info.version);
         });
-        Ok(Connected { info, before, contacts, fatal, _tasks: tasks })
+        Ok(Connected {
+            info,
+            before,
+            contacts,
+            fatal,
+            _tasks: tasks,
+        })
     }
 
     /// Reconciles and then follows changes on both sides, for as long as the link lasts.
-    async fn follow(&self, info: &AsteriskInfo, before: Before, contacts: &mut mpsc::UnboundedReceiver<ContactEvent>) -> BridgeFault {
+    async fn follow(
+        &self,
+        info: &AsteriskInfo,
+        before: Before,
+        contacts: &mut mpsc::UnboundedReceiver<ContactEvent>,
+    ) -> BridgeFault {
         let target = Target {
             here: self.port.here(),
             capabilities: Capabilities::of_version(info.version),
             redirect: self.config.redirect.clone(),
         };
-        let applier = Applier::new(self.client.clone(), Arc::clone(&self.port), target, Arc::clone(&self.known), &info.started);
+        let applier = Applier::new(
+            self.client.clone(),
+            Arc::clone(&self.port),
+            target,
+            Arc::clone(&self.known),
+            &info.started,
+        );
         let snapshot = self.port.local();
         let applied = match applier.apply_all(&snapshot, before).await {
             Ok(applied) => applied,
             Err(error) => return BridgeFault::of_error(&error),
         };
-        if let Some(fault) = applied.faults.iter().find(|fault| matches!(fault, BridgeFault::MissingMapping { .. })) {
+        if let Some(fault) = applied
+            .faults
+            .iter()
+            .find(|fault| matches!(fault, BridgeFault::MissingMapping { .. }))
+        {
             return fault.clone();
         }
         self.report(&applier, &applied);
@@ -256,8 +302,12 @@ impl Life {
     fn changed(&self, change: &Change, scopes: &mpsc::UnboundedSender<Scope>) {
         let here = self.port.here();
         match change {
-            Change::Unbound { binding, why: UnboundWhy::Superseded | UnboundWhy::Dead } if binding.node == here => {
-                self.observer.push(binding.device.clone(), Step::Stale(binding.contact.clone()));
+            Change::Unbound {
+                binding,
+                why: UnboundWhy::Superseded | UnboundWhy::Dead,
+            } if binding.node == here => {
+                self.observer
+                    .push(binding.device.clone(), Step::Stale(binding.contact.clone()));
             }
             Change::SessionEnded { session, node } if *node == here && self.observer.session() == Some(*session) => {
                 tracing::warn!(%session, "this node's session has ended; opening another");
@@ -343,7 +393,9 @@ async fn pump(
         match events.next().await {
             Link::Connected => {}
             Link::Disconnected { why } => break BridgeFault::NoAri(why),
-            Link::Event(AriEvent::ApplicationReplaced { application }) => break BridgeFault::ApplicationTaken { app: application },
+            Link::Event(AriEvent::ApplicationReplaced { application }) => {
+                break BridgeFault::ApplicationTaken { app: application };
+            }
             Link::Event(AriEvent::StasisStart { channel, args }) => {
                 let (client, router) = (client.clone(), Arc::clone(&router));
                 tokio::spawn(async move {
@@ -409,7 +461,9 @@ fn report(status: &watch::Sender<BridgeStatus>, observer: &Observer, applier: &A
         let again = |kind: &str, id: &str| applied.covers(kind, id);
         status.postponed.retain(|(kind, id)| !again(kind.as_str(), id));
         status.postponed.extend(applied.postponed.iter().cloned());
-        status.faults.retain(|fault| !fault.object().is_some_and(|(kind, id)| again(kind, id)));
+        status
+            .faults
+            .retain(|fault| !fault.object().is_some_and(|(kind, id)| again(kind, id)));
         for fault in &applied.faults {
             status.add_fault(fault.clone());
         }

@@ -42,7 +42,11 @@ pub struct BridgeConfig {
 impl BridgeConfig {
     /// With the default rhythm.
     pub fn new(redirect: impl Into<String>, identity: impl Into<String>) -> Self {
-        Self { redirect: redirect.into(), identity: identity.into(), rhythm: Rhythm::default() }
+        Self {
+            redirect: redirect.into(),
+            identity: identity.into(),
+            rhythm: Rhythm::default(),
+        }
     }
 }
 

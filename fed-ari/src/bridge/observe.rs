@@ -180,12 +180,16 @@ impl Observer {
     }
 
     fn remember_seen(&self, device: &DeviceId, contact: &ContactUri) {
-        self.seen.lock().insert((device.clone(), contact.clone()), self.port.applied());
+        self.seen
+            .lock()
+            .insert((device.clone(), contact.clone()), self.port.applied());
     }
 
     /// Adds what the contact object tells. With no basis: should the device have moved on in between, this changes nothing.
     async fn details(&self, device: DeviceId, contact: ContactUri, session: SessionId) {
-        let Ok(Some(found)) = self.client.get_contact(device.as_str(), contact.as_str()).await else { return };
+        let Ok(Some(found)) = self.client.get_contact(device.as_str(), contact.as_str()).await else {
+            return;
+        };
         if found.user_agent.is_none() && found.path.is_none() {
             return;
         }
@@ -222,7 +226,15 @@ impl Observer {
             return;
         }
         let node = self.port.here();
-        match self.port.propose(Command::Unbind { device: device.clone(), contact, node }).await {
+        match self
+            .port
+            .propose(Command::Unbind {
+                device: device.clone(),
+                contact,
+                node,
+            })
+            .await
+        {
             Ok(_) => self.count(|counts| counts.unbound += 1),
             Err(error) => {
                 tracing::warn!(%device, %error, "the end of a registration could not be recorded yet");
@@ -234,7 +246,9 @@ impl Observer {
     /// True for the removal that our own deletion causes, once for each.
     fn deleted_by_us(&self, registration: &Registration) -> bool {
         let mut deleting = self.deleting.lock();
-        let Some(times) = deleting.get_mut(registration) else { return false };
+        let Some(times) = deleting.get_mut(registration) else {
+            return false;
+        };
         *times -= 1;
         if *times == 0 {
             deleting.remove(registration);

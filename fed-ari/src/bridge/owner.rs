@@ -32,24 +32,38 @@ pub(super) enum Before {
 impl Owner {
     /// `identity` is the same for every start of the same node and different for any other node.
     pub(super) fn new(identity: impl Into<String>) -> Self {
-        Self { identity: identity.into().replace(|c: char| c.is_whitespace() || c.is_control(), "_") }
+        Self {
+            identity: identity
+                .into()
+                .replace(|c: char| c.is_whitespace() || c.is_control(), "_"),
+        }
     }
 
     /// Takes the Asterisk, unless somebody else has it.
     pub(super) async fn claim(&self, client: &AriClient) -> Result<Result<Before, BridgeFault>, AriError> {
         let there = client.get_global(VARIABLE).await?;
         if let Some(owner) = self.another(&there, now_s()) {
-            return Ok(Err(BridgeFault::SecondFedNode { owner, after_s: FRESH_S }));
+            return Ok(Err(BridgeFault::SecondFedNode {
+                owner,
+                after_s: FRESH_S,
+            }));
         }
         self.write(client).await?;
-        Ok(Ok(if there.is_empty() { Before::Nobody } else { Before::Somebody }))
+        Ok(Ok(if there.is_empty() {
+            Before::Nobody
+        } else {
+            Before::Somebody
+        }))
     }
 
     /// Shows that this one is still there; the fault where somebody else has taken over.
     pub(super) async fn refresh(&self, client: &AriClient) -> Result<Option<BridgeFault>, AriError> {
         let there = client.get_global(VARIABLE).await?;
         if let Some(owner) = self.another(&there, now_s()) {
-            return Ok(Some(BridgeFault::SecondFedNode { owner, after_s: FRESH_S }));
+            return Ok(Some(BridgeFault::SecondFedNode {
+                owner,
+                after_s: FRESH_S,
+            }));
         }
         self.write(client).await?;
         Ok(None)
@@ -61,7 +75,9 @@ impl Owner {
     }
 
     async fn write(&self, client: &AriClient) -> Result<(), AriError> {
-        client.set_global(VARIABLE, &format!("{} {}", now_s(), self.identity)).await
+        client
+            .set_global(VARIABLE, &format!("{} {}", now_s(), self.identity))
+            .await
     }
 
     fn another(&self, value: &str, now_s: u64) -> Option<String> {
@@ -73,7 +89,10 @@ impl Owner {
 }
 
 fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 #[cfg(test)]

@@ -99,9 +99,14 @@ fn differences(
     let mut commands = Vec::new();
     let mut registered: HashSet<(DeviceId, ContactUri)> = HashSet::new();
     for found in contacts {
-        let (Ok(device), Ok(contact)) = (DeviceId::new(&found.aor), ContactUri::new(&found.uri)) else { continue };
+        let (Ok(device), Ok(contact)) = (DeviceId::new(&found.aor), ContactUri::new(&found.uri)) else {
+            continue;
+        };
         let bindings = view.bindings_of(&device)?;
-        let same = bindings.iter().find(|b| b.value.node == node && b.value.contact == contact).map(|b| &b.value);
+        let same = bindings
+            .iter()
+            .find(|b| b.value.node == node && b.value.contact == contact)
+            .map(|b| &b.value);
         registered.insert((device.clone(), contact.clone()));
         if same.is_some_and(|b| b.session == session && b.user_agent == found.user_agent && b.path == found.path) {
             continue;
@@ -112,7 +117,15 @@ fn differences(
             _ => None,
         };
         let (user_agent, path) = (found.user_agent.clone(), found.path.clone());
-        commands.push(Command::Bind { device, contact, node, session, basis, user_agent, path });
+        commands.push(Command::Bind {
+            device,
+            contact,
+            node,
+            session,
+            basis,
+            user_agent,
+            path,
+        });
     }
     let mut unbound = BTreeSet::new();
     for binding in view.bindings_at(node)? {
@@ -121,6 +134,10 @@ fn differences(
             unbound.insert(key);
         }
     }
-    commands.extend(unbound.into_iter().map(|(device, contact)| Command::Unbind { device, contact, node }));
+    commands.extend(
+        unbound
+            .into_iter()
+            .map(|(device, contact)| Command::Unbind { device, contact, node }),
+    );
     Ok(commands)
 }

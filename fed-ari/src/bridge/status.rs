@@ -2,7 +2,10 @@
 
 use fed_core::ids::{NodeId, SessionId};
 
-use crate::{client::{AriError, AsteriskVersion}, render::Key};
+use crate::{
+    client::{AriError, AsteriskVersion},
+    render::Key,
+};
 
 /// The state of the bridge and of its Asterisk.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,13 +106,17 @@ pub enum BridgeFault {
         after_s: u64,
     },
     /// Some other program uses the same Stasis application.
-    #[error("another program took over the Stasis application {app:?}; give that program, or this node, an application name of its own")]
+    #[error(
+        "another program took over the Stasis application {app:?}; give that program, or this node, an application name of its own"
+    )]
     ApplicationTaken {
         /// The application.
         app: String,
     },
     /// This node is not in the map.
-    #[error("node {node} is not in the map, so it can have no session; add it (fed-node join), or wait until it has been added")]
+    #[error(
+        "node {node} is not in the map, so it can have no session; add it (fed-node join), or wait until it has been added"
+    )]
     UnknownNode {
         /// The node.
         node: NodeId,
@@ -146,9 +153,15 @@ impl BridgeFault {
     pub(super) fn of_write(key: &Key, error: &AriError) -> Self {
         let (object, id) = (key.0.as_str(), key.1.clone());
         match error {
-            AriError::Refused { status: 403, body, .. } if body.contains("Cannot create") => Self::MissingMapping { object },
+            AriError::Refused { status: 403, body, .. } if body.contains("Cannot create") => {
+                Self::MissingMapping { object }
+            }
             AriError::Refused { status: 403, .. } => Self::NameTaken { object, id },
-            _ => Self::Object { object, id, why: error.to_string() },
+            _ => Self::Object {
+                object,
+                id,
+                why: error.to_string(),
+            },
         }
     }
 }

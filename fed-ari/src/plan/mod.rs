@@ -62,7 +62,12 @@ impl Plan {
     }
 }
 
-const MAKING: [ObjectType; 4] = [ObjectType::Auth, ObjectType::Aor, ObjectType::Endpoint, ObjectType::Identify];
+const MAKING: [ObjectType; 4] = [
+    ObjectType::Auth,
+    ObjectType::Aor,
+    ObjectType::Endpoint,
+    ObjectType::Identify,
+];
 
 /// The actions that turn `actual` into `desired`. Objects that `actual` holds and `desired` lacks are deleted, so `actual` must
 /// hold only objects of the federation.
@@ -129,12 +134,20 @@ mod tests {
     }
 
     fn object(kind: ObjectType, id: &str, fields: &[(&'static str, &str)]) -> Object {
-        Object { kind, id: id.into(), fields: fields.iter().map(|(n, v)| (*n, (*v).to_owned())).collect() }
+        Object {
+            kind,
+            id: id.into(),
+            fields: fields.iter().map(|(n, v)| (*n, (*v).to_owned())).collect(),
+        }
     }
 
     fn device(id: &str, max: &str) -> Vec<Object> {
         vec![
-            object(ObjectType::Endpoint, id, &[("aors", id), ("redirect_method", "uri_pjsip")]),
+            object(
+                ObjectType::Endpoint,
+                id,
+                &[("aors", id), ("redirect_method", "uri_pjsip")],
+            ),
             object(ObjectType::Aor, id, &[("max_contacts", max)]),
             object(ObjectType::Auth, id, &[("username", id)]),
         ]
@@ -146,7 +159,10 @@ mod tests {
 
     fn written(objects: &[Object]) -> Actual {
         let fields = |o: &Object| Fields(o.fields.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect());
-        Actual { objects: objects.iter().map(|o| (o.key(), fields(o))).collect(), registered: BTreeSet::new() }
+        Actual {
+            objects: objects.iter().map(|o| (o.key(), fields(o))).collect(),
+            registered: BTreeSet::new(),
+        }
     }
 
     fn kinds(plan: &Plan) -> Vec<ObjectType> {
@@ -179,7 +195,12 @@ mod tests {
                 ObjectType::Endpoint
             ]
         );
-        assert!(plan.phases[..3].iter().flatten().all(|a| matches!(a, Action::Delete((_, id)) if id == "bob")));
+        assert!(
+            plan.phases[..3]
+                .iter()
+                .flatten()
+                .all(|a| matches!(a, Action::Delete((_, id)) if id == "bob"))
+        );
     }
 
     #[test]
@@ -194,7 +215,9 @@ mod tests {
         let wanted = desired(device("alice", "2"));
         let mut actual = written(&device("alice", "1"));
         let free = plan(&wanted, &actual, &capabilities(22));
-        assert!(matches!(&free.phases[..], [phase] if matches!(&phase[..], [Action::Replace(o)] if o.kind == ObjectType::Aor)));
+        assert!(
+            matches!(&free.phases[..], [phase] if matches!(&phase[..], [Action::Replace(o)] if o.kind == ObjectType::Aor))
+        );
         actual.registered.insert("alice".into());
         let held = plan(&wanted, &actual, &capabilities(22));
         assert!(held.is_empty());
@@ -206,7 +229,10 @@ mod tests {
         let objects = device("alice", "1");
         let mut actual = written(&objects);
         let endpoint = actual.objects.get_mut(&(ObjectType::Endpoint, "alice".to_owned()));
-        endpoint.expect("written").0.retain(|(name, _)| name != "redirect_method");
+        endpoint
+            .expect("written")
+            .0
+            .retain(|(name, _)| name != "redirect_method");
         assert!(plan(&desired(objects.clone()), &actual, &capabilities(16)).is_empty());
         assert_eq!(plan(&desired(objects), &actual, &capabilities(22)).len(), 1);
     }

@@ -51,7 +51,11 @@ struct State {
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { state: Mutex::default(), newest: watch::Sender::new(Revision(0)), sequence: AtomicU64::new(0) }
+        Self {
+            state: Mutex::default(),
+            newest: watch::Sender::new(Revision(0)),
+            sequence: AtomicU64::new(0),
+        }
     }
 }
 
@@ -63,7 +67,10 @@ impl MemoryMap {
 
     /// The map as a node sees it.
     pub fn port(&self, here: NodeId) -> MemoryPort {
-        MemoryPort { map: self.clone(), here }
+        MemoryPort {
+            map: self.clone(),
+            here,
+        }
     }
 
     /// Applies a command, whoever is cut off.
@@ -74,7 +81,11 @@ impl MemoryMap {
         let mut state = self.shared.state.lock();
         state.proposals.push(command.clone());
         let sequence = self.shared.sequence.fetch_add(1, Ordering::Relaxed);
-        let request = Request { client: ClientId(1), sequence, command };
+        let request = Request {
+            client: ClientId(1),
+            sequence,
+            command,
+        };
         let store = Arc::make_mut(&mut state.store);
         let outcome = apply_batch(&FederationMap, store, vec![request])
             .expect("a store in memory does not fail")
@@ -84,7 +95,10 @@ impl MemoryMap {
             state.log.push((outcome.revision, outcome.events));
             self.shared.newest.send_replace(outcome.revision);
         }
-        Proposed { reply: outcome.reply, revision: outcome.revision }
+        Proposed {
+            reply: outcome.reply,
+            revision: outcome.revision,
+        }
     }
 
     /// The newest state.
@@ -174,7 +188,11 @@ impl MapPort for MemoryPort {
     }
 
     fn watch(&self, from: Revision) -> Box<dyn MapWatch> {
-        Box::new(MemoryWatch { port: self.clone(), newest: self.map.shared.newest.subscribe(), at: from })
+        Box::new(MemoryWatch {
+            port: self.clone(),
+            newest: self.map.shared.newest.subscribe(),
+            at: from,
+        })
     }
 
     async fn keep_alive(&self, session: SessionId) -> Result<(), PortError> {
@@ -194,7 +212,11 @@ impl MemoryWatch {
     fn ready(&self) -> Option<(Revision, Vec<Change>)> {
         let state = self.port.map.shared.state.lock();
         let limit = state.seen_by(self.port.here).revision;
-        state.log.iter().find(|(revision, _)| *revision > self.at && *revision <= limit).cloned()
+        state
+            .log
+            .iter()
+            .find(|(revision, _)| *revision > self.at && *revision <= limit)
+            .cloned()
     }
 }
 

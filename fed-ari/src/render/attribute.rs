@@ -39,7 +39,13 @@ pub struct Attribute {
 }
 
 const fn row(kind: ObjectType, name: &'static str, meaning: Meaning) -> Attribute {
-    Attribute { kind, name, meaning, needs: None, readable_with: None }
+    Attribute {
+        kind,
+        name,
+        meaning,
+        needs: None,
+        readable_with: None,
+    }
 }
 
 use Meaning::{CallerId, Codecs, Flag, Hex, Hosts, List, Number, Text};
@@ -55,12 +61,18 @@ const ATTRIBUTES: &[Attribute] = &[
     row(Aor, "support_path", Flag),
     row(Aor, "qualify_frequency", Number),
     row(Aor, "contact", List),
-    Attribute { needs: Some(Feature::Qualify2xxOnly), ..row(Aor, "qualify_2xx_only", Flag) },
+    Attribute {
+        needs: Some(Feature::Qualify2xxOnly),
+        ..row(Aor, "qualify_2xx_only", Flag)
+    },
     row(Endpoint, "context", Text),
     row(Endpoint, "aors", List),
     row(Endpoint, "auth", List),
     row(Endpoint, "allow", Codecs),
-    Attribute { readable_with: Some(Feature::RedirectMethodReadable), ..row(Endpoint, "redirect_method", Text) },
+    Attribute {
+        readable_with: Some(Feature::RedirectMethodReadable),
+        ..row(Endpoint, "redirect_method", Text)
+    },
     row(Endpoint, "direct_media", Flag),
     row(Endpoint, "rtp_symmetric", Flag),
     row(Endpoint, "force_rport", Flag),
@@ -89,7 +101,12 @@ mod tests {
     #[test]
     fn every_attribute_is_listed_once() {
         for (i, a) in ATTRIBUTES.iter().enumerate() {
-            assert!(!ATTRIBUTES[i + 1..].iter().any(|b| a.kind == b.kind && a.name == b.name), "{} {}", a.kind, a.name);
+            assert!(
+                !ATTRIBUTES[i + 1..].iter().any(|b| a.kind == b.kind && a.name == b.name),
+                "{} {}",
+                a.kind,
+                a.name
+            );
         }
     }
 }

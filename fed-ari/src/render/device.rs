@@ -29,7 +29,12 @@ impl Settings {
 }
 
 /// Every user of the map.
-pub(super) fn all(view: &MapView<'_>, target: &Target, settings: &Settings, desired: &mut Desired) -> Result<(), StoreError> {
+pub(super) fn all(
+    view: &MapView<'_>,
+    target: &Target,
+    settings: &Settings,
+    desired: &mut Desired,
+) -> Result<(), StoreError> {
     let mut after = None;
     loop {
         let page = view.users(after.as_ref(), PAGE)?;
@@ -62,12 +67,25 @@ pub(super) fn of_user(
 /// is its only device's id needs none: the dialplan tries the name as a device.
 pub(super) fn globals(view: &MapView<'_>, user: &User) -> Result<Vec<(String, Global)>, StoreError> {
     let devices = view.device_ids_of(&user.id)?;
-    let each: Vec<String> = devices.iter().map(|id| format!("${{PJSIP_DIAL_CONTACTS({id},{id})}}")).collect();
+    let each: Vec<String> = devices
+        .iter()
+        .map(|id| format!("${{PJSIP_DIAL_CONTACTS({id},{id})}}"))
+        .collect();
     let dial = each.join("&");
     let plain = matches!(&devices[..], [only] if only.as_str() == user.id.as_str());
     let own = (!plain && !devices.is_empty()).then_some(user.id.as_str());
     let names = user.numbers.iter().map(|n| n.as_str()).chain(own);
-    Ok(names.map(|name| (number_variable(name), Global { user: user.id.clone(), dial: dial.clone() })).collect())
+    Ok(names
+        .map(|name| {
+            (
+                number_variable(name),
+                Global {
+                    user: user.id.clone(),
+                    dial: dial.clone(),
+                },
+            )
+        })
+        .collect())
 }
 
 /// The objects of one device; none where its technology cannot be pushed.
@@ -80,7 +98,11 @@ pub(super) fn objects(target: &Target, settings: &Settings, user: &User, device:
     let locate = redirect_aor(id);
     // A leg that is redirected keeps the endpoint's media settings, which a trunk does not speak: such a device is found by asking the route only.
     let web = device.transport == TransportProfile::WebRtc;
-    let redirect = if web { String::new() } else { format!("sip:{id}@{}", target.redirect) };
+    let redirect = if web {
+        String::new()
+    } else {
+        format!("sip:{id}@{}", target.redirect)
+    };
     let mut locate_fields = vec![("max_contacts", "0".into()), ("qualify_frequency", "0".into())];
     if !redirect.is_empty() {
         locate_fields.push(("contact", redirect));
@@ -143,7 +165,13 @@ fn caller_id(user: &User) -> String {
     let name: String = user
         .display_name
         .chars()
-        .map(|c| if c.is_control() || "\"<>\\${}[];,&|()".contains(c) { ' ' } else { c })
+        .map(|c| {
+            if c.is_control() || "\"<>\\${}[];,&|()".contains(c) {
+                ' '
+            } else {
+                c
+            }
+        })
         .collect();
     let number = user.numbers.first().map_or(user.id.as_str(), |n| n.as_str());
     match name.split_whitespace().collect::<Vec<_>>().join(" ") {

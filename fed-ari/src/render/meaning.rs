@@ -113,7 +113,11 @@ mod tests {
             (Meaning::Hosts, "pbx.example", "10.0.0.2/255.255.255.255", true),
             (Meaning::Hosts, "pbx.example", "", false),
         ] {
-            assert_eq!(same_meaning(meaning, wanted, actual), same, "{meaning:?} {wanted:?} {actual:?}");
+            assert_eq!(
+                same_meaning(meaning, wanted, actual),
+                same,
+                "{meaning:?} {wanted:?} {actual:?}"
+            );
         }
     }
 }

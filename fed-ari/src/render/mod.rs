@@ -22,7 +22,8 @@ use crate::client::{Capabilities, ObjectType};
 pub use attribute::{Attribute, Meaning, attribute};
 pub use meaning::same_meaning;
 pub use name::{
-    DEVICES_CONTEXT, PEERS, TRUNK_CONTEXT, device_of_channel, is_ours, is_redirect_aor, number_variable, redirect_aor, trunk,
+    DEVICES_CONTEXT, PEERS, TRUNK_CONTEXT, device_of_channel, is_ours, is_redirect_aor, number_variable, redirect_aor,
+    trunk,
 };
 pub use scope::Scope;
 
@@ -85,15 +86,22 @@ impl Target {
     /// An object with the attributes that this Asterisk knows; the others are left out.
     fn object(&self, kind: ObjectType, id: impl Into<String>, fields: Vec<(&'static str, String)>) -> Object {
         let known = |name: &str| {
-            attribute(kind, name).and_then(|a| a.needs).is_none_or(|feature| self.capabilities.has(feature))
+            attribute(kind, name)
+                .and_then(|a| a.needs)
+                .is_none_or(|feature| self.capabilities.has(feature))
         };
-        Object { kind, id: id.into(), fields: fields.into_iter().filter(|(name, _)| known(name)).collect() }
+        Object {
+            kind,
+            id: id.into(),
+            fields: fields.into_iter().filter(|(name, _)| known(name)).collect(),
+        }
     }
 }
 
 impl Desired {
     fn add(&mut self, objects: impl IntoIterator<Item = Object>) {
-        self.objects.extend(objects.into_iter().map(|object| (object.key(), object)));
+        self.objects
+            .extend(objects.into_iter().map(|object| (object.key(), object)));
     }
 }
 

@@ -56,9 +56,21 @@ mod tests {
 
     #[test]
     fn channels_name_their_device() {
-        assert_eq!(device_of_channel("PJSIP/alice-0000002a").map(|d| d.to_string()), Some("alice".to_owned()));
-        assert_eq!(device_of_channel("PJSIP/al-ice-0000002a").map(|d| d.to_string()), Some("al-ice".to_owned()));
-        for channel in ["PJSIP/fed-node-2-00000001", "PJSIP/fed-peers-00000001", "Local/100@x-0001;1", "", "PJSIP/"] {
+        assert_eq!(
+            device_of_channel("PJSIP/alice-0000002a").map(|d| d.to_string()),
+            Some("alice".to_owned())
+        );
+        assert_eq!(
+            device_of_channel("PJSIP/al-ice-0000002a").map(|d| d.to_string()),
+            Some("al-ice".to_owned())
+        );
+        for channel in [
+            "PJSIP/fed-node-2-00000001",
+            "PJSIP/fed-peers-00000001",
+            "Local/100@x-0001;1",
+            "",
+            "PJSIP/",
+        ] {
             assert_eq!(device_of_channel(channel), None, "{channel}");
         }
     }

@@ -36,7 +36,10 @@ impl Scope {
                 all.push((ObjectType::Aor, redirect_aor(id.as_str())));
                 all
             }
-            Self::Node(id) => keys(&trunk(*id), &[ObjectType::Aor, ObjectType::Endpoint, ObjectType::Identify]),
+            Self::Node(id) => keys(
+                &trunk(*id),
+                &[ObjectType::Aor, ObjectType::Endpoint, ObjectType::Identify],
+            ),
             Self::Peers => keys(PEERS, &[ObjectType::Endpoint, ObjectType::Identify]),
         }
     }

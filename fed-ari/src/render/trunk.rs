@@ -53,7 +53,11 @@ fn inbound(target: &Target, id: &str, aors: &str, addresses: &str, trusted: &str
                 ("allow_transfer", "no".into()),
             ],
         ),
-        target.object(ObjectType::Identify, id, vec![("endpoint", id.into()), ("match", addresses.into())]),
+        target.object(
+            ObjectType::Identify,
+            id,
+            vec![("endpoint", id.into()), ("match", addresses.into())],
+        ),
     ]
 }
 

@@ -120,11 +120,18 @@ pub fn decide(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'
 }
 
 fn refuse(cause: Cause, why: String) -> Decision {
-    Decision::Refuse { cause: cause.q850(), why }
+    Decision::Refuse {
+        cause: cause.q850(),
+        why,
+    }
 }
 
 fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -> Result<Decision, StoreError> {
-    let caller = Caller { device: ask.device.clone(), number: ask.number.clone(), hops: 0 };
+    let caller = Caller {
+        device: ask.device.clone(),
+        number: ask.number.clone(),
+        hops: 0,
+    };
     let plan = route::route(view, here, &caller, &ask.dialled)?;
     let (stages, otherwise) = match plan.outcome {
         Outcome::Refuse(Cause::Offline) if moment.stale => return registered_here(view, &ask.dialled),
@@ -132,7 +139,10 @@ fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
         Outcome::Ring { stages, otherwise } => (stages, otherwise),
     };
     let Some(key) = view.capability_key()? else {
-        return Ok(refuse(Cause::Unavailable, "the setting capability_key is missing; run fed-node init, or set it".into()));
+        return Ok(refuse(
+            Cause::Unavailable,
+            "the setting capability_key is missing; run fed-node init, or set it".into(),
+        ));
     };
     let mut elapsed = 0;
     let mut written = Vec::with_capacity(stages.len());
@@ -145,15 +155,28 @@ fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
             if let Place::There { node, sip_address } = target.place {
                 let expires_unix_s = moment.unix_s.saturating_add(elapsed).saturating_add(CAPABILITY_SLACK_S);
                 let nonce = (moment.nonce)();
-                let claims =
-                    Claims { device: target.device, issuer: here, expires_unix_s, nonce, hops: caller.hops.saturating_add(1) };
+                let claims = Claims {
+                    device: target.device,
+                    issuer: here,
+                    expires_unix_s,
+                    nonce,
+                    hops: caller.hops.saturating_add(1),
+                };
                 legs.push(crossing(&key, node, &sip_address, &claims));
             }
         }
         elapsed += u32::from(stage.timeout_s);
-        written.push(Stage { legs, timeout_s: stage.timeout_s, after: stage.after, on: stage.on });
+        written.push(Stage {
+            legs,
+            timeout_s: stage.timeout_s,
+            after: stage.after,
+            on: stage.on,
+        });
     }
-    Ok(Decision::Dial { stages: written, cause: otherwise.q850() })
+    Ok(Decision::Dial {
+        stages: written,
+        cause: otherwise.q850(),
+    })
 }
 
 /// A leg to a device at another node, with the capability that opens its door.
@@ -170,15 +193,27 @@ fn registered_here(view: &MapView<'_>, dialled: &str) -> Result<Decision, StoreE
     };
     let user = user.or_else(|| UserId::new(dialled).ok());
     let mut devices: Vec<DeviceId> = match user {
-        Some(user) => view.devices_of(&user)?.into_iter().map(|device| device.value.id).collect(),
+        Some(user) => view
+            .devices_of(&user)?
+            .into_iter()
+            .map(|device| device.value.id)
+            .collect(),
         None => Vec::new(),
     };
     if devices.is_empty() {
         devices.extend(DeviceId::new(dialled).ok());
     }
     let legs = devices.into_iter().map(Leg::Registered).collect();
-    let stage = Stage { legs, timeout_s: STALE_TIMEOUT_S, after: 0, on: StageCondition::Always };
-    Ok(Decision::Dial { stages: vec![stage], cause: Cause::Offline.q850() })
+    let stage = Stage {
+        legs,
+        timeout_s: STALE_TIMEOUT_S,
+        after: 0,
+        on: StageCondition::Always,
+    };
+    Ok(Decision::Dial {
+        stages: vec![stage],
+        cause: Cause::Offline.q850(),
+    })
 }
 
 /// A call that another node sent: it rings the device's own registrations here.
@@ -187,31 +222,60 @@ fn registered_here(view: &MapView<'_>, dialled: &str) -> Result<Decision, StoreE
 /// hop in its capability: the hop limit ends what could otherwise go round in circles.
 fn admit(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -> Result<Decision, StoreError> {
     let Some(key) = view.capability_key()? else {
-        return Ok(refuse(Cause::Unavailable, "the setting capability_key is missing; run fed-node init, or set it".into()));
+        return Ok(refuse(
+            Cause::Unavailable,
+            "the setting capability_key is missing; run fed-node init, or set it".into(),
+        ));
     };
     let checked = capability::verify(&key, here, &ask.dialled, moment.unix_s)
         .and_then(|claims| moment.used.check(&claims, moment.unix_s).map(|()| claims));
     let claims = match checked {
         Ok(claims) => claims,
-        Err(CapabilityError::Overloaded) => return Ok(refuse(Cause::Unavailable, CapabilityError::Overloaded.to_string())),
-        Err(error) => return Ok(Decision::Refuse { cause: REJECTED, why: error.to_string() }),
+        Err(CapabilityError::Overloaded) => {
+            return Ok(refuse(Cause::Unavailable, CapabilityError::Overloaded.to_string()));
+        }
+        Err(error) => {
+            return Ok(Decision::Refuse {
+                cause: REJECTED,
+                why: error.to_string(),
+            });
+        }
     };
     let limit = view.hop_limit()?;
     if claims.hops > limit {
-        return Ok(refuse(Cause::TooManyHops, format!("the call has crossed {} nodes, the limit is {limit}", claims.hops)));
+        return Ok(refuse(
+            Cause::TooManyHops,
+            format!("the call has crossed {} nodes, the limit is {limit}", claims.hops),
+        ));
     }
     if view.device(&claims.device)?.is_none() {
-        return Ok(refuse(Cause::UnknownUser, format!("there is no device {}", claims.device)));
+        return Ok(refuse(
+            Cause::UnknownUser,
+            format!("there is no device {}", claims.device),
+        ));
     }
     let timeout_s = TRUNK_TIMEOUT_S;
-    let here_first = Stage { legs: vec![Leg::Registered(claims.device.clone())], timeout_s, after: 0, on: StageCondition::Always };
+    let here_first = Stage {
+        legs: vec![Leg::Registered(claims.device.clone())],
+        timeout_s,
+        after: 0,
+        on: StageCondition::Always,
+    };
     let mut stages = vec![here_first];
     let onward = moved_on(view, here, &key, &claims, moment)?;
     if !onward.is_empty() {
         // Follows only where nothing is registered here: a stage of which nothing is left gives its place to the next.
-        stages.push(Stage { legs: onward, timeout_s, after: 0, on: StageCondition::NoAnswer });
+        stages.push(Stage {
+            legs: onward,
+            timeout_s,
+            after: 0,
+            on: StageCondition::NoAnswer,
+        });
     }
-    Ok(Decision::Dial { stages, cause: Cause::Offline.q850() })
+    Ok(Decision::Dial {
+        stages,
+        cause: Cause::Offline.q850(),
+    })
 }
 
 /// Where the map says the device is, when that is not here and the call may cross one node more.
@@ -234,7 +298,13 @@ fn moved_on(
         let Some(node) = view.node(id)? else { continue };
         let expires_unix_s = moment.unix_s.saturating_add(CAPABILITY_SLACK_S);
         let nonce = (moment.nonce)();
-        let next = Claims { device: claims.device.clone(), issuer: here, expires_unix_s, nonce, hops: claims.hops + 1 };
+        let next = Claims {
+            device: claims.device.clone(),
+            issuer: here,
+            expires_unix_s,
+            nonce,
+            hops: claims.hops + 1,
+        };
         legs.push(crossing(key, id, &node.value.sip_address, &next));
     }
     Ok(legs)

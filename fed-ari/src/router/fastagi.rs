@@ -35,7 +35,9 @@ impl FastAgi {
     /// # Errors
     /// Where it cannot be had, as for a port in use.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await? })
+        Ok(Self {
+            listener: TcpListener::bind(address).await?,
+        })
     }
 
     /// Where it listens.
@@ -50,7 +52,9 @@ impl FastAgi {
     pub async fn run(self, router: Arc<Router>) {
         let permits = Arc::new(Semaphore::new(CONCURRENT));
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+                return;
+            };
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -82,14 +86,23 @@ struct Talk {
 async fn answer(stream: TcpStream, router: &Router) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (input, output) = stream.into_split();
-    let mut talk = Talk { input: BufReader::new(input.take(LONGEST_TALK)).lines(), output };
+    let mut talk = Talk {
+        input: BufReader::new(input.take(LONGEST_TALK)).lines(),
+        output,
+    };
     let environment = talk.environment().await?;
     let Some(ask) = ask(&environment) else {
-        return Err(io::Error::other("the dialplan asked neither /route nor /trunk; install fed-node's contexts again"));
+        return Err(io::Error::other(
+            "the dialplan asked neither /route nor /trunk; install fed-node's contexts again",
+        ));
     };
     let decision = router.ask(&ask).await;
     let devices = devices(&decision);
-    let registered = if devices.is_empty() { String::new() } else { talk.evaluate(&question(&devices)).await? };
+    let registered = if devices.is_empty() {
+        String::new()
+    } else {
+        talk.evaluate(&question(&devices)).await?
+    };
     for (name, value) in at_once(variables(&decision, &contacts(&devices, &registered))) {
         talk.command(&format!("SET VARIABLE {name} {}", quoted(&value))).await?;
     }
@@ -105,7 +118,9 @@ impl Talk {
                 return Ok(environment);
             }
             if let Some((name, value)) = line.split_once(':') {
-                environment.entry(name.to_owned()).or_insert_with(|| value.trim().to_owned());
+                environment
+                    .entry(name.to_owned())
+                    .or_insert_with(|| value.trim().to_owned());
             }
         }
         Err(io::ErrorKind::UnexpectedEof.into())
@@ -126,27 +141,43 @@ impl Talk {
 
     /// What an expression of the dialplan gives now; empty where it gives nothing.
     async fn evaluate(&mut self, expression: &str) -> io::Result<String> {
-        let answer = self.command(&format!("GET FULL VARIABLE {}", quoted(expression))).await?;
-        let value = answer.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')).map(|(value, _)| value);
+        let answer = self
+            .command(&format!("GET FULL VARIABLE {}", quoted(expression)))
+            .await?;
+        let value = answer
+            .split_once('(')
+            .and_then(|(_, rest)| rest.rsplit_once(')'))
+            .map(|(value, _)| value);
         Ok(value.unwrap_or_default().to_owned())
     }
 }
 
 /// What the call asks, from its environment.
 fn ask(environment: &HashMap<String, String>) -> Option<Ask> {
-    let get = |name: &str| environment.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    let get = |name: &str| {
+        environment
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    };
     let script = get("agi_network_script")?;
     Some(Ask {
         question: Question::parse(script.trim_matches('/'))?,
         dialled: get("agi_arg_1").unwrap_or_default().to_owned(),
         device: get("agi_channel").and_then(device_of_channel),
-        number: get("agi_callerid").filter(|number| *number != "unknown").map(str::to_owned),
+        number: get("agi_callerid")
+            .filter(|number| *number != "unknown")
+            .map(str::to_owned),
     })
 }
 
 /// A value as one AGI argument.
 fn quoted(value: &str) -> String {
-    let escaped: String = value.chars().filter(|c| !c.is_control()).flat_map(|c| if "\"\\".contains(c) { vec!['\\', c] } else { vec![c] }).collect();
+    let escaped: String = value
+        .chars()
+        .filter(|c| !c.is_control())
+        .flat_map(|c| if "\"\\".contains(c) { vec!['\\', c] } else { vec![c] })
+        .collect();
     format!("\"{escaped}\"")
 }
 
@@ -167,7 +198,10 @@ mod tests {
             ("agi_callerid", "1001"),
             ("agi_arg_1", "1002"),
         ];
-        let environment = environment.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        let environment = environment
+            .into_iter()
+            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+            .collect();
         let ask = ask(&environment).expect("asks");
         assert_eq!(ask.question, Question::Route);
         assert_eq!(ask.dialled, "1002");

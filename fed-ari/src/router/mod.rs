@@ -61,7 +61,12 @@ impl Router {
     pub fn new(port: Arc<dyn MapPort>) -> Self {
         // Begins anywhere, so that a restart does not repeat what is still good.
         let start = RandomState::new().hash_one(std::process::id()) as u32;
-        Self { port, used: Mutex::new(ReplayGuard::default()), nonce: AtomicU32::new(start), counters: Counters::default() }
+        Self {
+            port,
+            used: Mutex::new(ReplayGuard::default()),
+            nonce: AtomicU32::new(start),
+            counters: Counters::default(),
+        }
     }
 
     /// A number for the next capability, different from all that this node gives out within the life of one.
@@ -89,7 +94,12 @@ impl Router {
         let mut nonce = || self.next_nonce();
         let decided = {
             let mut used = self.used.lock();
-            let mut moment = Moment { unix_s: unix_s(), nonce: &mut nonce, used: &mut used, stale: snapshot.stale };
+            let mut moment = Moment {
+                unix_s: unix_s(),
+                nonce: &mut nonce,
+                used: &mut used,
+                stale: snapshot.stale,
+            };
             decide(&snapshot.view(), self.port.here(), ask, &mut moment)
         };
         let decision = decided.unwrap_or_else(|error| Decision::Refuse {
@@ -105,7 +115,9 @@ impl Router {
             Decision::Dial { .. } => &self.counters.dialled,
             Decision::Refuse { cause, why } => {
                 match ask.question {
-                    Question::Route => tracing::info!(dialled = ?ask.dialled, device = ?ask.device, cause, why, "call refused"),
+                    Question::Route => {
+                        tracing::info!(dialled = ?ask.dialled, device = ?ask.device, cause, why, "call refused")
+                    }
                     Question::Trunk => tracing::warn!(dialled = ?ask.dialled, cause, why, "call from outside refused"),
                 }
                 &self.counters.refused

@@ -11,7 +11,12 @@ use crate::{
 ///
 /// # Errors
 /// What an ARI call met; [`AriError::NotFound`] where the caller hung up in between.
-pub async fn answer_stasis(client: &AriClient, router: &Router, channel: &Channel, args: &[String]) -> Result<(), AriError> {
+pub async fn answer_stasis(
+    client: &AriClient,
+    router: &Router,
+    channel: &Channel,
+    args: &[String],
+) -> Result<(), AriError> {
     let done = match args {
         [word, name, ..] => match Question::parse(word) {
             Some(question) => tell(client, router, channel, ask(question, name, channel)).await,
@@ -40,7 +45,10 @@ async fn tell(client: &AriClient, router: &Router, channel: &Channel, ask: Ask) 
     } else {
         // EVAL evaluates what a plain variable name cannot hold.
         let expression = format!("EVAL({})", question(&devices));
-        client.channel_variable(&channel.id, &expression).await?.unwrap_or_default()
+        client
+            .channel_variable(&channel.id, &expression)
+            .await?
+            .unwrap_or_default()
     };
     for (name, value) in at_once(variables(&decision, &contacts(&devices, &registered))) {
         client.set_channel_variable(&channel.id, &name, &value).await?;

@@ -35,13 +35,20 @@ pub fn devices(decision: &Decision) -> Vec<DeviceId> {
 
 /// The dialplan expression that answers for all of them.
 pub fn question(devices: &[DeviceId]) -> String {
-    let each: Vec<String> = devices.iter().map(|d| format!("${{PJSIP_DIAL_CONTACTS({d},{d})}}")).collect();
+    let each: Vec<String> = devices
+        .iter()
+        .map(|d| format!("${{PJSIP_DIAL_CONTACTS({d},{d})}}"))
+        .collect();
     each.join(&SEPARATOR.to_string())
 }
 
 /// The answer to [`question`], by device; a device with nothing to dial is left out.
 pub fn contacts<'a>(devices: &'a [DeviceId], answer: &'a str) -> HashMap<&'a DeviceId, &'a str> {
-    devices.iter().zip(answer.split(SEPARATOR).map(str::trim)).filter(|(_, dial)| !dial.is_empty()).collect()
+    devices
+        .iter()
+        .zip(answer.split(SEPARATOR).map(str::trim))
+        .filter(|(_, dial)| !dial.is_empty())
+        .collect()
 }
 
 /// The variables that tell the dialplan what to do.
@@ -53,7 +60,10 @@ pub fn variables(decision: &Decision, contacts: &HashMap<&DeviceId, &str>) -> Va
 }
 
 fn refusal(cause: u8) -> Variables {
-    vec![("FED_CAUSE".into(), cause.to_string()), ("FED_ACTION".into(), "refuse".into())]
+    vec![
+        ("FED_CAUSE".into(), cause.to_string()),
+        ("FED_ACTION".into(), "refuse".into()),
+    ]
 }
 
 /// What became of a stage of the decision.
@@ -61,7 +71,11 @@ enum Fate {
     /// It is the stage of this number, from 1, in the dialplan.
     Written(usize),
     /// Nobody in it can be reached: the first stage that would follow no answer takes its place.
-    Empty { after: Option<usize>, on: StageCondition, replaced: bool },
+    Empty {
+        after: Option<usize>,
+        on: StageCondition,
+        replaced: bool,
+    },
     /// It can never be come to.
     Dropped,
 }
@@ -77,7 +91,11 @@ fn dialling(stages: &[Stage], contacts: &HashMap<&DeviceId, &str>, cause: u8) ->
         };
         let legs = legs(stage, contacts);
         if legs.is_empty() {
-            fates.push(Fate::Empty { after, on, replaced: false });
+            fates.push(Fate::Empty {
+                after,
+                on,
+                replaced: false,
+            });
             continue;
         }
         written += 1;
@@ -155,7 +173,12 @@ mod tests {
     }
 
     fn stage(legs: Vec<Leg>, after: usize, on: StageCondition) -> Stage {
-        Stage { legs, timeout_s: 30, after, on }
+        Stage {
+            legs,
+            timeout_s: 30,
+            after,
+            on,
+        }
     }
 
     fn registered(id: &str) -> Leg {
@@ -170,19 +193,32 @@ mod tests {
     fn local_legs_are_what_asterisk_says_and_empty_ones_are_skipped() {
         let decision = Decision::Dial {
             stages: vec![stage(
-                vec![registered("a"), Leg::Dial("PJSIP/fed-node-2/sip:b~x@h:5060".into()), registered("c")],
+                vec![
+                    registered("a"),
+                    Leg::Dial("PJSIP/fed-node-2/sip:b~x@h:5060".into()),
+                    registered("c"),
+                ],
                 0,
                 StageCondition::Always,
             )],
             cause: 20,
         };
         let devices = devices(&decision);
-        assert_eq!(question(&devices), "${PJSIP_DIAL_CONTACTS(a,a)}|${PJSIP_DIAL_CONTACTS(c,c)}");
+        assert_eq!(
+            question(&devices),
+            "${PJSIP_DIAL_CONTACTS(a,a)}|${PJSIP_DIAL_CONTACTS(c,c)}"
+        );
         let contacts = contacts(&devices, "PJSIP/a/sip:a@1:2|");
         let set = variables(&decision, &contacts);
-        assert_eq!(get(&set, "FED_DIAL_1"), Some("PJSIP/a/sip:a@1:2&PJSIP/fed-node-2/sip:b~x@h:5060"));
+        assert_eq!(
+            get(&set, "FED_DIAL_1"),
+            Some("PJSIP/a/sip:a@1:2&PJSIP/fed-node-2/sip:b~x@h:5060")
+        );
         assert_eq!(get(&set, "FED_STAGES"), Some("1"));
-        assert_eq!(set.last().map(|(n, v)| (n.as_str(), v.as_str())), Some(("FED_ACTION", "dial")));
+        assert_eq!(
+            set.last().map(|(n, v)| (n.as_str(), v.as_str())),
+            Some(("FED_ACTION", "dial"))
+        );
     }
 
     #[test]
@@ -197,7 +233,10 @@ mod tests {
 
     #[test]
     fn a_call_with_nothing_left_to_dial_is_refused() {
-        let decision = Decision::Dial { stages: vec![stage(vec![registered("a")], 0, StageCondition::Always)], cause: 20 };
+        let decision = Decision::Dial {
+            stages: vec![stage(vec![registered("a")], 0, StageCondition::Always)],
+            cause: 20,
+        };
         let set = variables(&decision, &HashMap::new());
         assert_eq!(get(&set, "FED_ACTION"), Some("refuse"));
         assert_eq!(get(&set, "FED_CAUSE"), Some("20"));
@@ -216,10 +255,18 @@ mod tests {
             cause: 20,
         };
         let ids = ["busy", "b", "c", "d"].map(device);
-        let set = variables(&decision, &ids.iter().zip(["PJSIP/busy", "PJSIP/b", "PJSIP/c", "PJSIP/d"]).collect());
+        let set = variables(
+            &decision,
+            &ids.iter()
+                .zip(["PJSIP/busy", "PJSIP/b", "PJSIP/c", "PJSIP/d"])
+                .collect(),
+        );
         assert_eq!(get(&set, "FED_DIAL_1"), Some("PJSIP/b"));
         assert_eq!(get(&set, "FED_DIAL_2"), Some("PJSIP/c"));
-        assert_eq!((get(&set, "FED_AFTER_2"), get(&set, "FED_ON_2")), (Some("1"), Some("BUSY")));
+        assert_eq!(
+            (get(&set, "FED_AFTER_2"), get(&set, "FED_ON_2")),
+            (Some("1"), Some("BUSY"))
+        );
         assert_eq!(get(&set, "FED_STAGES"), Some("2"));
     }
 }

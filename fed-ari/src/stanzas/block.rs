@@ -3,7 +3,8 @@
 use super::StanzaError;
 
 /// The line that begins our block.
-pub const BEGIN: &str = "; BEGIN fed-node -- written by fed-node asterisk-config and replaced whole; keep your own lines outside";
+pub const BEGIN: &str =
+    "; BEGIN fed-node -- written by fed-node asterisk-config and replaced whole; keep your own lines outside";
 
 /// The line that ends our block.
 pub const END: &str = "; END fed-node";
@@ -30,7 +31,11 @@ fn find(text: &str) -> Result<Option<(usize, usize)>, StanzaError> {
         }
         at = next;
     }
-    if begin.is_some() { Err(StanzaError::BrokenMarkers { what: BEGIN_MARK }) } else { Ok(found) }
+    if begin.is_some() {
+        Err(StanzaError::BrokenMarkers { what: BEGIN_MARK })
+    } else {
+        Ok(found)
+    }
 }
 
 /// The text without our block; with broken markers, the whole text.
@@ -80,7 +85,11 @@ mod tests {
         let twice = install(&after, "[fed-users]\nnew=1\n").expect("installs");
         assert!(twice.starts_with(OWN) && twice.ends_with("[below]\nkept=yes\n"));
         assert!(twice.contains("new=1") && !twice.contains("old=1"));
-        assert_eq!(install(&twice, "[fed-users]\nnew=1\n").expect("installs"), twice, "idempotent");
+        assert_eq!(
+            install(&twice, "[fed-users]\nnew=1\n").expect("installs"),
+            twice,
+            "idempotent"
+        );
     }
 
     #[test]
@@ -93,8 +102,15 @@ mod tests {
 
     #[test]
     fn markers_without_a_partner_are_refused() {
-        for text in [format!("{BEGIN}\nx=1\n"), format!("x=1\n{END}\n"), format!("{BEGIN}\n{BEGIN}\n{END}\n")] {
-            assert!(matches!(install(&text, "y=1"), Err(StanzaError::BrokenMarkers { .. })), "{text}");
+        for text in [
+            format!("{BEGIN}\nx=1\n"),
+            format!("x=1\n{END}\n"),
+            format!("{BEGIN}\n{BEGIN}\n{END}\n"),
+        ] {
+            assert!(
+                matches!(install(&text, "y=1"), Err(StanzaError::BrokenMarkers { .. })),
+                "{text}"
+            );
         }
     }
 }

@@ -7,10 +7,15 @@ use crate::render::{DEVICES_CONTEXT, TRUNK_CONTEXT};
 pub(super) fn contexts(options: &StanzaOptions, file: &ConfigFile) -> Result<String, StanzaError> {
     for section in [DEVICES_CONTEXT, TRUNK_CONTEXT] {
         if file.has_section(section) {
-            return Err(StanzaError::SectionTaken { file: "extensions.conf", section: section.to_owned() });
+            return Err(StanzaError::SectionTaken {
+                file: "extensions.conf",
+                section: section.to_owned(),
+            });
         }
     }
-    Ok(TEMPLATE.replace("@ROUTE@", &asking(options, "route")).replace("@TRUNK@", &asking(options, "trunk")))
+    Ok(TEMPLATE
+        .replace("@ROUTE@", &asking(options, "route"))
+        .replace("@TRUNK@", &asking(options, "trunk")))
 }
 
 fn asking(options: &StanzaOptions, question: &str) -> String {

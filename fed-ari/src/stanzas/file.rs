@@ -19,7 +19,11 @@ impl ConfigFile {
     /// Reads a file's text; `included` are the texts of the files that it includes, in order.
     pub fn parse(text: &str, included: &[String]) -> Self {
         let mut file = Self::default();
-        for text in included.iter().map(String::as_str).chain([without_block(text).as_str()]) {
+        for text in included
+            .iter()
+            .map(String::as_str)
+            .chain([without_block(text).as_str()])
+        {
             file.read(text);
         }
         file
@@ -28,7 +32,11 @@ impl ConfigFile {
     /// The names in `#include` and `#tryinclude` lines, in order.
     pub fn includes(text: &str) -> Vec<String> {
         text.lines()
-            .filter_map(|line| line.trim().strip_prefix("#include").or(line.trim().strip_prefix("#tryinclude")))
+            .filter_map(|line| {
+                line.trim()
+                    .strip_prefix("#include")
+                    .or(line.trim().strip_prefix("#tryinclude"))
+            })
             .map(|name| name.trim().trim_matches(['"', '<', '>']).to_owned())
             .filter(|name| !name.is_empty())
             .collect()
@@ -50,11 +58,17 @@ impl ConfigFile {
             let line = raw.split(';').next().unwrap_or_default().trim();
             if let Some(rest) = line.strip_prefix('[') {
                 section = rest.split(']').next().unwrap_or_default().trim().to_owned();
-                self.lines.push(Line { section: section.clone(), option: None });
+                self.lines.push(Line {
+                    section: section.clone(),
+                    option: None,
+                });
             } else if let Some((name, value)) = line.split_once('=') {
                 let value = value.trim_start_matches('>').trim();
                 let option = Some((name.trim().to_owned(), value.to_owned()));
-                self.lines.push(Line { section: section.clone(), option });
+                self.lines.push(Line {
+                    section: section.clone(),
+                    option,
+                });
             }
         }
     }
@@ -68,7 +82,10 @@ impl ConfigFile {
     pub fn options(&self, section: &str, name: &str) -> Vec<String> {
         let named = |line: &&Line| line.section.eq_ignore_ascii_case(section);
         let value = |line: &Line| {
-            line.option.as_ref().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+            line.option
+                .as_ref()
+                .filter(|(n, _)| n.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.clone())
         };
         self.lines.iter().filter(named).filter_map(value).collect()
     }

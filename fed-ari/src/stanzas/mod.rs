@@ -27,7 +27,11 @@ pub enum Asking {
 impl Asking {
     /// The quicker way on this Asterisk.
     pub fn best(capabilities: &Capabilities) -> Self {
-        if capabilities.has(Feature::QuickStasis) { Self::Stasis } else { Self::FastAgi }
+        if capabilities.has(Feature::QuickStasis) {
+            Self::Stasis
+        } else {
+            Self::FastAgi
+        }
     }
 }
 
@@ -66,7 +70,9 @@ pub struct Stanza {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StanzaError {
     /// A section of ours is there already, written by somebody else.
-    #[error("{file} already has a section [{section}] that fed-node did not write; rename or remove it, then run this command again")]
+    #[error(
+        "{file} already has a section [{section}] that fed-node did not write; rename or remove it, then run this command again"
+    )]
     SectionTaken {
         /// The file.
         file: &'static str,
@@ -94,7 +100,9 @@ pub enum StanzaError {
         value: String,
     },
     /// An end without a begin, or the other way round.
-    #[error("{what} in the file has no partner; remove both marker lines and what stands between them, then run this command again")]
+    #[error(
+        "{what} in the file has no partner; remove both marker lines and what stands between them, then run this command again"
+    )]
     BrokenMarkers {
         /// The marker.
         what: &'static str,
@@ -113,9 +121,21 @@ pub fn stanzas(options: &StanzaOptions, read: impl Fn(&'static str) -> ConfigFil
         value: "***".into(),
     })?;
     Ok(vec![
-        Stanza { file: "http.conf", text: http(options, &read("http.conf")), reload: Some("http") },
-        Stanza { file: "ari.conf", text: ari(options, &read("ari.conf"))?, reload: Some("res_ari.so") },
-        Stanza { file: "sorcery.conf", text: sorcery(&read("sorcery.conf"))?, reload: None },
+        Stanza {
+            file: "http.conf",
+            text: http(options, &read("http.conf")),
+            reload: Some("http"),
+        },
+        Stanza {
+            file: "ari.conf",
+            text: ari(options, &read("ari.conf"))?,
+            reload: Some("res_ari.so"),
+        },
+        Stanza {
+            file: "sorcery.conf",
+            text: sorcery(&read("sorcery.conf"))?,
+            reload: None,
+        },
         Stanza {
             file: "extensions.conf",
             text: dialplan::contexts(options, &read("extensions.conf"))?,
@@ -126,7 +146,14 @@ pub fn stanzas(options: &StanzaOptions, read: impl Fn(&'static str) -> ConfigFil
 
 fn safe(what: &'static str, value: &str) -> Result<(), StanzaError> {
     let fine = !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-    if fine { Ok(()) } else { Err(StanzaError::Unsafe { what, value: value.to_owned() }) }
+    if fine {
+        Ok(())
+    } else {
+        Err(StanzaError::Unsafe {
+            what,
+            value: value.to_owned(),
+        })
+    }
 }
 
 /// Only what is missing: an administrator's own address stays.
@@ -141,13 +168,22 @@ fn http(options: &StanzaOptions, file: &ConfigFile) -> String {
 
 fn ari(options: &StanzaOptions, file: &ConfigFile) -> Result<String, StanzaError> {
     // 100 ms, the default, cuts a reader off that is slow for a moment.
-    let wanted = [("enabled", "yes".to_owned()), ("websocket_write_timeout", "5000".to_owned())];
+    let wanted = [
+        ("enabled", "yes".to_owned()),
+        ("websocket_write_timeout", "5000".to_owned()),
+    ];
     let general = additions(file, "general", &wanted);
     let user = &options.ari_user;
     if file.has_section(user) {
-        return Err(StanzaError::SectionTaken { file: "ari.conf", section: user.clone() });
+        return Err(StanzaError::SectionTaken {
+            file: "ari.conf",
+            section: user.clone(),
+        });
     }
-    Ok(format!("{general}[{user}]\ntype=user\npassword={}\nread_only=no\n", options.ari_password))
+    Ok(format!(
+        "{general}[{user}]\ntype=user\npassword={}\nread_only=no\n",
+        options.ari_password
+    ))
 }
 
 /// A section with those of the wanted options that the file does not set to the same or, but for `enabled`, at all.
@@ -156,7 +192,9 @@ fn additions(file: &ConfigFile, section: &str, wanted: &[(&str, String)]) -> Str
         .iter()
         .filter(|(name, value)| match file.option(section, name) {
             None => true,
-            Some(there) => *name == "enabled" && !crate::render::same_meaning(crate::render::Meaning::Flag, value, &there),
+            Some(there) => {
+                *name == "enabled" && !crate::render::same_meaning(crate::render::Meaning::Flag, value, &there)
+            }
         })
         .map(|(name, value)| format!("{name}={value}\n"))
         .collect();
@@ -168,7 +206,11 @@ fn additions(file: &ConfigFile, section: &str, wanted: &[(&str, String)]) -> Str
 
 /// The line that opens a section: adding to it where it is there, for a second section of the same name is not read everywhere.
 fn header(file: &ConfigFile, section: &str) -> String {
-    if file.has_section(section) { format!("[{section}](+)\n") } else { format!("[{section}]\n") }
+    if file.has_section(section) {
+        format!("[{section}](+)\n")
+    } else {
+        format!("[{section}]\n")
+    }
 }
 
 const MAPPINGS: [(&str, &str); 4] = [
@@ -184,8 +226,15 @@ fn sorcery(file: &ConfigFile) -> Result<String, StanzaError> {
     let mut open = "";
     for (section, object) in MAPPINGS {
         let there = file.options(section, object);
-        if let Some(wizard) = there.iter().find(|w| w.starts_with("realtime") || w.starts_with("astdb")) {
-            return Err(StanzaError::MappedElsewhere { file: "sorcery.conf", object, wizard: wizard.clone() });
+        if let Some(wizard) = there
+            .iter()
+            .find(|w| w.starts_with("realtime") || w.starts_with("astdb"))
+        {
+            return Err(StanzaError::MappedElsewhere {
+                file: "sorcery.conf",
+                object,
+                wizard: wizard.clone(),
+            });
         }
         if there.iter().any(|w| w.split(',').next() == Some("memory")) {
             continue;

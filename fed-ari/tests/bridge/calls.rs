@@ -45,7 +45,12 @@ async fn users_at_different_servers_and_versions_call_each_other_by_number_and_b
     for dialled in ["1001", "alice"] {
         assert_eq!(status(&b, "bob", dialled).await, 200, "bob calls {dialled}");
     }
-    assert!(b.sim.rings().iter().all(|(device, contact)| device == "bob" && contact == BOB));
+    assert!(
+        b.sim
+            .rings()
+            .iter()
+            .all(|(device, contact)| device == "bob" && contact == BOB)
+    );
     assert_eq!(b.sim.rings().len(), 2);
 }
 
@@ -56,7 +61,13 @@ async fn causes_come_back_from_the_other_server() {
     two_users(&a, &b, &map).await;
     b.sim.phone("bob", PhoneScript::Busy);
     assert_eq!(status(&a, "alice", "bob").await, 486);
-    b.sim.phone("bob", PhoneScript::Refuse { status: 404, after: Duration::ZERO });
+    b.sim.phone(
+        "bob",
+        PhoneScript::Refuse {
+            status: 404,
+            after: Duration::ZERO,
+        },
+    );
     assert_eq!(status(&a, "alice", "bob").await, 404);
     assert_eq!(status(&a, "alice", "nobody").await, 404);
     assert_eq!(status(&a, "alice", "carol").await, 480, "registered nowhere");
@@ -70,12 +81,22 @@ async fn a_call_without_an_answer_goes_on_to_the_forward() {
     let mut carol = User::new(UserId::new("carol").expect("an id"));
     carol.ring_timeout_s = 1;
     carol.forwards.no_answer = Some(Number::new("1002").expect("a number"));
-    done(&map, Command::PutUser { user: carol, expect: Expect::Any });
+    done(
+        &map,
+        Command::PutUser {
+            user: carol,
+            expect: Expect::Any,
+        },
+    );
     a.register("carol", "sip:carol@127.0.0.1:6003");
     placed(&map, "carol", 1, "sip:carol@127.0.0.1:6003").await;
     a.sim.phone("carol", PhoneScript::Ring);
     let mut call = a.sim.call("alice", "carol");
-    assert!(matches!(call.outcome().await, CallOutcome::Answered { .. }), "{:?}", call.steps());
+    assert!(
+        matches!(call.outcome().await, CallOutcome::Answered { .. }),
+        "{:?}",
+        call.steps()
+    );
     until("bob rang", || b.sim.rings().iter().any(|(device, _)| device == "bob")).await;
     assert!(a.sim.rings().iter().any(|(device, _)| device == "carol"));
 }
@@ -109,7 +130,13 @@ async fn a_cut_off_side_still_rings_its_own_users() {
 }
 
 fn claims(device: &str, expires_unix_s: u32, hops: u8) -> Claims {
-    Claims { device: DeviceId::new(device).expect("an id"), issuer: NodeId(1), expires_unix_s, nonce: 7, hops }
+    Claims {
+        device: DeviceId::new(device).expect("an id"),
+        issuer: NodeId(1),
+        expires_unix_s,
+        nonce: u32::from(hops),
+        hops,
+    }
 }
 
 #[tokio::test]
@@ -118,7 +145,12 @@ async fn only_a_fresh_genuine_unused_capability_for_this_node_is_let_in() {
     let (a, _b) = pair(&map).await;
     let key = map.snapshot().view().capability_key().expect("reads").expect("set");
     let ask = async |dialled: String| {
-        let ask = Ask { question: Question::Trunk, dialled, device: None, number: None };
+        let ask = Ask {
+            question: Question::Trunk,
+            dialled,
+            device: None,
+            number: None,
+        };
         a.router.ask(&ask).await
     };
     let good = mint(&key, a.port.here(), &claims("bob", u32::MAX, 1));
@@ -126,11 +158,23 @@ async fn only_a_fresh_genuine_unused_capability_for_this_node_is_let_in() {
     let old = mint(&key, a.port.here(), &claims("bob", 1, 1));
     let elsewhere = mint(&key, NodeId(2), &claims("bob", u32::MAX, 1));
     let forged = mint(&[1; 32], a.port.here(), &claims("bob", u32::MAX, 1));
-    for (what, dialled) in [("used", good), ("expired", old), ("for another node", elsewhere), ("forged", forged), ("missing", "bob".into())] {
+    for (what, dialled) in [
+        ("used", good),
+        ("expired", old),
+        ("for another node", elsewhere),
+        ("forged", forged),
+        ("missing", "bob".into()),
+    ] {
         let refused = ask(dialled).await;
-        assert!(matches!(refused, Decision::Refuse { cause: 21, .. }), "{what}: {refused:?}");
+        assert!(
+            matches!(refused, Decision::Refuse { cause: 21, .. }),
+            "{what}: {refused:?}"
+        );
     }
     let far = mint(&key, a.port.here(), &claims("alice", u32::MAX, 200));
     let refused = ask(far).await;
-    assert!(matches!(refused, Decision::Refuse { cause, .. } if cause == Cause::TooManyHops.q850()), "{refused:?}");
+    assert!(
+        matches!(refused, Decision::Refuse { cause, .. } if cause == Cause::TooManyHops.q850()),
+        "{refused:?}"
+    );
 }

@@ -1,5 +1,6 @@
 //! Asterisk to map: registrations, moves, and what is found after something was missed.
 
+use fed_ari::port::memory::MemoryMap;
 use fed_core::{
     command::{Command, Expect},
     ids::{DeviceId, NodeId},
@@ -10,18 +11,26 @@ use crate::site::{contact, device, done, map_with, pair, placed, places, until};
 const AT_A: &str = "sip:alice@127.0.0.1:6001";
 const AT_B: &str = "sip:alice@127.0.0.1:6002";
 
+/// Waits until alice's binding has its details, and with them its last change.
+async fn described(map: &MemoryMap) {
+    until("the phone's name", || {
+        let snapshot = map.snapshot();
+        let all = snapshot
+            .view()
+            .bindings_of(&DeviceId::new("alice").expect("an id"))
+            .expect("reads");
+        all.iter().any(|b| b.value.user_agent.as_deref() == Some("sim phone"))
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_registration_is_bound_with_its_details_and_unbound_when_it_ends() {
     let map = map_with(&["alice"]);
     let (a, _b) = pair(&map).await;
     a.register("alice", AT_A);
     placed(&map, "alice", 1, AT_A).await;
-    until("the phone's name", || {
-        let snapshot = map.snapshot();
-        let all = snapshot.view().bindings_of(&DeviceId::new("alice").expect("an id")).expect("reads");
-        all.iter().any(|b| b.value.user_agent.as_deref() == Some("sim phone"))
-    })
-    .await;
+    described(&map).await;
     a.sim.unregister("alice", AT_A);
     until("unbound", || places(&map, "alice").is_empty()).await;
 }
@@ -48,13 +57,22 @@ async fn two_contacts_of_one_device_at_two_servers_both_stay() {
     let map = map_with(&["alice"]);
     let mut wide = device("alice");
     wide.max_contacts = 2;
-    done(&map, Command::PutDevice { device: wide, expect: Expect::Any });
+    done(
+        &map,
+        Command::PutDevice {
+            device: wide,
+            expect: Expect::Any,
+        },
+    );
     let (a, b) = pair(&map).await;
     a.register("alice", AT_A);
     placed(&map, "alice", 1, AT_A).await;
     b.register("alice", AT_B);
     until("both", || places(&map, "alice").len() == 2).await;
-    assert_eq!((a.sim.registrations("alice").len(), b.sim.registrations("alice").len()), (1, 1));
+    assert_eq!(
+        (a.sim.registrations("alice").len(), b.sim.registrations("alice").len()),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
@@ -88,7 +106,10 @@ async fn a_contact_found_at_two_servers_stays_where_the_map_has_it() {
     a.register("alice", AT_A);
     a.sim.lose_events(false);
     a.sim.drop_sockets();
-    until("the contact nobody saw arrive is deleted", || a.sim.registrations("alice").is_empty()).await;
+    until("the contact nobody saw arrive is deleted", || {
+        a.sim.registrations("alice").is_empty()
+    })
+    .await;
     assert_eq!(places(&map, "alice"), [(2, AT_B.to_owned())]);
 }
 
@@ -98,9 +119,13 @@ async fn a_registration_during_a_partition_is_bound_after_it() {
     let (a, b) = pair(&map).await;
     b.register("alice", AT_B);
     placed(&map, "alice", 2, AT_B).await;
+    described(&map).await;
     map.cut_off(NodeId(1), true);
     a.register("alice", AT_A);
-    until("seen and refused by the map", || a.status().phase != fed_ari::bridge::Phase::Up).await;
+    until("seen and refused by the map", || {
+        a.status().phase != fed_ari::bridge::Phase::Up
+    })
+    .await;
     assert_eq!(places(&map, "alice"), [(2, AT_B.to_owned())]);
     map.cut_off(NodeId(1), false);
     placed(&map, "alice", 1, AT_A).await;
@@ -117,9 +142,15 @@ async fn a_session_that_ended_is_opened_again_and_its_bindings_count_again() {
     placed(&map, "alice", 1, AT_A).await;
     let before = a.status().session.expect("open");
     done(&map, Command::EndSession { session: before });
-    a.when("another session", |s| s.session.is_some_and(|session| session != before)).await;
+    a.when("another session", |s| {
+        s.session.is_some_and(|session| session != before)
+    })
+    .await;
     placed(&map, "alice", 1, AT_A).await;
-    until("it is kept alive", || a.status().session.is_some_and(|session| map.keep_alives(session) > 1)).await;
+    until("it is kept alive", || {
+        a.status().session.is_some_and(|session| map.keep_alives(session) > 1)
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -13,7 +13,11 @@ use fed_core::{
 use crate::site::{Site, add_user, device, done, map_with, pair, put_node, until};
 
 fn field(site: &Site, kind: &str, id: &str, name: &str) -> Option<String> {
-    site.sim.object(kind, id)?.into_iter().find(|(n, _)| n == name).map(|(_, value)| value)
+    site.sim
+        .object(kind, id)?
+        .into_iter()
+        .find(|(n, _)| n == name)
+        .map(|(_, value)| value)
 }
 
 #[tokio::test]
@@ -23,8 +27,14 @@ async fn everything_a_device_and_a_trunk_need_is_pushed_to_both_versions() {
     for (site, other) in [(&a, "fed-node-2"), (&b, "fed-node-1")] {
         assert_eq!(field(site, "auth", "alice", "realm").as_deref(), Some("federated"));
         assert_eq!(field(site, "aor", "alice", "max_contacts").as_deref(), Some("1"));
-        assert_eq!(field(site, "aor", "alice-fed", "contact").as_deref(), Some("sip:alice@127.0.0.1:5070"));
-        assert_eq!(field(site, "endpoint", "alice", "aors").as_deref(), Some("alice,alice-fed"));
+        assert_eq!(
+            field(site, "aor", "alice-fed", "contact").as_deref(),
+            Some("sip:alice@127.0.0.1:5070")
+        );
+        assert_eq!(
+            field(site, "endpoint", "alice", "aors").as_deref(),
+            Some("alice,alice-fed")
+        );
         assert_eq!(field(site, "endpoint", other, "context").as_deref(), Some("fed-trunk"));
         assert!(field(site, "identify", other, "match").is_some_and(|m| m.starts_with("127.0.0.1")));
         assert_eq!(site.status().verified, site.status().desired);
@@ -42,10 +52,19 @@ async fn all_auths_are_written_before_all_aors_before_all_endpoints() {
     let mut a = Site::new(&map, 1, SimVersion::V16).await;
     a.start();
     a.up().await;
-    let puts: Vec<String> = a.sim.requests().into_iter().filter(|r| r.method == "PUT").map(|r| r.path).collect();
+    let puts: Vec<String> = a
+        .sim
+        .requests()
+        .into_iter()
+        .filter(|r| r.method == "PUT")
+        .map(|r| r.path)
+        .collect();
     let last = |kind: &str| puts.iter().rposition(|path| path.contains(&format!("/{kind}/")));
     let first = |kind: &str| puts.iter().position(|path| path.contains(&format!("/{kind}/")));
-    assert!(last("auth") < first("aor") && last("aor") < first("endpoint"), "{puts:?}");
+    assert!(
+        last("auth") < first("aor") && last("aor") < first("endpoint"),
+        "{puts:?}"
+    );
     assert!(first("auth").is_some());
 }
 
@@ -58,15 +77,31 @@ async fn a_user_added_or_removed_while_up_is_followed_and_others_are_not_touched
     for site in [&a, &b] {
         until("bob's endpoint", || field(site, "endpoint", "bob", "aors").is_some()).await;
     }
-    assert!(!a.sim.requests().iter().any(|r| r.method == "PUT" && r.path.contains("alice")));
+    assert!(
+        !a.sim
+            .requests()
+            .iter()
+            .any(|r| r.method == "PUT" && r.path.contains("alice"))
+    );
     a.register("bob", "sip:bob@127.0.0.1:6002");
-    done(&map, Command::DeleteUser { id: UserId::new("bob").expect("an id"), expect: Expect::Any });
+    done(
+        &map,
+        Command::DeleteUser {
+            id: UserId::new("bob").expect("an id"),
+            expect: Expect::Any,
+        },
+    );
     for site in [&a, &b] {
         until("nothing of bob", || {
-            ["auth", "aor", "endpoint"].iter().all(|kind| !site.sim.object_ids(kind).iter().any(|id| id.starts_with("bob")))
+            ["auth", "aor", "endpoint"]
+                .iter()
+                .all(|kind| !site.sim.object_ids(kind).iter().any(|id| id.starts_with("bob")))
         })
         .await;
-        until("no number of bob", || site.sim.global("FED_NUM_1002").unwrap_or_default().is_empty()).await;
+        until("no number of bob", || {
+            site.sim.global("FED_NUM_1002").unwrap_or_default().is_empty()
+        })
+        .await;
     }
 }
 
@@ -77,12 +112,24 @@ async fn an_aor_is_not_touched_while_a_phone_is_registered_on_it() {
     a.register("alice", "sip:alice@127.0.0.1:6001");
     let mut wider = device("alice");
     wider.max_contacts = 3;
-    done(&map, Command::PutDevice { device: wider, expect: Expect::Any });
-    a.when("the change is postponed", |s| s.postponed.iter().any(|(_, id)| id == "alice")).await;
+    done(
+        &map,
+        Command::PutDevice {
+            device: wider,
+            expect: Expect::Any,
+        },
+    );
+    a.when("the change is postponed", |s| {
+        s.postponed.iter().any(|(_, id)| id == "alice")
+    })
+    .await;
     assert_eq!(field(&a, "aor", "alice", "max_contacts").as_deref(), Some("1"));
     assert_eq!(a.sim.registrations("alice"), ["sip:alice@127.0.0.1:6001"]);
     a.sim.unregister("alice", "sip:alice@127.0.0.1:6001");
-    until("the change is made", || field(&a, "aor", "alice", "max_contacts").as_deref() == Some("3")).await;
+    until("the change is made", || {
+        field(&a, "aor", "alice", "max_contacts").as_deref() == Some("3")
+    })
+    .await;
     a.when("nothing is postponed", |s| s.postponed.is_empty()).await;
 }
 
@@ -93,7 +140,13 @@ async fn a_restarted_bridge_writes_nothing_that_is_there_and_removes_what_is_gon
     a.start();
     a.up().await;
     a.bridge.take().expect("started").stop().await;
-    done(&map, Command::DeleteUser { id: UserId::new("bob").expect("an id"), expect: Expect::Any });
+    done(
+        &map,
+        Command::DeleteUser {
+            id: UserId::new("bob").expect("an id"),
+            expect: Expect::Any,
+        },
+    );
     a.sim.clear_requests();
     a.start();
     a.up().await;
@@ -107,25 +160,47 @@ async fn a_node_that_moves_to_another_address_is_trusted_there_and_no_longer_at_
     let map = map_with(&[]);
     let (a, _b) = pair(&map).await;
     put_node(&map, 2, "127.0.0.9:5060");
-    until("the new address", || field(&a, "identify", "fed-node-2", "match").is_some_and(|m| m.starts_with("127.0.0.9"))).await;
-    until("the new contact", || field(&a, "aor", "fed-node-2", "contact").as_deref() == Some("sip:127.0.0.9:5060")).await;
+    until("the new address", || {
+        field(&a, "identify", "fed-node-2", "match").is_some_and(|m| m.starts_with("127.0.0.9"))
+    })
+    .await;
+    until("the new contact", || {
+        field(&a, "aor", "fed-node-2", "contact").as_deref() == Some("sip:127.0.0.9:5060")
+    })
+    .await;
     let matches = a.sim.object("identify", "fed-node-2").expect("there");
-    assert_eq!(matches.iter().filter(|(name, _)| name == "match").count(), 1, "{matches:?}");
+    assert_eq!(
+        matches.iter().filter(|(name, _)| name == "match").count(),
+        1,
+        "{matches:?}"
+    );
     done(&map, Command::DeleteNode { id: NodeId(2) });
-    until("no trunk", || a.sim.object("endpoint", "fed-node-2").is_none() && a.sim.object("identify", "fed-node-2").is_none()).await;
+    until("no trunk", || {
+        a.sim.object("endpoint", "fed-node-2").is_none() && a.sim.object("identify", "fed-node-2").is_none()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn without_the_sorcery_mappings_the_fault_names_type_and_remedy_and_no_session_is_open() {
     let map = map_with(&["alice"]);
     let mut a = Site::new(&map, 1, SimVersion::V22).await;
-    let config = SimConfig { writable: vec!["auth".into(), "endpoint".into(), "identify".into()], ..SimConfig::new(SimVersion::V22) };
+    let config = SimConfig {
+        writable: vec!["auth".into(), "endpoint".into(), "identify".into()],
+        ..SimConfig::new(SimVersion::V22)
+    };
     a.sim = SimAsterisk::start(config).await.expect("starts");
     a.client = fed_ari::client::AriClient::new(a.sim.ari_config("fed")).expect("a client");
     a.start();
-    a.when("the fault", |s| s.faults.contains(&BridgeFault::MissingMapping { object: "aor" })).await;
+    a.when("the fault", |s| {
+        s.faults.contains(&BridgeFault::MissingMapping { object: "aor" })
+    })
+    .await;
     let text = a.status().faults[0].to_string();
-    assert!(text.contains("aor=memory") && text.contains("asterisk-config"), "{text}");
+    assert!(
+        text.contains("aor=memory") && text.contains("asterisk-config"),
+        "{text}"
+    );
     assert_ne!(a.status().phase, Phase::Up);
     assert_eq!(a.port.local().view().session_of(NodeId(1)).expect("reads"), None);
 }

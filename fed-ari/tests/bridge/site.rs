@@ -56,13 +56,29 @@ impl Site {
         let router = Arc::new(Router::new(port.clone()));
         let agi = FastAgi::bind("127.0.0.1:0").await.expect("a port");
         let options = options(version, agi.local_addr().expect("an address").to_string());
-        let dialplan = stanzas(&options, |_| ConfigFile::default()).expect("stanzas").pop().expect("four files");
+        let dialplan = stanzas(&options, |_| ConfigFile::default())
+            .expect("stanzas")
+            .pop()
+            .expect("four files");
         assert_eq!(dialplan.file, "extensions.conf");
-        let sim = SimAsterisk::start(SimConfig { dialplan: dialplan.text, ..SimConfig::new(version) }).await.expect("starts");
+        let sim = SimAsterisk::start(SimConfig {
+            dialplan: dialplan.text,
+            ..SimConfig::new(version)
+        })
+        .await
+        .expect("starts");
         let client = AriClient::new(sim.ari_config("fed")).expect("a client");
         put_node(map, id, &sim.sip_address().to_string());
         let agi = tokio::spawn(agi.run(router.clone()));
-        Self { sim, client, port, router, bridge: None, agi, identity: format!("test/{id}") }
+        Self {
+            sim,
+            client,
+            port,
+            router,
+            bridge: None,
+            agi,
+            identity: format!("test/{id}"),
+        }
     }
 
     /// Starts the bridge.
@@ -84,12 +100,17 @@ impl Site {
     }
 
     pub(crate) async fn up(&self) {
-        self.when("the bridge is up", |s| s.phase == Phase::Up && s.session.is_some()).await;
+        self.when("the bridge is up", |s| s.phase == Phase::Up && s.session.is_some())
+            .await;
     }
 
     /// A phone registers.
     pub(crate) fn register(&self, device: &str, contact: &str) {
-        assert_eq!(self.sim.register(device, contact), RegisterOutcome::Ok, "{device} registers");
+        assert_eq!(
+            self.sim.register(device, contact),
+            RegisterOutcome::Ok,
+            "{device} registers"
+        );
     }
 
     /// Waits until the map and this Asterisk agree.
@@ -134,7 +155,14 @@ pub(crate) async fn pair(map: &MemoryMap) -> (Site, Site) {
 /// A map with its key and these users, each with one device of the same name and the numbers 1001, 1002, ...
 pub(crate) fn map_with(users: &[&str]) -> MemoryMap {
     let map = MemoryMap::new();
-    done(&map, Command::PutSetting { key: "capability_key".into(), value: "5a".repeat(32).into(), expect: Expect::Any });
+    done(
+        &map,
+        Command::PutSetting {
+            key: "capability_key".into(),
+            value: "5a".repeat(32).into(),
+            expect: Expect::Any,
+        },
+    );
     for (index, user) in users.iter().enumerate() {
         add_user(&map, user, &format!("{}", 1_001 + index));
     }
@@ -160,33 +188,67 @@ pub(crate) fn put_node(map: &MemoryMap, id: u64, sip_address: &str) {
         weight: 1,
         zone: None,
     };
-    done(map, Command::PutNode { node, expect: Expect::Any });
+    done(
+        map,
+        Command::PutNode {
+            node,
+            expect: Expect::Any,
+        },
+    );
 }
 
 pub(crate) fn add_user(map: &MemoryMap, name: &str, number: &str) {
     let mut user = User::new(UserId::new(name).expect("an id"));
     user.display_name = name.to_uppercase();
     user.numbers = vec![Number::new(number).expect("a number")];
-    done(map, Command::PutUser { user, expect: Expect::Any });
-    done(map, Command::PutDevice { device: device(name), expect: Expect::Any });
+    done(
+        map,
+        Command::PutUser {
+            user,
+            expect: Expect::Any,
+        },
+    );
+    done(
+        map,
+        Command::PutDevice {
+            device: device(name),
+            expect: Expect::Any,
+        },
+    );
 }
 
 /// A device of the user of the same name.
 pub(crate) fn device(name: &str) -> Device {
-    let credentials = DigestCredentials { realm: "federated".into(), md5_ha1: "0".repeat(32) };
-    Device::new(DeviceId::new(name).expect("an id"), UserId::new(name).expect("an id"), credentials)
+    let credentials = DigestCredentials {
+        realm: "federated".into(),
+        md5_ha1: "0".repeat(32),
+    };
+    Device::new(
+        DeviceId::new(name).expect("an id"),
+        UserId::new(name).expect("an id"),
+        credentials,
+    )
 }
 
 /// Where the map says that a device is registered, as (node, contact), live ones only.
 pub(crate) fn places(map: &MemoryMap, name: &str) -> Vec<(u64, String)> {
     let snapshot = map.snapshot();
-    let bindings = snapshot.view().live_bindings_of(&DeviceId::new(name).expect("an id")).expect("reads");
-    bindings.into_iter().map(|b| (b.value.node.0, b.value.contact.to_string())).collect()
+    let bindings = snapshot
+        .view()
+        .live_bindings_of(&DeviceId::new(name).expect("an id"))
+        .expect("reads");
+    bindings
+        .into_iter()
+        .map(|b| (b.value.node.0, b.value.contact.to_string()))
+        .collect()
 }
 
 /// Waits until the map has a device in exactly one place.
 pub(crate) async fn placed(map: &MemoryMap, name: &str, node: u64, contact: &str) {
-    until(&format!("{name} is at node {node}"), || places(map, name) == [(node, contact.to_owned())]).await;
+    until(&format!("{name} is at node {node}"), || {
+        places(map, name) == [(node, contact.to_owned())]
+    })
+    .await;
 }
 
 pub(crate) fn contact(uri: &str) -> ContactUri {
