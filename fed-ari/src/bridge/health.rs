@@ -35,11 +35,14 @@ impl Default for Rhythm {
         Self {
             keep_alive: Duration::from_millis(400),
             ping: Duration::from_millis(500),
-            silence: Duration::from_secs(2),
+            silence: Duration::from_millis(2_500),
             debounce: Duration::from_millis(20),
         }
     }
 }
+
+/// Signs of life that must fail in a row: on a busy machine a single one may take its time.
+const PINGS_IN_SILENCE: u32 = 3;
 
 /// When Asterisk last answered.
 #[derive(Clone)]
@@ -59,7 +62,10 @@ impl Pulse {
 pub(super) async fn watch_over(client: AriClient, pulse: Pulse, rhythm: Rhythm, fatal: mpsc::Sender<BridgeFault>) {
     loop {
         tokio::time::sleep(rhythm.ping).await;
-        if matches!(timeout(rhythm.silence, client.ping()).await, Ok(Ok(()))) {
+        if matches!(
+            timeout(rhythm.silence / PINGS_IN_SILENCE, client.ping()).await,
+            Ok(Ok(()))
+        ) {
             *pulse.0.lock() = Instant::now();
         } else if pulse.silent_for() >= rhythm.silence {
             let seconds = pulse.silent_for().as_secs();

@@ -5,3 +5,4 @@ mod faults;
 mod moves;
 mod objects;
 mod site;
+mod stanzas;
