@@ -10,13 +10,17 @@ mod announce;
 mod call;
 mod cause;
 mod channel;
+mod config;
 mod dial;
 mod dialplan;
 mod door;
 mod http;
 mod http_channels;
 mod http_objects;
+mod incoming;
 mod journal;
+mod message;
+mod notation;
 mod object;
 mod phone;
 mod profile;
@@ -39,6 +43,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use call::{Call, CallOutcome};
+pub use config::SimConfig;
 pub use journal::Request;
 pub use phone::PhoneScript;
 pub use profile::SimVersion;
@@ -46,44 +51,6 @@ pub use registrar::{RegisterOutcome, Registration};
 
 use self::{dialplan::Dialplan, door::Door, world::World};
 use crate::client::AriConfig;
-
-/// How the simulated Asterisk is set up.
-#[derive(Clone, Debug)]
-pub struct SimConfig {
-    /// The version to behave like.
-    pub version: SimVersion,
-    /// User of `ari.conf`.
-    pub username: String,
-    /// Its password.
-    pub password: String,
-    /// Where ARI listens; port 0 takes a free one.
-    pub http: SocketAddr,
-    /// Where SIP listens (UDP); port 0 takes a free one.
-    pub sip: SocketAddr,
-    /// Object types with a writable sorcery mapping.
-    pub writable: Vec<String>,
-    /// `extensions.conf`: contexts with what the subset of the dialplan knows.
-    pub dialplan: String,
-    /// How often expired registrations are looked for.
-    pub expiry_check: Duration,
-}
-
-impl SimConfig {
-    /// On free loopback ports, user `fed`, password `secret`, with all sorcery mappings and no dialplan.
-    pub fn new(version: SimVersion) -> Self {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self {
-            version,
-            username: "fed".to_owned(),
-            password: "secret".to_owned(),
-            http: any,
-            sip: any,
-            writable: ["auth", "aor", "endpoint", "identify"].map(str::to_owned).to_vec(),
-            dialplan: String::new(),
-            expiry_check: Duration::from_millis(50),
-        }
-    }
-}
 
 /// A running simulated Asterisk; dropping it is a kill.
 pub struct SimAsterisk {
@@ -130,7 +97,7 @@ impl SimAsterisk {
                 let _ = axum::serve(listener, app).await;
             })),
             AbortOnDropHandle::new(tokio::spawn(expire(Arc::clone(&shared), config.expiry_check))),
-            AbortOnDropHandle::new(tokio::spawn(call::serve(Arc::clone(&shared), sip))),
+            AbortOnDropHandle::new(tokio::spawn(incoming::serve(Arc::clone(&shared), sip))),
         ];
         let address = door.address();
         Ok(Self {

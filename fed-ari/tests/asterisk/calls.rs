@@ -1,17 +1,14 @@
-//! Calls through the simulated Asterisk: the dialplan, Stasis, FastAGI, phones, redirects and legs to other servers.
+//! Calls through the simulated Asterisk: the dialplan, phones, redirects and legs to other servers.
 
 use std::time::Duration;
 
-use crate::common::{PATIENCE, add_device_redirected, connected, next_event, put, sim};
 use fed_ari::{
-    client::{AriClient, AriEvent, ObjectType},
+    client::{AriClient, ObjectType},
     sim::{CallOutcome, PhoneScript, SimAsterisk, SimVersion},
 };
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, UdpSocket},
-    time::timeout,
-};
+use tokio::{net::UdpSocket, time::timeout};
+
+use crate::common::{PATIENCE, add_device_redirected, eventually, put, sim};
 
 /// Devices dial each other by name; what comes over a trunk rings own registrations only.
 const DIALPLAN: &str = "\
@@ -26,10 +23,10 @@ exten => _[0-9A-Za-z]!,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN},${EXTEN})},2)
 ";
 
 const CALLER: &str = "sip:alice@192.0.2.1:5060";
-const PHONE: &str = "sip:bob@192.0.2.2:5060";
+pub(crate) const PHONE: &str = "sip:bob@192.0.2.2:5060";
 
 /// A server with alice and bob, bob registered.
-async fn office(version: SimVersion, redirect: &str) -> (SimAsterisk, AriClient) {
+pub(crate) async fn office(version: SimVersion, redirect: &str) -> (SimAsterisk, AriClient) {
     let (sim, client) = sim(version).await;
     sim.load_dialplan(DIALPLAN);
     for device in ["alice", "bob"] {
@@ -39,18 +36,18 @@ async fn office(version: SimVersion, redirect: &str) -> (SimAsterisk, AriClient)
     (sim, client)
 }
 
-async fn outcome(sim: &SimAsterisk, dialled: &str) -> CallOutcome {
+pub(crate) async fn outcome(sim: &SimAsterisk, dialled: &str) -> CallOutcome {
     let mut call = sim.call("alice", dialled);
     timeout(PATIENCE, call.outcome())
         .await
         .expect("the call is answered or over")
 }
 
-fn failed(q850: u16, sip_status: u16) -> CallOutcome {
+pub(crate) fn failed(q850: u16, sip_status: u16) -> CallOutcome {
     CallOutcome::Failed { q850, sip_status }
 }
 
-fn answered(by: &str) -> CallOutcome {
+pub(crate) fn answered(by: &str) -> CallOutcome {
     CallOutcome::Answered { by: by.to_owned() }
 }
 
@@ -205,7 +202,7 @@ async fn refusals_and_hang_ups_cross_between_servers() {
     let mut call = here.call("alice", "bob");
     assert!(timeout(PATIENCE, call.rings()).await.expect("it rings there"));
     call.hang_up();
-    crate::common::eventually("the cancel to arrive", || there.channel_count() == 0).await;
+    eventually("the cancel to arrive", || there.channel_count() == 0).await;
     there.phone(
         "bob",
         PhoneScript::AnswerFor {
@@ -220,7 +217,7 @@ async fn refusals_and_hang_ups_cross_between_servers() {
     let mut call = here.call("alice", "bob");
     assert!(matches!(call.outcome().await, CallOutcome::Answered { .. }));
     call.hang_up();
-    crate::common::eventually("alice's hang-up to arrive", || there.channel_count() == 0).await;
+    eventually("alice's hang-up to arrive", || there.channel_count() == 0).await;
 }
 
 #[tokio::test]
@@ -258,142 +255,4 @@ async fn a_call_from_an_unknown_address_is_not_taken() {
     let (here, _client) = office(SimVersion::V22, &redirect).await;
     assert_eq!(outcome(&here, "bob").await, failed(21, 403));
     assert!(there.rings().is_empty());
-}
-
-const STASIS: &str = "\
-[fed-users]
-exten => _X!,1,Stasis(fed,route,${EXTEN})
- same => n,GotoIf($[\"${STASISSTATUS}\" = \"FAILED\"]?alone)
- same => n,Dial(${TO},5)
- same => n,Hangup(16)
- same => n(alone),Hangup(41)
-";
-
-#[tokio::test]
-async fn a_call_goes_through_stasis_and_on() {
-    for version in [SimVersion::V16, SimVersion::V22] {
-        let (sim, client) = office(version, "127.0.0.1:9").await;
-        sim.register("bob", PHONE);
-        sim.load_dialplan(STASIS);
-        assert_eq!(
-            outcome(&sim, "100").await,
-            failed(41, 603),
-            "no application: the dialplan goes on"
-        );
-        let mut events = client.events(&[]);
-        connected(&mut events).await;
-        let mut call = sim.call("alice", "100");
-        let AriEvent::StasisStart { channel, args } = next_event(&mut events).await else {
-            panic!("no StasisStart")
-        };
-        assert_eq!(args, ["route", "100"]);
-        assert!(
-            channel.name.starts_with("PJSIP/alice-") && channel.dialplan.exten == "100",
-            "{channel:?}"
-        );
-        let asked = "EVAL(${PJSIP_DIAL_CONTACTS(bob,bob)}|${PJSIP_DIAL_CONTACTS(nobody,nobody)})";
-        let found = client.channel_variable(&channel.id, asked).await.expect("reads");
-        assert_eq!(found.as_deref(), Some(format!("PJSIP/bob/{PHONE}|").as_str()));
-        assert_eq!(
-            client.channel_variable(&channel.id, "NOTHING").await.expect("reads"),
-            None
-        );
-        client
-            .set_channel_variable(&channel.id, "TO", &format!("PJSIP/bob/{PHONE}"))
-            .await
-            .expect("sets");
-        client.continue_in_dialplan(&channel.id, None).await.expect("goes on");
-        assert_eq!(
-            timeout(PATIENCE, call.outcome()).await.expect("answered"),
-            answered(PHONE),
-            "{:?}",
-            call.steps()
-        );
-        let late = client
-            .set_channel_variable(&channel.id, "TO", "x")
-            .await
-            .expect_err("not in Stasis any more");
-        assert!(late.to_string().contains("409"), "{late}");
-        assert!(matches!(next_event(&mut events).await, AriEvent::StasisEnd { .. }));
-    }
-}
-
-#[tokio::test]
-async fn a_hang_up_in_stasis_ends_the_call_with_its_cause() {
-    let (sim, client) = office(SimVersion::V22, "127.0.0.1:9").await;
-    sim.load_dialplan(STASIS);
-    let mut events = client.events(&[]);
-    connected(&mut events).await;
-    let mut call = sim.call("alice", "100");
-    let AriEvent::StasisStart { channel, .. } = next_event(&mut events).await else {
-        panic!("no StasisStart")
-    };
-    assert!(client.hangup(&channel.id, Some(17)).await.expect("hangs up"));
-    assert_eq!(timeout(PATIENCE, call.outcome()).await.expect("over"), failed(17, 486));
-    crate::common::eventually("the channel to go", || sim.channel_count() == 0).await;
-    assert!(!client.hangup(&channel.id, None).await.expect("has gone"));
-}
-
-/// A FastAGI server for one call: sets variables, asks for contacts, and answers what it was sent.
-async fn agi_server() -> (String, tokio::task::JoinHandle<(Vec<String>, String)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-    let address = listener.local_addr().expect("an address").to_string();
-    let served = tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.expect("a call");
-        let (input, mut output) = stream.into_split();
-        let mut lines = BufReader::new(input).lines();
-        let mut environment = Vec::new();
-        while let Some(line) = lines.next_line().await.expect("reads").filter(|l| !l.is_empty()) {
-            environment.push(line);
-        }
-        output
-            .write_all(b"GET FULL VARIABLE \"${PJSIP_DIAL_CONTACTS(bob,bob)}\"\n")
-            .await
-            .expect("writes");
-        let contacts = lines.next_line().await.expect("reads").expect("an answer");
-        let to = contacts.trim_start_matches("200 result=1 (").trim_end_matches(')');
-        output
-            .write_all(format!("SET VARIABLE TO \"{to}\"\n").as_bytes())
-            .await
-            .expect("writes");
-        assert_eq!(lines.next_line().await.expect("reads").as_deref(), Some("200 result=1"));
-        (environment, contacts)
-    });
-    (address, served)
-}
-
-#[tokio::test]
-async fn a_call_asks_over_fastagi() {
-    let (sim, _client) = office(SimVersion::V16, "127.0.0.1:9").await;
-    sim.register("bob", PHONE);
-    let (address, served) = agi_server().await;
-    sim.load_dialplan(&format!(
-        "[fed-users]\nexten => _X!,1,AGI(agi://{address}/route,${{EXTEN}})\n same => n,Dial(${{TO}},5)\n"
-    ));
-    assert_eq!(outcome(&sim, "100").await, answered(PHONE));
-    let (environment, contacts) = served.await.expect("served");
-    assert!(
-        environment.contains(&"agi_network_script: route".to_owned()),
-        "{environment:?}"
-    );
-    assert!(environment.contains(&"agi_arg_1: 100".to_owned()), "{environment:?}");
-    assert!(
-        environment.iter().any(|l| l.starts_with("agi_channel: PJSIP/alice-")),
-        "{environment:?}"
-    );
-    assert_eq!(contacts, format!("200 result=1 (PJSIP/bob/{PHONE})"));
-}
-
-#[tokio::test]
-async fn without_a_fastagi_server_the_dialplan_goes_on() {
-    let (sim, _client) = office(SimVersion::V16, "127.0.0.1:9").await;
-    let free = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a listener")
-        .local_addr()
-        .expect("an address");
-    sim.load_dialplan(&format!(
-        "[fed-users]\nexten => _X!,1,AGI(agi://{free}/route)\n same => n,GotoIf($[\"${{AGISTATUS}}\" = \"FAILURE\"]?alone)\n same => n,Hangup(16)\n same => n(alone),Hangup(20)\n"
-    ));
-    assert_eq!(outcome(&sim, "100").await, failed(20, 480));
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::common::{add_device, connected, eventually, next, next_event, put, sim};
 use fed_ari::{
     client::{AriClient, AriError, AriEvent, ContactStatus, Link, ObjectType},
     sim::{RegisterOutcome, SimAsterisk, SimVersion},
 };
+
+use crate::common::{add_device, connected, eventually, next, next_event, put, sim};
 
 const PHONE: &str = "sip:alice@192.0.2.1:5060";
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::common::{add_device, eventually, put, sim};
 use fed_ari::{
     client::{AriClient, AriError, ObjectType},
     sim::{RegisterOutcome, Registration, SimAsterisk, SimConfig, SimVersion},
 };
+
+use crate::common::{add_device, eventually, put, sim};
 
 const ALICE_PHONE: &str = "sip:alice@192.0.2.1:5060";
 
