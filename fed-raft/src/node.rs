@@ -186,6 +186,22 @@ impl<M: Machine> Node<M> {
         drop(tokio::time::timeout(at_most, changed).await);
     }
 
+    /// Returns once another node than `leader` is known to lead. A leader whose machine died answers nothing at all,
+    /// not even a refusal: who waits for it goes on as soon as there is a new one.
+    pub(crate) async fn led_by_another(&self, leader: u64) {
+        let mut changes = self.raft.server_metrics();
+        loop {
+            let known = changes.borrow_and_update().current_leader;
+            if known.is_some_and(|id| id != leader) {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                // The engine has ended; who waits has a deadline of its own.
+                return std::future::pending().await;
+            }
+        }
+    }
+
     pub(crate) fn heard_from_leader(&self) {
         *self.heard.lock() = Some(Instant::now());
     }

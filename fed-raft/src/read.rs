@@ -132,7 +132,11 @@ impl<M: Machine> Node<M> {
             .client(leader, address, Lane::Client)
             .map_err(|_| NotConfirmed::NotLeader)?;
         let request = self.channels.request(leader, proto::ReadIndexRequest {});
-        match tokio::time::timeout(ROUND, client.read_index(request)).await {
+        let answered = tokio::select! {
+            answered = tokio::time::timeout(ROUND, client.read_index(request)) => answered,
+            () = self.led_by_another(leader) => return Err(NotConfirmed::NotLeader),
+        };
+        match answered {
             Ok(Ok(reply)) => match reply.into_inner().result {
                 Some(Reply::Index(index)) => Ok(index),
                 Some(Reply::NoQuorum(_)) => Err(NotConfirmed::NoQuorum),

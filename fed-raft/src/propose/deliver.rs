@@ -122,7 +122,13 @@ async fn forward<M: Machine>(node: &Node<M>, leader: u64, address: &str, groups:
     };
     let message = proto::ProposeRequest { requests };
     let call = client.propose(node.channels.request(leader, message));
-    let reply = match tokio::time::timeout(ATTEMPT, call).await {
+    let answered = tokio::select! {
+        answered = tokio::time::timeout(ATTEMPT, call) => answered,
+        () = node.led_by_another(leader) => {
+            return Attempt::Perhaps(format!("leader {leader} had not answered when another took over"));
+        }
+    };
+    let reply = match answered {
         Ok(Ok(reply)) => reply.into_inner().result,
         Ok(Err(status)) => return Attempt::Perhaps(status.message().to_owned()),
         Err(_) => return Attempt::Perhaps(format!("leader {leader} did not answer")),
