@@ -293,8 +293,7 @@ fn import(lab: &mut Lab) -> Result<()> {
             .register(lab.hosts[at].sip())
             .with_context(|| format!("{id} at {}", lab.hosts[at].name))?;
     }
-    let revision =
-        |lab: &Lab| -> Result<serde_json::Value> { Ok(lab.hosts[1].node()?.json(&["user", "show", "import7"])?) };
+    let revision = |lab: &Lab| -> Result<serde_json::Value> { lab.hosts[1].node()?.json(&["user", "show", "import7"]) };
     let before = revision(lab)?;
     lab.hosts[1]
         .node()?

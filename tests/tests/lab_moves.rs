@@ -273,8 +273,8 @@ fn softswitch_phone(lab: &Lab, number: u8) -> Result<Phone> {
 fn softswitch(lab: &mut Lab) -> Result<()> {
     let switch = softswitch_phone(lab, 210)?;
     let phones = alices(lab)?;
-    for at in 0..lab.hosts.len() {
-        lab.register(&phones[at], at)?;
+    for (at, phone) in phones.iter().enumerate() {
+        lab.register(phone, at)?;
         for asked in &lab.hosts {
             let what = || format!("asking {} for alice, who is at {}", asked.name, lab.hosts[at].name);
             let (user, server) = ask_redirect(&switch, asked.redirect()).with_context(what)?;
@@ -285,8 +285,8 @@ fn softswitch(lab: &mut Lab) -> Result<()> {
                 Ok(call)
             })
             .with_context(what)?;
-            let incoming = phones[at].incoming(SOON).with_context(what)?;
-            both_hear(&call, &switch, &incoming, &phones[at]).with_context(what)?;
+            let incoming = phone.incoming(SOON).with_context(what)?;
+            both_hear(&call, &switch, &incoming, phone).with_context(what)?;
             call.hang_up()?;
             incoming.wait_hang_up(SOON)?;
         }

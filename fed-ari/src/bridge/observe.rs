@@ -104,8 +104,16 @@ impl Observer {
         self.seen.lock().get(&(device.clone(), contact.clone())).copied()
     }
 
-    pub(super) fn forget_seen(&self) {
-        self.seen.lock().clear();
+    /// What is seen and not bound yet, for [`Observer::forget_seen`] when it has been dealt with.
+    pub(super) fn all_seen(&self) -> HashMap<Registration, Revision> {
+        self.seen.lock().clone()
+    }
+
+    /// Forgets these, except what was seen again since.
+    pub(super) fn forget_seen(&self, settled: &HashMap<Registration, Revision>) {
+        self.seen
+            .lock()
+            .retain(|registration, at| settled.get(registration) != Some(at));
     }
 
     /// Takes note of an event of a contact.
@@ -156,24 +164,27 @@ impl Observer {
         if !matches!(self.port.local().view().device(&device), Ok(Some(_))) {
             return;
         }
+        // Noted before it is proposed: a comparison that runs meanwhile must not take it for something old.
         let basis = self.port.applied();
+        self.seen.lock().insert((device.clone(), contact.clone()), basis);
         let bind = self.bind(&device, &contact, session, Some(basis));
         match self.port.propose(bind).await {
-            Ok(proposed) => match proposed.reply {
-                Reply::Bound { .. } => {
-                    self.count(|counts| counts.bound += 1);
-                    self.details(device, contact, session).await;
+            Ok(proposed) => {
+                if matches!(proposed.reply, Reply::Refused(Refusal::SessionEnded { .. })) {
+                    return self.want_resync();
                 }
-                Reply::Refused(Refusal::SessionEnded { .. }) => {
-                    self.seen.lock().insert((device, contact), basis);
-                    self.want_resync();
+                self.forget_seen(&HashMap::from([((device.clone(), contact.clone()), basis)]));
+                match proposed.reply {
+                    Reply::Bound { .. } => {
+                        self.count(|counts| counts.bound += 1);
+                        self.details(device, contact, session).await;
+                    }
+                    Reply::Refused(why) => tracing::warn!(%device, %contact, %why, "a registration was not bound"),
+                    other => tracing::warn!(%device, ?other, "an unexpected reply to a bind"),
                 }
-                Reply::Refused(why) => tracing::warn!(%device, %contact, %why, "a registration was not bound"),
-                other => tracing::warn!(%device, ?other, "an unexpected reply to a bind"),
-            },
+            }
             Err(error) => {
                 tracing::warn!(%device, %error, "a registration could not be bound yet");
-                self.seen.lock().insert((device, contact), basis);
                 self.want_resync();
             }
         }

@@ -43,6 +43,7 @@ pub(super) enum ResyncError {
 
 /// Opens or keeps this node's session and makes its bindings agree with its registrations.
 pub(super) async fn resync(client: &AriClient, port: &dyn MapPort, observer: &Observer) -> Result<(), ResyncError> {
+    let noted = observer.all_seen();
     let devices = device_ids(&port.local().view())?;
     let contacts = client.live_contacts(devices).await?;
     let session = open_session(port).await?;
@@ -56,7 +57,7 @@ pub(super) async fn resync(client: &AriClient, port: &dyn MapPort, observer: &Ob
             settle(observer, command, proposed.reply).await?;
         }
     }
-    observer.forget_seen();
+    observer.forget_seen(&noted);
     Ok(())
 }
 
