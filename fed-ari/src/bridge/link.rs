@@ -221,8 +221,9 @@ impl Life {
         )));
         let mut watch = self.port.watch(snapshot.revision);
         let fault = loop {
-            if let Err(fault) = self.compare().await {
-                break fault;
+            match self.compare(contacts).await {
+                Ok(missed) => missed.into_iter().for_each(|event| self.contact_event(event, &scopes)),
+                Err(fault) => break fault,
             }
             if let Some(fault) = self.steady(&mut *watch, &scopes, contacts).await {
                 break fault;
@@ -234,8 +235,35 @@ impl Life {
     }
 
     /// Compares the whole until that succeeds. Only what Asterisk does not answer is a reason to give up.
-    async fn compare(&self) -> Result<(), BridgeFault> {
+    ///
+    /// Cut off from the map this lasts as long as that; what phones do meanwhile is noted the moment it happens, so that the
+    /// comparison can tell a registration that is new from one that is old. The events that it has not settled are given back, to be
+    /// followed after.
+    async fn compare(
+        &self,
+        contacts: &mut mpsc::UnboundedReceiver<ContactEvent>,
+    ) -> Result<Vec<ContactEvent>, BridgeFault> {
         self.status.send_modify(|status| status.phase = Phase::Reconciling);
+        let mut missed = Vec::new();
+        let attempts = self.compare_until_done();
+        tokio::pin!(attempts);
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = contacts.recv() => {
+                    self.observer.note(&event.0, &event.1, event.2);
+                    missed.push(event);
+                }
+                done = &mut attempts => {
+                    done?;
+                    missed.retain(|(aor, uri, status)| !self.observer.is_settled(aor, uri, *status));
+                    return Ok(missed);
+                }
+            }
+        }
+    }
+
+    async fn compare_until_done(&self) -> Result<(), BridgeFault> {
         let mut pause = PAUSES.0;
         loop {
             let fault = match resync(&self.client, &*self.port, &self.observer).await {
@@ -275,11 +303,8 @@ impl Life {
                 biased;
                 event = contacts.recv() => {
                     // The pump ends only with the link, which `serve` notices.
-                    let Some((aor, uri, status)) = event else { pending().await };
-                    self.observer.contact_changed(&aor, &uri, status);
-                    if status == ContactStatus::Removed {
-                        self.released(&aor, scopes);
-                    }
+                    let Some(event) = event else { pending().await };
+                    self.contact_event(event, scopes);
                 }
                 item = watch.next() => match item {
                     MapEvent::Changes { changes, .. } => {
@@ -295,6 +320,14 @@ impl Life {
                 },
                 () = self.observer.resync_wanted() => return None,
             }
+        }
+    }
+
+    /// One event of a contact.
+    fn contact_event(&self, (aor, uri, status): ContactEvent, scopes: &mpsc::UnboundedSender<Scope>) {
+        self.observer.contact_changed(&aor, &uri, status);
+        if status == ContactStatus::Removed {
+            self.released(&aor, scopes);
         }
     }
 

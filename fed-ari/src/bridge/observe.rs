@@ -116,7 +116,19 @@ impl Observer {
             .retain(|registration, at| settled.get(registration) != Some(at));
     }
 
-    /// Takes note of an event of a contact.
+    /// Notes when a registration was seen that cannot be bound yet.
+    pub(super) fn note(&self, aor: &str, uri: &str, status: ContactStatus) {
+        if let Some((device, contact)) = new_registration(aor, uri, status) {
+            self.remember_seen(&device, &contact);
+        }
+    }
+
+    /// True for a noted registration that a comparison has dealt with since.
+    pub(super) fn is_settled(&self, aor: &str, uri: &str, status: ContactStatus) -> bool {
+        new_registration(aor, uri, status).is_some_and(|registration| !self.seen.lock().contains_key(&registration))
+    }
+
+    /// Follows an event of a contact.
     pub(super) fn contact_changed(self: &Arc<Self>, aor: &str, uri: &str, status: ContactStatus) {
         // Our own static contacts raise the same events.
         if is_redirect_aor(aor) {
@@ -164,10 +176,13 @@ impl Observer {
         if !matches!(self.port.local().view().device(&device), Ok(Some(_))) {
             return;
         }
-        // Noted before it is proposed: a comparison that runs meanwhile must not take it for something old.
-        let basis = self.port.applied();
-        self.seen.lock().insert((device.clone(), contact.clone()), basis);
-        let bind = self.bind(&device, &contact, session, Some(basis));
+        // Noted before it is proposed: a comparison that runs meanwhile must not take it for something old. What was noted
+        // earlier keeps its time; has the device registered elsewhere since, it is old indeed.
+        let basis = self.remember_seen(&device, &contact);
+        let newest = self
+            .newest_elsewhere(&device)
+            .is_none_or(|elsewhere| elsewhere <= basis);
+        let bind = self.bind(&device, &contact, session, newest.then_some(basis));
         match self.port.propose(bind).await {
             Ok(proposed) => {
                 if matches!(proposed.reply, Reply::Refused(Refusal::SessionEnded { .. })) {
@@ -179,6 +194,7 @@ impl Observer {
                         self.count(|counts| counts.bound += 1);
                         self.details(device, contact, session).await;
                     }
+                    Reply::BindingRefused { .. } => self.delete_contact(&device, &contact).await,
                     Reply::Refused(why) => tracing::warn!(%device, %contact, %why, "a registration was not bound"),
                     other => tracing::warn!(%device, ?other, "an unexpected reply to a bind"),
                 }
@@ -190,10 +206,23 @@ impl Observer {
         }
     }
 
-    fn remember_seen(&self, device: &DeviceId, contact: &ContactUri) {
-        self.seen
+    /// Notes that a registration is seen now, and says when it was seen first.
+    fn remember_seen(&self, device: &DeviceId, contact: &ContactUri) -> Revision {
+        *self
+            .seen
             .lock()
-            .insert((device.clone(), contact.clone()), self.port.applied());
+            .entry((device.clone(), contact.clone()))
+            .or_insert_with(|| self.port.applied())
+    }
+
+    /// When the map last heard of the device at another live node.
+    fn newest_elsewhere(&self, device: &DeviceId) -> Option<Revision> {
+        let here = self.port.here();
+        let live = self.port.local().view().live_bindings_of(device).unwrap_or_default();
+        live.iter()
+            .filter(|binding| binding.value.node != here)
+            .map(|binding| binding.modified)
+            .max()
     }
 
     /// Adds what the contact object tells. With no basis: should the device have moved on in between, this changes nothing.
@@ -300,4 +329,13 @@ impl Observer {
         }
         self.deleted_by_us(&registration);
     }
+}
+
+/// The registration that an event tells of; `None` for every other event, and for those of our own static contacts.
+fn new_registration(aor: &str, uri: &str, status: ContactStatus) -> Option<Registration> {
+    use ContactStatus::{Created, NonQualified, Reachable};
+    if is_redirect_aor(aor) || !matches!(status, Created | NonQualified | Reachable) {
+        return None;
+    }
+    Some((DeviceId::new(aor).ok()?, ContactUri::new(uri).ok()?))
 }

@@ -135,6 +135,28 @@ async fn a_registration_during_a_partition_is_bound_after_it() {
 }
 
 #[tokio::test]
+async fn a_registration_while_the_bridge_waits_for_the_map_is_bound_when_it_is_back() {
+    let map = map_with(&["alice", "bob"]);
+    let (a, b) = pair(&map).await;
+    b.register("alice", AT_B);
+    placed(&map, "alice", 2, AT_B).await;
+    described(&map).await;
+    map.cut_off(NodeId(1), true);
+    // Another phone's registration makes the bridge wait for the map; alice comes while it waits.
+    a.register("bob", "sip:bob@127.0.0.1:6009");
+    until("the bridge waits", || {
+        a.status().phase != fed_ari::bridge::Phase::Up
+    })
+    .await;
+    a.register("alice", AT_A);
+    map.cut_off(NodeId(1), false);
+    placed(&map, "alice", 1, AT_A).await;
+    until("nothing stale at B", || b.sim.registrations("alice").is_empty()).await;
+    a.up().await;
+    a.agrees().await;
+}
+
+#[tokio::test]
 async fn a_session_that_ended_is_opened_again_and_its_bindings_count_again() {
     let map = map_with(&["alice"]);
     let (a, _b) = pair(&map).await;
