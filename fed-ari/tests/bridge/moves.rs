@@ -144,10 +144,7 @@ async fn a_registration_while_the_bridge_waits_for_the_map_is_bound_when_it_is_b
     map.cut_off(NodeId(1), true);
     // Another phone's registration makes the bridge wait for the map; alice comes while it waits.
     a.register("bob", "sip:bob@127.0.0.1:6009");
-    until("the bridge waits", || {
-        a.status().phase != fed_ari::bridge::Phase::Up
-    })
-    .await;
+    until("the bridge waits", || a.status().phase != fed_ari::bridge::Phase::Up).await;
     a.register("alice", AT_A);
     map.cut_off(NodeId(1), false);
     placed(&map, "alice", 1, AT_A).await;
