@@ -12,11 +12,17 @@ use crate::config::ConfigFlags;
 #[command(name = "fed-node", version, after_help = super::exit::EXIT_CODES)]
 pub struct Cli {
     /// Configuration file [default: /etc/fed-node/fed-node.toml, where it exists]
-    #[arg(long, global = true, env = "FED_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "FED_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// Node to talk to [default: client.listen of the configuration]
-    #[arg(long, global = true, env = "FED_SERVER", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        global = true,
+        env = "FED_SERVER",
+        hide_env_values = true,
+        value_name = "ADDRESS"
+    )]
     pub server: Option<Address>,
 
     /// How to print data: a table for people, JSON for scripts

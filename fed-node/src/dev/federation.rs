@@ -173,13 +173,12 @@ impl DevFederation {
         match line {
             Line::Register { device, node } => {
                 let node = self.node(&node)?;
-                let contact = node.contact(&device);
+                let (name, contact) = (node.name.clone(), node.contact(&device));
                 let answer = node.asterisk.register(&device, &contact);
-                if answer == RegisterOutcome::Ok {
-                    Ok(format!("{device} registered at {}", node.name))
-                } else {
-                    Err(Failure::failed(format!("{} refused {device}: {answer:?}", node.name)))
+                if answer != RegisterOutcome::Ok {
+                    return Err(Failure::failed(format!("{name} refused {device}: {answer:?}")));
                 }
+                self.found_at(&device, &name).await
             }
             Line::Unregister { device, node } => {
                 let node = self.node(&node)?;
@@ -209,6 +208,42 @@ impl DevFederation {
         }
     }
 
+    /// Waits until every running node finds the device there.
+    async fn found_at(&self, device: &str, place: &str) -> Outcome<String> {
+        let started = tokio::time::Instant::now();
+        for node in &self.nodes {
+            // One that was killed by hand is not asked.
+            let Ok(client) = Client::connect(&node.client_address()).await else {
+                continue;
+            };
+            loop {
+                let request = pb::GetRequest {
+                    id: device.to_owned(),
+                    ..pb::GetRequest::default()
+                };
+                let there = client.api.clone().r#where(request).await?.into_inner();
+                let bindings = there.devices.into_iter().flat_map(|device| device.bindings);
+                if bindings
+                    .filter(|binding| binding.live && binding.device == device)
+                    .any(|b| b.node_name == place)
+                {
+                    break;
+                }
+                if started.elapsed() > CALL_WITHIN {
+                    return Err(Failure::failed(format!(
+                        "{device} registered at {place}, but {} does not find it",
+                        node.name
+                    )));
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let took = started.elapsed().as_millis();
+        Ok(format!(
+            "{device} registered at {place}; every node finds it there (asked and answered in {took} ms)"
+        ))
+    }
+
     /// A call from where the device is registered, until it is answered or has failed.
     async fn call(&self, device: &str, number: &str) -> Outcome<String> {
         let registered = |node: &&DevNode| !node.asterisk.registrations(device).is_empty();
@@ -223,10 +258,13 @@ impl DevFederation {
                     node.name
                 )
             }
-            Err(_) => format!(
-                "{device} at {} called {number}: nothing happened in {CALL_WITHIN:?}",
-                node.name
-            ),
+            Err(_) => {
+                let steps = call.steps().join("\n  ");
+                format!(
+                    "{device} at {} called {number}: nothing happened in {CALL_WITHIN:?}; the dialplan's steps:\n  {steps}",
+                    node.name
+                )
+            }
         })
     }
 

@@ -106,6 +106,7 @@ fn no_mutation_panics_swells_the_answer_or_smuggles_a_header() {
                 "Call-ID",
                 "CSeq",
                 "Contact",
+                "Record-Route",
                 "Allow",
                 "Retry-After",
                 "Warning",
