@@ -215,13 +215,13 @@ impl Observer {
             .or_insert_with(|| self.port.applied())
     }
 
-    /// When the map last heard of the device at another live node.
+    /// When the device was last bound at another live node; what was learnt of that registration later does not count.
     fn newest_elsewhere(&self, device: &DeviceId) -> Option<Revision> {
         let here = self.port.here();
         let live = self.port.local().view().live_bindings_of(device).unwrap_or_default();
         live.iter()
             .filter(|binding| binding.value.node != here)
-            .map(|binding| binding.modified)
+            .map(|binding| binding.created)
             .max()
     }
 

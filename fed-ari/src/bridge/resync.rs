@@ -114,7 +114,7 @@ fn differences(
         }
         let basis = match seen(&device, &contact) {
             // Seen here after everything the map knows of the device elsewhere: this is the newer registration.
-            Some(at) if bindings.iter().all(|b| b.value.node == node || b.modified <= at) => Some(at),
+            Some(at) if bindings.iter().all(|b| b.value.node == node || b.created <= at) => Some(at),
             _ => None,
         };
         let (user_agent, path) = (found.user_agent.clone(), found.path.clone());
