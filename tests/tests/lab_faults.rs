@@ -37,7 +37,11 @@ fn main() -> ExitCode {
             },
             Case {
                 name: "users_of_a_killed_host_register_elsewhere_and_are_reachable_at_once",
-                body: host_killed,
+                body: follower_host_killed,
+            },
+            Case {
+                name: "users_of_a_killed_host_are_reachable_elsewhere_when_it_was_the_leader",
+                body: leader_host_killed,
             },
             Case {
                 name: "a_partition_leaves_local_calls_and_the_majority_working_and_heals",
@@ -172,33 +176,63 @@ fn asterisk_killed(lab: &mut Lab) -> Result<()> {
     healed(lab)
 }
 
-fn host_killed(lab: &mut Lab) -> Result<()> {
+fn leader_host_killed(lab: &mut Lab) -> Result<()> {
+    let leader = leader(lab)?;
+    host_killed(lab, leader)
+}
+
+fn follower_host_killed(lab: &mut Lab) -> Result<()> {
+    let leader = leader(lab)?;
+    host_killed(lab, (leader + 1) % lab.hosts.len())
+}
+
+/// Which host's fed-node leads.
+fn leader(lab: &Lab) -> Result<usize> {
+    let status = lab.hosts[0].node()?.json(&["status"])?;
+    let id = status["leader"].as_u64().context("no leader")?;
+    let members = status["members"].as_array().context("no members")?;
+    let name = members
+        .iter()
+        .find(|m| m["id"].as_u64() == Some(id))
+        .context("the leader is no member")?["name"]
+        .clone();
+    lab.hosts
+        .iter()
+        .position(|host| name == host.name.as_str())
+        .with_context(|| format!("no host is called {name}"))
+}
+
+fn host_killed(lab: &mut Lab, dead: usize) -> Result<()> {
     let phones = everyone(lab)?;
-    let mut others = phones[0].call(lab.hosts[0].sip(), "ben")?;
+    let (first, second) = ((dead + 1) % 3, (dead + 2) % 3);
+    let (homeless, port) = (&phones[dead], lab.hosts[dead].name.clone());
+    let mut others = phones[first].call(lab.hosts[first].sip(), phones[second].id())?;
     others.wait_answer(SOON)?;
-    let answered = phones[1].incoming(SOON)?;
+    let answered = phones[second].incoming(SOON)?;
 
     let killed = Instant::now();
-    lab.network.plug("h3", false)?;
-    lab.hosts[2].node_mut()?.kill()?;
-    lab.hosts[2].asterisk.kill()?;
+    lab.network.plug(&port, false)?;
+    lab.hosts[dead].node_mut()?.kill()?;
+    lab.hosts[dead].asterisk.kill()?;
     // She turns to another server at once, long before the federation has given up on the dead one.
-    let ok = phones[2].register(lab.hosts[1].sip())?.ok;
-    for asker in [0, 1] {
-        let at = lab.hosts[1].sip().to_string();
-        let took = how_long(lab, asker, "cleo", ok, |l| {
+    let ok = homeless.register(lab.hosts[second].sip())?.ok;
+    for asker in [first, second] {
+        let at = lab.hosts[second].sip().to_string();
+        let took = how_long(lab, asker, homeless.id(), ok, |l| {
             matches!(l, Located::Here) || matches!(l, Located::At { address, .. } if *address == at)
         })?;
         println!(
-            "    {} reaches her at h2 {:.1} ms after her 200 OK",
+            "    {} reaches {} at {} {:.1} ms after her 200 OK",
             lab.hosts[asker].name,
+            homeless.id(),
+            lab.hosts[second].name,
             took.as_secs_f64() * 1e3
         );
         ensure!(took <= NOT_LOOKED_FOR, "{took:?}");
     }
-    call(lab, &lab.registered("ann2", Transport::Udp, 0)?, 0, &phones[2])
-        .context("a call to the user of the dead host")?;
-    both_hear(&others, &phones[0], &answered, &phones[1]).context("a call between living hosts")?;
+    let caller = lab.registered(&format!("{}2", phones[first].id()), Transport::Udp, first)?;
+    call(lab, &caller, first, homeless).context("a call to the user of the dead host")?;
+    both_hear(&others, &phones[first], &answered, &phones[second]).context("a call between living hosts")?;
     ensure!(others.is_up(), "a call between living hosts ended");
     others.hang_up()?;
     println!(
@@ -206,13 +240,13 @@ fn host_killed(lab: &mut Lab) -> Result<()> {
         killed.elapsed().as_secs_f64()
     );
 
-    lab.network.plug("h3", true)?;
-    lab.hosts[2].restart_asterisk()?;
-    lab.hosts[2].restart_node()?;
+    lab.network.plug(&port, true)?;
+    lab.hosts[dead].restart_asterisk()?;
+    lab.hosts[dead].restart_node()?;
     healed(lab)?;
     // The contact that her old server kept through its restart does not take her away from the new one.
     for host in &lab.hosts {
-        host.expect_located("cleo", &lab.hosts[1])?;
+        host.expect_located(homeless.id(), &lab.hosts[second])?;
     }
     Ok(())
 }
