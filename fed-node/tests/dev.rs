@@ -19,7 +19,7 @@ fn a_whole_federation_is_played_from_a_script() {
         .spawn()
         .unwrap();
     let script = "register alice n1\nregister bob n3\ncall bob 1001\ncall alice 1002\ncall alice 1003\ncall alice 9999\n\
-                  register alice n2\ncall bob 1001\nkill n1\nstart n1\nquit\n";
+                  register alice n2\ncall bob 1001\nkill n1\nregister alice n3\nstart n1\nquit\n";
     child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let (out, err) = (
@@ -28,7 +28,7 @@ fn a_whole_federation_is_played_from_a_script() {
     );
     assert!(output.status.success(), "{out}\n{err}");
     let lines: Vec<&str> = out.lines().collect();
-    assert_eq!(lines.len(), 10, "{out}\n{err}");
+    assert_eq!(lines.len(), 11, "{out}\n{err}");
     assert!(lines[2].contains("bob at n3 called 1001: answered by"), "{out}");
     assert!(lines[3].contains("alice at n1 called 1002: answered by"), "{out}");
     assert!(

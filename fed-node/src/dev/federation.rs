@@ -221,13 +221,16 @@ impl DevFederation {
                     id: device.to_owned(),
                     ..pb::GetRequest::default()
                 };
-                let there = client.api.clone().r#where(request).await?.into_inner();
-                let bindings = there.devices.into_iter().flat_map(|device| device.bindings);
-                if bindings
-                    .filter(|binding| binding.live && binding.device == device)
-                    .any(|b| b.node_name == place)
-                {
-                    break;
+                // Without a leader, as after a kill, nobody answers for a moment.
+                if let Ok(there) = client.api.clone().r#where(request).await {
+                    let devices = there.into_inner().devices;
+                    let mut bindings = devices
+                        .into_iter()
+                        .filter(|d| device_id(d) == device)
+                        .flat_map(|d| d.bindings);
+                    if bindings.any(|binding| binding.live && binding.node_name == place) {
+                        break;
+                    }
                 }
                 if started.elapsed() > CALL_WITHIN {
                     return Err(Failure::failed(format!(
@@ -286,6 +289,10 @@ impl DevFederation {
             let _ = node.kill().await;
         }
     }
+}
+
+fn device_id(record: &pb::DeviceRecord) -> &str {
+    record.device.as_ref().map_or("", |device| &device.id)
 }
 
 /// A temporary folder, removed when dropped.
