@@ -44,15 +44,22 @@ impl Pending {
 }
 
 /// Opens a stream to `node` and sends `input` over it; the answers come in order.
+///
+/// The first request is awaited before the node is called: openraft waits out its backoff inside `input`, so a call that fails
+/// before it has taken anything would be repeated without any pause.
 pub(super) async fn stream<S>(
     channels: Arc<Channels>,
     mut client: Client,
     node: u64,
-    input: S,
+    mut input: S,
 ) -> Result<BoxStream<'static, Answer>, RPCError<TypeConfig>>
 where
-    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static,
+    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
+    let Some(first) = input.next().await else {
+        return Ok(stream::empty().boxed());
+    };
+    let input = stream::iter([first]).chain(input);
     let pending = Arc::new(Mutex::new(Pending::default()));
     let sent = pending.clone();
     let requests = input.map(move |request| {
@@ -94,4 +101,29 @@ async fn next(replies: &mut Streaming<proto::AppendReply>, pending: &Mutex<Pendi
 
 pub(super) fn unreachable(status: &Status) -> RPCError<TypeConfig> {
     Unreachable::from_string(status.message()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{ClusterId, Identity};
+    use crate::transport::channels::Lane;
+    use fed_core::ids::NodeId;
+
+    /// openraft pauses inside the stream of requests after an error; a call that returned before taking one would turn in circles.
+    #[tokio::test]
+    async fn a_node_that_cannot_be_reached_is_not_called_before_there_is_something_to_send() {
+        let channels = Arc::new(Channels::new(Identity {
+            cluster: ClusterId(7),
+            node: NodeId(1),
+            incarnation: 5,
+            founder: true,
+            seeds: Vec::new(),
+        }));
+        let nobody = channels.client(2, "127.0.0.1:1", Lane::Append).expect("an address");
+        let never = stream::pending::<AppendEntriesRequest<TypeConfig>>();
+        let called = stream(channels, nobody, 2, never);
+        let waited = tokio::time::timeout(Duration::from_millis(300), called).await;
+        assert!(waited.is_err(), "it was called with nothing to send");
+    }
 }
