@@ -48,7 +48,15 @@ impl<M: Machine> Node<M> {
                 bytes += request.len() + batch::OVERHEAD;
                 requests.push(request);
             }
-            answers.extend(self.submit(requests, deadline, false).await?);
+            match self.submit(requests, deadline, false).await {
+                Ok(more) => answers.extend(more),
+                Err(error) if answers.is_empty() => return Err(error),
+                // An earlier part was applied: the whole must not be told as certainly not done.
+                Err(error) => {
+                    let why = format!("the first {} commands were applied, then: {error}", answers.len());
+                    return Err(ProposeError::OutcomeUnknown { why });
+                }
+            }
         }
         Ok(answers)
     }

@@ -1,10 +1,11 @@
 //! Taking nodes out of the federation.
 
 use async_trait::async_trait;
-use fed_core::command::{Command, Reply};
+use fed_core::command::{Command, Refusal, Reply};
 use fed_core::ids::NodeId;
 use fed_core::map::{FederationMap, MapView};
 use fed_raft::Cluster;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -13,8 +14,8 @@ use crate::api::{Leave, failure};
 /// Removes nodes over this node's member of the cluster.
 pub(super) struct Leaver {
     pub(super) cluster: Cluster<FederationMap>,
-    /// Cancelled first, so that this node does not write itself back into the map.
-    pub(super) leaving: CancellationToken,
+    /// True while this node is leaving, so that it does not write itself back into the map; false again when it was not let go.
+    pub(super) leaving: watch::Sender<bool>,
     /// Cancelled last: this node has left and stops.
     pub(super) left: CancellationToken,
 }
@@ -40,19 +41,32 @@ impl Leave for Leaver {
             let text = format!("node {node} is up: run `fed-node leave` there, or stop it first");
             return Err(Status::failed_precondition(text));
         }
-        if own {
-            self.leaving.cancel();
-        }
         if !members.iter().any(|member| member.id == node) {
             return Err(Status::not_found(format!(
                 "there is no node {node} in the cluster; `fed-node node list` shows them"
             )));
         }
-        // The map first: a member that was removed can no longer write.
+        if !own {
+            return self.take_out(node).await;
+        }
+        self.leaving.send_replace(true);
+        let outcome = self.take_out(node).await;
+        match outcome {
+            Ok(_) => self.left.cancel(),
+            // Not let go: its record comes back, and with it what is registered at its Asterisk.
+            Err(_) => drop(self.leaving.send_replace(false)),
+        }
+        outcome
+    }
+}
+
+impl Leaver {
+    /// The map first: a member that was removed can no longer write.
+    async fn take_out(&self, node: NodeId) -> Result<u64, Status> {
         let proposed = self.cluster.propose(Command::DeleteNode { id: node }).await;
         let proposed = proposed.map_err(|error| failure::not_proposed(&error))?;
         if let Reply::Refused(why) = &proposed.reply
-            && !matches!(why, fed_core::command::Refusal::NotFound { .. })
+            && !matches!(why, Refusal::NotFound { .. })
         {
             return Err(failure::refused(why));
         }
@@ -60,9 +74,6 @@ impl Leave for Leaver {
             .remove(node)
             .await
             .map_err(|error| failure::not_changed(&error))?;
-        if own {
-            self.left.cancel();
-        }
         Ok(proposed.revision.0)
     }
 }

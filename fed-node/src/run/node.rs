@@ -126,11 +126,8 @@ impl Running {
         let redirect = start_redirect(config, &port, &router).await?;
         let redirect_address = redirect.addresses().first().copied();
 
-        let (stop, leaving, left) = (
-            CancellationToken::new(),
-            CancellationToken::new(),
-            CancellationToken::new(),
-        );
+        let (stop, left) = (CancellationToken::new(), CancellationToken::new());
+        let (leaving, is_leaving) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let (told, telling) = watch::channel(Told::default());
         let (bridge, asterisk): (Option<Bridge>, Arc<dyn AsteriskSide>) = match client {
@@ -164,7 +161,7 @@ impl Running {
             asterisk,
             leave: Arc::new(Leaver {
                 cluster: cluster.clone(),
-                leaving: leaving.clone(),
+                leaving,
                 left: left.clone(),
             }),
             started: Instant::now(),
@@ -184,9 +181,7 @@ impl Running {
 
         let wanted = node_record(config, &cluster, &addresses);
         let founding = port.clone();
-        tasks.spawn(async move {
-            leaving.run_until_cancelled(record::keep(&*port, wanted, telling)).await;
-        });
+        tasks.spawn(async move { record::keep_while_staying(&*port, &wanted, &telling, is_leaving).await });
         if let Some(realm) = realm {
             tasks.spawn(async move { founder::found(&*founding, realm).await });
         }

@@ -19,8 +19,26 @@ pub(super) struct Told {
 /// Pause before another try.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// Keeps the record, except while the node is leaving; a node that was not let go has its record back at once.
+pub(super) async fn keep_while_staying(
+    port: &dyn MapPort,
+    wanted: &Node,
+    told: &watch::Receiver<Told>,
+    mut leaving: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            () = keep(port, wanted.clone(), told.clone()) => return,
+            left = leaving.wait_for(|leaving| *leaving) => if left.is_err() { return },
+        }
+        if leaving.wait_for(|leaving| !leaving).await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Keeps the record as it should be until dropped: after a start, a change of configuration, an upgrade of Asterisk.
-pub(super) async fn keep(port: &dyn MapPort, wanted: Node, mut told: watch::Receiver<Told>) {
+async fn keep(port: &dyn MapPort, wanted: Node, mut told: watch::Receiver<Told>) {
     let mut watch = port.watch(port.applied());
     loop {
         let asterisk = told.borrow_and_update().clone();
