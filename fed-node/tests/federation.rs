@@ -179,3 +179,20 @@ fn a_node_that_left_is_gone_for_good() {
     assert_eq!(up.code, 3, "{up:?}");
     assert!(up.err.contains("is up"), "{up:?}");
 }
+
+#[test]
+fn a_refused_leave_leaves_nothing_behind() {
+    let mut federation = Federation::start(3);
+    federation.nodes[0].kill();
+    // Two of three voters are up: without n2 there would be no majority.
+    let refused = until("the survivors have a leader that refuses", || {
+        let answer = federation.nodes[1].asks(&["leave", "--yes"]);
+        (answer.code == 3).then_some(answer)
+    });
+    assert!(refused.err.contains("no majority"), "{refused:?}");
+    until("n2 is in the map again, and up", || {
+        let nodes = federation.nodes[2].json(&["node", "list"]);
+        let n2 = nodes.as_array()?.iter().find(|node| node["name"] == "n2")?;
+        (n2["state"] == "up").then_some(())
+    });
+}
