@@ -20,7 +20,6 @@ use super::{
     health,
     observe::{Observer, Step},
     owner::{Before, Owner},
-    resync::{ResyncError, resync},
 };
 use crate::{
     client::{AriClient, AriEvent, AsteriskInfo, Capabilities, ContactStatus, EventStream, Link},
@@ -33,7 +32,7 @@ use crate::{
 const SOURCES: [&str; 1] = ["endpoint:PJSIP"];
 
 /// First and longest pause before another attempt; doubles in between.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// Pause after a fault that somebody has to mend.
 const LONG_PAUSE: Duration = Duration::from_secs(3);
@@ -45,18 +44,18 @@ const RETRY: Duration = Duration::from_secs(5);
 const ENDING: Duration = Duration::from_secs(1);
 
 /// What a contact event carries.
-type ContactEvent = (String, String, ContactStatus);
+pub(super) type ContactEvent = (String, String, ContactStatus);
 
 /// Everything that lives as long as the bridge.
 pub(super) struct Life {
-    client: AriClient,
-    port: Arc<dyn MapPort>,
+    pub(super) client: AriClient,
+    pub(super) port: Arc<dyn MapPort>,
     router: Arc<Router>,
     config: BridgeConfig,
     owner: Owner,
-    observer: Arc<Observer>,
+    pub(super) observer: Arc<Observer>,
     known: Arc<Mutex<Known>>,
-    status: watch::Sender<BridgeStatus>,
+    pub(super) status: watch::Sender<BridgeStatus>,
 }
 
 /// Runs the bridge until it is stopped.
@@ -234,63 +233,6 @@ impl Life {
         fault
     }
 
-    /// Compares the whole until that succeeds. Only what Asterisk does not answer is a reason to give up.
-    ///
-    /// Cut off from the map this lasts as long as that; what phones do meanwhile is noted the moment it happens, so that the
-    /// comparison can tell a registration that is new from one that is old. The events that it has not settled are given back, to be
-    /// followed after.
-    async fn compare(
-        &self,
-        contacts: &mut mpsc::UnboundedReceiver<ContactEvent>,
-    ) -> Result<Vec<ContactEvent>, BridgeFault> {
-        self.status.send_modify(|status| status.phase = Phase::Reconciling);
-        let mut missed = Vec::new();
-        let attempts = self.compare_until_done();
-        tokio::pin!(attempts);
-        loop {
-            tokio::select! {
-                biased;
-                Some(event) = contacts.recv() => {
-                    self.observer.note(&event.0, &event.1, event.2);
-                    missed.push(event);
-                }
-                done = &mut attempts => {
-                    done?;
-                    missed.retain(|(aor, uri, status)| !self.observer.is_settled(aor, uri, *status));
-                    return Ok(missed);
-                }
-            }
-        }
-    }
-
-    async fn compare_until_done(&self) -> Result<(), BridgeFault> {
-        let mut pause = PAUSES.0;
-        loop {
-            let fault = match resync(&self.client, &*self.port, &self.observer).await {
-                Ok(()) => {
-                    self.status.send_modify(|status| {
-                        status.phase = Phase::Up;
-                        status.session = self.observer.session();
-                        status.counts = self.observer.counts();
-                        status.faults.retain(|fault| fault.object().is_some());
-                    });
-                    return Ok(());
-                }
-                Err(ResyncError::Ari(error)) => return Err(BridgeFault::of_error(&error)),
-                Err(ResyncError::Fault(fault)) => fault,
-                Err(ResyncError::SessionEnded) => {
-                    self.observer.set_session(None);
-                    continue_after(&mut pause).await;
-                    continue;
-                }
-                Err(error) => BridgeFault::Map(error.to_string()),
-            };
-            tracing::warn!(%fault, "map and Asterisk could not be compared yet");
-            self.status.send_modify(|status| status.add_fault(fault));
-            continue_after(&mut pause).await;
-        }
-    }
-
     /// Follows events and changes until the whole must be compared again (`None`) or the map is stopped.
     async fn steady(
         &self,
@@ -337,11 +279,16 @@ impl Life {
         match change {
             Change::Unbound {
                 binding,
-                why: UnboundWhy::Superseded | UnboundWhy::Dead,
+                why: UnboundWhy::Superseded,
             } if binding.node == here => {
                 self.observer
                     .push(binding.device.clone(), Step::Stale(binding.contact.clone()));
             }
+            // It gave way while this node did not count. What its Asterisk has now may be newer: that takes a comparison.
+            Change::Unbound {
+                binding,
+                why: UnboundWhy::Dead,
+            } if binding.node == here => self.observer.want_resync(),
             Change::SessionEnded { session, node } if *node == here && self.observer.session() == Some(*session) => {
                 tracing::warn!(%session, "this node's session has ended; opening another");
                 self.observer.set_session(None);
@@ -409,7 +356,7 @@ async fn end(port: &dyn MapPort, session: SessionId) {
     }
 }
 
-async fn continue_after(pause: &mut Duration) {
+pub(super) async fn continue_after(pause: &mut Duration) {
     tokio::time::sleep(*pause).await;
     *pause = (*pause * 2).min(PAUSES.1);
 }

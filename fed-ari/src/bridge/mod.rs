@@ -5,6 +5,7 @@
 //! exactly while Asterisk is healthy and compared.
 
 mod apply;
+mod compare;
 mod drift;
 mod health;
 mod lanes;

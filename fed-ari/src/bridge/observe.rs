@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use fed_core::{
     command::{Command, Refusal, Reply},
-    ids::{ContactUri, DeviceId, Revision, SessionId},
+    ids::{ContactUri, DeviceId, NodeId, Revision, SessionId},
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -14,9 +14,12 @@ use tokio::sync::Notify;
 use super::{lanes::Lanes, status::BridgeCounts};
 use crate::{
     client::{AriClient, ContactStatus},
-    port::MapPort,
+    port::{MapPort, fresh_or_stale},
     render::is_redirect_aor,
 };
+
+/// How long the map may take to confirm that a contact is stale; after it the own copy has to do.
+const FRESH_WITHIN: Duration = Duration::from_millis(500);
 
 /// Attempts at deleting a stale contact.
 const ATTEMPTS: u32 = 5;
@@ -227,8 +230,14 @@ impl Observer {
 
     /// Adds what the contact object tells. With no basis: should the device have moved on in between, this changes nothing.
     async fn details(&self, device: DeviceId, contact: ContactUri, session: SessionId) {
-        let Ok(Some(found)) = self.client.get_contact(device.as_str(), contact.as_str()).await else {
-            return;
+        let found = match self.client.get_contact(device.as_str(), contact.as_str()).await {
+            Ok(Some(found)) => found,
+            // Taken away while it was being bound: the event of that may have been taken for the one of our own deletion.
+            Ok(None) => {
+                let node = self.port.here();
+                return self.unbind(device, contact, node).await;
+            }
+            Err(_) => return,
         };
         if found.user_agent.is_none() && found.path.is_none() {
             return;
@@ -266,15 +275,16 @@ impl Observer {
             return;
         }
         let node = self.port.here();
-        match self
-            .port
-            .propose(Command::Unbind {
-                device: device.clone(),
-                contact,
-                node,
-            })
-            .await
-        {
+        self.unbind(device, contact, node).await;
+    }
+
+    async fn unbind(&self, device: DeviceId, contact: ContactUri, node: NodeId) {
+        let unbind = Command::Unbind {
+            device: device.clone(),
+            contact,
+            node,
+        };
+        match self.port.propose(unbind).await {
             Ok(_) => self.count(|counts| counts.unbound += 1),
             Err(error) => {
                 tracing::warn!(%device, %error, "the end of a registration could not be recorded yet");
@@ -298,7 +308,11 @@ impl Observer {
 
     async fn stale(&self, device: DeviceId, contact: ContactUri) {
         let node = self.port.here();
-        let bound = self.port.local().view().bindings_of(&device);
+        // The own copy may be behind what this node has just bound.
+        let bound = fresh_or_stale(&*self.port, FRESH_WITHIN)
+            .await
+            .view()
+            .bindings_of(&device);
         // Registered here again in the meantime: the newest word is that it is here.
         if bound.is_ok_and(|all| all.iter().any(|b| b.value.node == node && b.value.contact == contact)) {
             return;

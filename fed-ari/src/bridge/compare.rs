@@ -1,0 +1,68 @@
+//! Comparing until it succeeds, while phones go on registering.
+
+use tokio::sync::mpsc;
+
+use super::{
+    BridgeFault, Phase,
+    link::{ContactEvent, Life, PAUSES, continue_after},
+    resync::{ResyncError, resync},
+};
+
+impl Life {
+    /// Compares the whole until that succeeds. Only what Asterisk does not answer is a reason to give up.
+    ///
+    /// Cut off from the map this lasts as long as that; what phones do meanwhile is noted the moment it happens, so that the
+    /// comparison can tell a registration that is new from one that is old. The events that it has not settled are given back, to be
+    /// followed after.
+    pub(super) async fn compare(
+        &self,
+        contacts: &mut mpsc::UnboundedReceiver<ContactEvent>,
+    ) -> Result<Vec<ContactEvent>, BridgeFault> {
+        self.status.send_modify(|status| status.phase = Phase::Reconciling);
+        let mut missed = Vec::new();
+        let attempts = self.compare_until_done();
+        tokio::pin!(attempts);
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = contacts.recv() => {
+                    self.observer.note(&event.0, &event.1, event.2);
+                    missed.push(event);
+                }
+                done = &mut attempts => {
+                    done?;
+                    missed.retain(|(aor, uri, status)| !self.observer.is_settled(aor, uri, *status));
+                    return Ok(missed);
+                }
+            }
+        }
+    }
+
+    async fn compare_until_done(&self) -> Result<(), BridgeFault> {
+        let mut pause = PAUSES.0;
+        loop {
+            let fault = match resync(&self.client, &*self.port, &self.observer).await {
+                Ok(()) => {
+                    self.status.send_modify(|status| {
+                        status.phase = Phase::Up;
+                        status.session = self.observer.session();
+                        status.counts = self.observer.counts();
+                        status.faults.retain(|fault| fault.object().is_some());
+                    });
+                    return Ok(());
+                }
+                Err(ResyncError::Ari(error)) => return Err(BridgeFault::of_error(&error)),
+                Err(ResyncError::Fault(fault)) => fault,
+                Err(ResyncError::SessionEnded) => {
+                    self.observer.set_session(None);
+                    continue_after(&mut pause).await;
+                    continue;
+                }
+                Err(error) => BridgeFault::Map(error.to_string()),
+            };
+            tracing::warn!(%fault, "map and Asterisk could not be compared yet");
+            self.status.send_modify(|status| status.add_fault(fault));
+            continue_after(&mut pause).await;
+        }
+    }
+}
