@@ -3,13 +3,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh
 
-.PHONY: help prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench-calls clean
+.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench-calls clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 prerequisites:
 	@scripts/prerequisites build
+
+lint-prerequisites:
+	@scripts/prerequisites lint
 
 # Without root or Debian the lab cannot run: the tests say so themselves, loudly, and fail where CI=true.
 lab-prerequisites: prerequisites
@@ -31,7 +34,7 @@ test-lab: lab-prerequisites ## real Asterisk 16 and 22 in network namespaces
 	$(ENV); cargo build --workspace --bins --locked
 	$(ENV); cargo test --workspace --locked --no-fail-fast --test 'lab_*'
 
-lint: prerequisites ## rustfmt, clippy and rustdoc, each without a warning
+lint: lint-prerequisites ## rustfmt, clippy and rustdoc, each without a warning
 	$(ENV); cargo fmt --all --check
 	$(ENV); cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(ENV); RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
