@@ -17,6 +17,7 @@ pub mod recorder;
 pub mod registration;
 pub mod replica;
 pub mod seeded;
+pub mod simulation;
 pub mod verdict;
 pub mod watch;
 mod words;

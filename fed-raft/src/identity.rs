@@ -12,13 +12,13 @@
 //! ```
 
 use std::fmt;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fed_core::ids::NodeId;
 
 use crate::error::StartError;
+use crate::platform::fs;
 
 /// The newest format that this program reads and the one it writes.
 pub(crate) const FORMAT: u32 = 1;
@@ -91,19 +91,10 @@ pub(crate) fn create(data_dir: &Path, identity: &Identity) -> Result<(), StartEr
 }
 
 /// Holds the folder for this process until dropped.
-pub(crate) fn lock(data_dir: &Path) -> Result<File, StartError> {
+pub(crate) fn lock(data_dir: &Path) -> Result<fs::Lock, StartError> {
     let path = data_dir.join("LOCK");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| at(&path, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StartError::InUse(data_dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(at(&path, source)),
-    }
+    let held = fs::lock(&path).map_err(|e| at(&path, e))?;
+    held.ok_or_else(|| StartError::InUse(data_dir.to_owned()))
 }
 
 /// Writes a small file so that after a crash it is there whole, or as before.
@@ -112,18 +103,12 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StartError>
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     let write = || -> io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        fs::write(&temporary, bytes)?;
+        fs::sync(&temporary)?;
         fs::rename(&temporary, path)?;
-        sync_folder(path.parent().unwrap_or(Path::new(".")))
+        fs::sync(path.parent().unwrap_or(Path::new(".")))
     };
     write().map_err(|e| at(path, e))
-}
-
-/// Makes names created in, or removed from, a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 pub(crate) fn at(path: &Path, source: io::Error) -> StartError {
@@ -134,8 +119,8 @@ pub(crate) fn at(path: &Path, source: io::Error) -> StartError {
 }
 
 fn is_empty(data_dir: &Path) -> Result<bool, StartError> {
-    match fs::read_dir(data_dir) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
+    match fs::list(data_dir) {
+        Ok(names) => Ok(names.is_empty()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(source) => Err(at(data_dir, source)),
     }
@@ -244,7 +229,7 @@ mod tests {
     fn a_newer_format_is_refused_with_the_version_it_needs() {
         let folder = tempfile::tempdir().expect("a folder");
         create(folder.path(), &identity()).expect("created");
-        fs::write(folder.path().join("FORMAT"), "fed-raft 2\nneeds 0.9.1\n").expect("written");
+        fs::write(&folder.path().join("FORMAT"), b"fed-raft 2\nneeds 0.9.1\n").expect("written");
         let error = inspect(folder.path()).expect_err("newer").to_string();
         assert!(error.contains("0.9.1"), "{error}");
     }
@@ -252,7 +237,7 @@ mod tests {
     #[test]
     fn a_folder_of_something_else_is_left_alone() {
         let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("holiday.jpg"), "").expect("written");
+        fs::write(&folder.path().join("holiday.jpg"), b"").expect("written");
         assert!(matches!(inspect(folder.path()), Err(StartError::Damaged { .. })));
     }
 

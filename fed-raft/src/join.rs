@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::identity::{self, ClusterId, Identity};
 use crate::node::Node;
+use crate::platform::chance;
 use crate::transport::{Badge, Lane, PROTOCOL, dial};
 use crate::{log, state};
 
@@ -21,10 +22,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) fn found(config: &Config) -> Result<Identity, StartError> {
     config.check()?;
     let identity = Identity {
-        cluster: ClusterId(rand::random::<u128>() | 1),
+        cluster: ClusterId(chance::draw_u128() | 1),
         // The first leader's blank entry has index 1: no later node gets this id.
         node: NodeId(1),
-        incarnation: rand::random(),
+        incarnation: chance::draw_u64(),
         founder: true,
         seeds: Vec::new(),
     };
@@ -45,7 +46,7 @@ pub(crate) async fn join(config: &Config, seed: &str) -> Result<Identity, StartE
         seed: seed.to_owned(),
         why,
     };
-    let incarnation = rand::random();
+    let incarnation = chance::draw_u64();
     let message = proto::JoinRequest {
         incarnation,
         address: config.advertise.clone(),
@@ -99,6 +100,10 @@ impl<M: Machine> Node<M> {
     /// The leader's part of a join: an id that was never given and never will be, the index of an entry made for
     /// nothing else.
     pub(crate) async fn new_id(&self) -> Result<u64, String> {
+        #[cfg(feature = "planted-bugs")]
+        if let (Some(id), true) = (self.state.any_retired(), crate::planted::is("id-reused")) {
+            return Ok(id);
+        }
         let made = tokio::time::timeout(PATIENCE / 2, self.raft.write_blank()).await;
         match made {
             Ok(Ok(response)) => Ok(response.log_id.index),

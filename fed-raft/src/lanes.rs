@@ -9,6 +9,8 @@ use fed_core::ids::ClientId;
 use fed_core::machine::WINDOW;
 use parking_lot::Mutex;
 
+use crate::platform::chance;
+
 const LANES: usize = 16;
 
 struct Lane {
@@ -55,7 +57,7 @@ impl Lanes {
             Some(lane) => lane,
             None if lanes.len() < LANES && count < WINDOW => {
                 lanes.push(Lane {
-                    client: ClientId(rand::random()),
+                    client: ClientId(chance::draw_u128()),
                     next: 1,
                     waiting: BTreeSet::new(),
                 });

@@ -16,16 +16,23 @@ mod lanes;
 mod log;
 mod members;
 mod node;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+mod platform;
 mod propose;
 mod raft;
 mod read;
 mod session;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod start;
 mod state;
 mod status;
 mod transport;
 mod upkeep;
 mod watch;
+#[cfg(feature = "simulation")]
+mod witness;
 
 pub use batch::Proposed;
 pub use cluster::Cluster;

@@ -1,6 +1,5 @@
 //! One running node: what all its parts share.
 
-use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use crate::config::{Config, OnFailure};
 use crate::identity::Identity;
 use crate::lanes::Lanes;
 use crate::log::LogStore;
+use crate::platform::fs;
 use crate::propose::Queue;
 use crate::raft::{Peer, Raft};
 use crate::read::ReadIndex;
@@ -45,7 +45,7 @@ pub(crate) struct Node<M: Machine> {
     heard: Mutex<Option<Instant>>,
     /// Held while a snapshot comes in.
     pub(crate) receiving: tokio::sync::Mutex<()>,
-    _lock: File,
+    _lock: fs::Lock,
 }
 
 /// Where the leader is, as far as this node knows.
@@ -111,7 +111,7 @@ pub(crate) struct Parts<M: Machine> {
     pub(crate) queue: Queue<M>,
     pub(crate) read_index: ReadIndex,
     pub(crate) life: Life,
-    pub(crate) lock: File,
+    pub(crate) lock: fs::Lock,
 }
 
 impl<M: Machine> Node<M> {

@@ -60,6 +60,8 @@ impl<M: Machine> Node<M> {
         let until = Instant::now() + within;
         match consistency {
             Consistency::Local => Ok(self.local()),
+            #[cfg(feature = "planted-bugs")]
+            Consistency::Linearizable if self.reads_wrongly() => Ok(self.local()),
             Consistency::Linearizable => {
                 let index = self.read_index(until).await?;
                 let view = self
@@ -77,6 +79,13 @@ impl<M: Machine> Node<M> {
                 Ok(self.marked(view))
             }
         }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn reads_wrongly(&self) -> bool {
+        use crate::planted;
+        let leads = self.leader() == Leader::Here;
+        planted::is("local-read") || planted::is("stale-cache") && planted::led_lately(self.identity.node.0, leads)
     }
 
     pub(crate) fn local(&self) -> Snapshot {

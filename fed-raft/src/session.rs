@@ -3,7 +3,7 @@
 //! A new leader gives every open session a fresh ttl. Time in which the leader itself did not run (it was paused,
 //! the machine was asleep) or was cut off is not held against anybody.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,9 +33,9 @@ struct Timers {
     /// The term in which this node leads and has applied everything that was there before it.
     term: Option<u64>,
     /// When each open session runs out.
-    ends: HashMap<SessionId, Instant>,
+    ends: BTreeMap<SessionId, Instant>,
     /// Sessions that ran out: their end is on its way, or will be tried again.
-    ending: HashSet<SessionId>,
+    ending: BTreeSet<SessionId>,
 }
 
 /// What the leader says to a keep-alive.
@@ -130,7 +130,7 @@ impl<M: Machine> Node<M> {
             return Vec::new();
         };
         let ttl = self.config.session_ttl;
-        let mut ends = HashMap::with_capacity(open.len());
+        let mut ends = BTreeMap::new();
         for session in open {
             let end = timers.ends.get(&session).map_or(now + ttl, |end| *end + lost);
             ends.insert(session, end);

@@ -6,13 +6,13 @@ use std::time::Duration;
 use fed_core::machine::Machine;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config as RaftConfig, SnapshotPolicy};
-use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::error::StartError;
 use crate::identity::{self, Identity};
 use crate::log::LogStore;
 use crate::node::{Leader, Life, Node, Parts};
+use crate::platform::net::Listener;
 use crate::propose::Queue;
 use crate::raft::{Peer, Raft};
 use crate::read::ReadIndex;
@@ -36,11 +36,14 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
     )?;
     let state = State::open(&config.data_dir, &identity, machine, config.watch_events)?;
 
+    #[cfg(feature = "simulation")]
+    tell_start(&log, &state).map_err(|e| identity::at(&config.data_dir, e))?;
+
     let listen = |source| StartError::Listen {
         address: config.listen.clone(),
         source,
     };
-    let listener = TcpListener::bind(&config.listen).await.map_err(listen)?;
+    let listener = Listener::bind(&config.listen).await.map_err(listen)?;
     let bound = listener.local_addr().map_err(listen)?;
     let advertise = match config.advertise.rsplit_once(':') {
         None => bound.to_string(),
@@ -88,6 +91,14 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
     tasks.close();
     tracing::info!(node = %node.id(), address = %node.bound, "the node is up");
     Ok(node)
+}
+
+#[cfg(feature = "simulation")]
+fn tell_start<M: Machine>(log: &LogStore, state: &State<M>) -> std::io::Result<()> {
+    let snapshot = state.last_snapshot();
+    let damaged = snapshot.as_ref().and_then(|snapshot| snapshot.damage());
+    let last = snapshot.and_then(|snapshot| snapshot.manifest.last);
+    log.tell_start(state.view().applied(), last.map(Into::into), damaged)
 }
 
 fn owner(config: &Config) -> Result<Identity, StartError> {

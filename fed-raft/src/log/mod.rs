@@ -1,4 +1,4 @@
-//! The log: entries and the vote, in RocksDB, synced by one thread.
+//! The log: entries and the vote, in a database, synced by one thread.
 //!
 //! - What is acknowledged is on disk: an append's callback and a vote's return come after `fsync`.
 //! - All writes go through one write-ahead log in the order they were made, so a synced write implies the ones
@@ -11,6 +11,8 @@ mod store;
 mod sync;
 mod tail;
 
+pub(crate) use db::failed;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,10 +20,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use rocksdb::DB;
 
 use crate::error::StartError;
 use crate::identity::Identity;
+use crate::platform::Db;
 use crate::raft::{LogId, Vote};
 use sync::{Job, Syncer};
 use tail::Tail;
@@ -36,7 +38,9 @@ pub(crate) struct LogStore {
 }
 
 struct Inner {
-    db: Arc<DB>,
+    #[cfg(feature = "simulation")]
+    node: u64,
+    db: Arc<Db>,
     /// Held for writing while entries change, so that a reader sees the log before or after.
     tail: RwLock<Tail>,
     marks: Mutex<Marks>,
@@ -70,8 +74,11 @@ impl LogStore {
     ) -> Result<Self, StartError> {
         let db = Arc::new(db::open(folder, identity)?);
         let marks = db::load_marks(&db, folder)?;
-        let syncer = Syncer::start(db.clone(), delay_sync, on_failure).map_err(|e| crate::identity::at(folder, e))?;
+        let syncer =
+            Syncer::start(db.clone(), identity, delay_sync, on_failure).map_err(|e| crate::identity::at(folder, e))?;
         let inner = Inner {
+            #[cfg(feature = "simulation")]
+            node: identity.node.0,
             db,
             tail: RwLock::new(Tail::default()),
             marks: Mutex::new(marks),

@@ -2,21 +2,45 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Bound, ControlFlow, Range, RangeBounds};
 use std::sync::atomic::Ordering;
 
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
-use rocksdb::{Direction, IteratorMode, WriteBatch};
 
 use super::LogStore;
-use super::db::{COMMITTED, ENTRIES, META, PURGED, VOTE, column, key, other, writes};
+use super::db::{COMMITTED, PURGED, VOTE, key, other};
 use super::sync::Job;
+use crate::platform::{Database, ENTRIES, META, Reads};
 use crate::raft::{Entry, LogId, TypeConfig, Vote, stored};
+#[cfg(feature = "simulation")]
+use crate::witness::{Happened, saw};
 
 /// Replication sends no more than about this much in one message.
 const LARGEST_READ: usize = 2 << 20;
 
 impl LogStore {
+    #[cfg(feature = "simulation")]
+    pub(crate) fn tell_start(
+        &self,
+        applied: Option<LogId>,
+        snapshot: Option<LogId>,
+        damaged: Option<String>,
+    ) -> io::Result<()> {
+        let log = self.read(0..u64::MAX, usize::MAX)?;
+        let marks = *self.inner.marks.lock();
+        let started = Happened::Started {
+            vote: marks.vote.as_ref().map(Into::into),
+            log: log.iter().map(Into::into).collect(),
+            purged: marks.purged.map(Into::into),
+            committed: marks.committed.map(Into::into),
+            applied: applied.map(Into::into),
+            snapshot: snapshot.map(Into::into),
+            damaged,
+        };
+        saw(self.inner.node, started);
+        Ok(())
+    }
+
     /// The entries of `range` that are there, until they are more than `limit` bytes; at least one.
     fn read(&self, range: Range<u64>, limit: usize) -> io::Result<Vec<Entry>> {
         let tail = self.inner.tail.read();
@@ -32,27 +56,41 @@ impl LogStore {
             }
             return Ok(entries);
         }
-        let db = &self.inner.db;
-        let from = key(range.start);
-        let mode = IteratorMode::From(&from, Direction::Forward);
-        for row in db.iterator_cf(column(db, ENTRIES), mode) {
-            let (found, value) = row.map_err(other)?;
-            let index = <[u8; 8]>::try_from(&*found).map(u64::from_be_bytes);
-            let index = index.map_err(|_| other("the log has a key that is no index"))?;
-            if index >= range.end {
-                break;
-            }
+        let (from, to) = (key(range.start), key(range.end));
+        let (from, to) = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
+        let mut wrong = None;
+        let scanned = self.inner.db.scan(ENTRIES, from, to, &mut |key, value| {
             bytes += value.len();
             if bytes > limit && !entries.is_empty() {
-                break;
+                return ControlFlow::Break(());
             }
-            let entry = stored::decode_entry(&value).map_err(|e| other(format!("log entry {index}: {e}")))?;
-            if entry.log_id.index != index {
-                return Err(other(format!("log entry {index} says it is {}", entry.log_id.index)));
+            match read_row(key, value) {
+                Ok(entry) => {
+                    entries.push(entry);
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    wrong = Some(error);
+                    ControlFlow::Break(())
+                }
             }
-            entries.push(entry);
+        });
+        scanned.map_err(other)?;
+        if let Some(error) = wrong {
+            return Err(error);
         }
         Ok(entries)
+    }
+}
+
+fn read_row(key: &[u8], value: &[u8]) -> io::Result<Entry> {
+    let index = <[u8; 8]>::try_from(key).map(u64::from_be_bytes);
+    let index = index.map_err(|_| other("the log has a key that is no index"))?;
+    let entry = stored::decode_entry(value).map_err(|e| other(format!("log entry {index}: {e}")))?;
+    if entry.log_id.index == index {
+        Ok(entry)
+    } else {
+        Err(other(format!("log entry {index} says it is {}", entry.log_id.index)))
     }
 }
 
@@ -89,11 +127,19 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        let db = &self.inner.db;
         let bytes = stored::encode_vote(vote).map_err(other)?;
-        db.put_cf_opt(column(db, META), VOTE, bytes, &writes()).map_err(other)?;
-        self.flush().await?;
+        let db = &self.inner.db;
+        db.write(|changes| changes.put(META, VOTE, &bytes)).map_err(other)?;
+        #[cfg(feature = "planted-bugs")]
+        let synced = crate::planted::is("vote-not-persisted");
+        #[cfg(not(feature = "planted-bugs"))]
+        let synced = false;
+        if !synced {
+            self.flush().await?;
+        }
         self.inner.marks.lock().vote = Some(*vote);
+        #[cfg(feature = "simulation")]
+        saw(self.inner.node, Happened::Voted(vote.into()));
         Ok(())
     }
 
@@ -101,6 +147,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let mut marks = self.inner.marks.lock();
         marks.committed = committed;
         marks.committed_waits = committed.is_some();
+        #[cfg(feature = "simulation")]
+        if let Some(committed) = committed {
+            saw(self.inner.node, Happened::Committed(committed.into()));
+        }
         Ok(())
     }
 
@@ -114,26 +164,35 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: Send,
     {
         let inner = &self.inner;
-        let mut batch = WriteBatch::default();
         let mut appended = Vec::new();
         for entry in entries {
             let bytes = stored::encode_entry(&entry).map_err(other)?;
-            batch.put_cf(column(&inner.db, ENTRIES), key(entry.log_id.index), &bytes);
-            appended.push((entry, bytes.len()));
+            appended.push((entry, bytes));
         }
         {
             let mut tail = inner.tail.write();
             let mut marks = inner.marks.lock();
-            if let (true, Some(committed)) = (marks.committed_waits, marks.committed) {
-                let bytes = stored::encode_log_id(committed).map_err(other)?;
-                batch.put_cf(column(&inner.db, META), COMMITTED, bytes);
-            }
-            inner.db.write_opt(batch, &writes()).map_err(other)?;
+            let committed = marks.committed.filter(|_| marks.committed_waits);
+            let committed = committed.map(stored::encode_log_id).transpose().map_err(other)?;
+            let write = inner.db.write(|changes| {
+                for (entry, bytes) in &appended {
+                    changes.put(ENTRIES, &key(entry.log_id.index), bytes);
+                }
+                if let Some(bytes) = committed {
+                    changes.put(META, COMMITTED, &bytes);
+                }
+            });
+            write.map_err(other)?;
             marks.committed_waits = false;
-            for (entry, size) in appended {
+            #[cfg(feature = "simulation")]
+            {
+                let entries = appended.iter().map(|(entry, _)| entry.into()).collect();
+                saw(inner.node, Happened::Appended(entries));
+            }
+            for (entry, bytes) in appended {
                 marks.last = Some(entry.log_id);
-                inner.appended.fetch_add(size as u64, Ordering::Relaxed);
-                tail.push(entry, size);
+                inner.appended.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                tail.push(entry, bytes.len());
             }
         }
         inner.syncer.send(Job::Appended(callback))
@@ -147,10 +206,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         if marks.last.is_none_or(|id| id.index < from) {
             return Ok(());
         }
-        let mut batch = WriteBatch::default();
-        batch.delete_range_cf(column(&inner.db, ENTRIES), key(from), key(u64::MAX));
-        inner.db.write_opt(batch, &writes()).map_err(other)?;
+        let write = inner
+            .db
+            .write(|changes| changes.delete_range(ENTRIES, &key(from), &key(u64::MAX)));
+        write.map_err(other)?;
         tail.truncate_from(from);
+        #[cfg(feature = "simulation")]
+        saw(inner.node, Happened::Truncated(from));
         marks.last = last.or(marks.purged);
         Ok(())
     }
@@ -163,12 +225,15 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             return Ok(());
         }
         let from = marks.purged.map_or(0, |id| id.index + 1);
-        let mut batch = WriteBatch::default();
-        batch.delete_range_cf(column(&inner.db, ENTRIES), key(from), key(upto.index + 1));
         let bytes = stored::encode_log_id(upto).map_err(other)?;
-        batch.put_cf(column(&inner.db, META), PURGED, bytes);
-        inner.db.write_opt(batch, &writes()).map_err(other)?;
+        let write = inner.db.write(|changes| {
+            changes.delete_range(ENTRIES, &key(from), &key(upto.index + 1));
+            changes.put(META, PURGED, &bytes);
+        });
+        write.map_err(other)?;
         tail.purge_to(upto.index);
+        #[cfg(feature = "simulation")]
+        saw(inner.node, Happened::Purged(upto.into()));
         marks.purged = Some(upto);
         if marks.last.is_none_or(|id| id.index < upto.index) {
             marks.last = Some(upto);

@@ -2,15 +2,15 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use fed_core::ids::NodeId;
 use openraft::storage::IOFlushed;
-use parking_lot::Mutex;
-use rocksdb::DB;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::OnFailure;
+use crate::identity::Identity;
+use crate::platform::{Database, Db, tasks};
 use crate::raft::TypeConfig;
 
 /// Something that waits until all that was written before it is on disk.
@@ -30,60 +30,125 @@ impl Job {
     }
 }
 
+/// The way to the sync thread. The thread ends when this is dropped, and is waited for.
 pub(super) struct Syncer {
-    jobs: Mutex<Option<Sender<Job>>>,
-    thread: Option<JoinHandle<()>>,
+    jobs: Option<UnboundedSender<Job>>,
+    thread: Option<tasks::Worker>,
 }
 
 impl Syncer {
-    pub(super) fn start(db: Arc<DB>, delay: Duration, on_failure: OnFailure) -> io::Result<Self> {
-        let (jobs, queue) = channel();
-        let thread = std::thread::Builder::new()
-            .name("fed-raft-sync".to_owned())
-            .spawn(move || run(&db, &queue, delay, &on_failure))?;
+    pub(super) fn start(db: Arc<Db>, identity: &Identity, delay: Duration, on_failure: OnFailure) -> io::Result<Self> {
+        let (jobs, queue) = unbounded_channel();
+        let rounds = Rounds {
+            db,
+            delay,
+            on_failure,
+            failure: None,
+            node: identity.node,
+        };
         Ok(Self {
-            jobs: Mutex::new(Some(jobs)),
-            thread: Some(thread),
+            jobs: Some(jobs),
+            thread: Some(start(rounds, queue)?),
         })
     }
 
     pub(super) fn send(&self, job: Job) -> io::Result<()> {
         let stopped = || io::Error::other("the log is closed");
-        let jobs = self.jobs.lock();
-        jobs.as_ref().ok_or_else(stopped)?.send(job).map_err(|_| stopped())
+        let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
+        jobs.send(job).map_err(|_| stopped())
     }
 }
 
 impl Drop for Syncer {
     fn drop(&mut self) {
-        self.jobs.lock().take();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the sync thread panicked");
+        self.jobs.take();
+        if let Some(thread) = self.thread.take() {
+            thread.join();
         }
     }
 }
 
-fn run(db: &DB, queue: &Receiver<Job>, delay: Duration, on_failure: &OnFailure) {
-    let mut failure: Option<String> = None;
-    let mut jobs = Vec::new();
-    while let Ok(first) = queue.recv() {
-        jobs.push(first);
-        jobs.extend(queue.try_iter());
-        if failure.is_none()
-            && let Err(error) = db.flush_wal(true)
-        {
-            // After a failed fsync the kernel may have dropped the data: trying again would lie.
-            let why = format!("syncing the log failed: {error}");
-            on_failure(why.clone());
-            failure = Some(why);
-        }
-        if cfg!(feature = "testing") && !delay.is_zero() {
-            std::thread::sleep(delay);
-        }
-        for job in jobs.drain(..) {
-            job.done(failure.as_deref().map_or(Ok(()), Err));
+struct Rounds {
+    db: Arc<Db>,
+    delay: Duration,
+    on_failure: OnFailure,
+    failure: Option<String>,
+    node: NodeId,
+}
+
+impl Rounds {
+    #[cfg(feature = "planted-bugs")]
+    fn answer_too_early(jobs: &mut Vec<Job>) {
+        if crate::planted::is("ack-before-fsync") {
+            jobs.drain(..).for_each(|job| job.done(Ok(())));
         }
     }
+
+    /// Syncs once for all the jobs and answers them.
+    fn turn(&mut self, jobs: &mut Vec<Job>) {
+        if self.failure.is_none()
+            && let Err(error) = self.db.sync()
+        {
+            // After a failed fsync the kernel may have dropped the data: trying again would lie.
+            let why = format!("syncing the log of node {} failed: {error}", self.node);
+            (self.on_failure)(why.clone());
+            self.failure = Some(why);
+        }
+        #[cfg(feature = "simulation")]
+        if self.failure.is_none() {
+            self.tell();
+        }
+        if cfg!(feature = "testing") && !self.delay.is_zero() {
+            std::thread::sleep(self.delay);
+        }
+        for job in jobs.drain(..) {
+            job.done(self.failure.as_deref().map_or(Ok(()), Err));
+        }
+    }
+}
+
+#[cfg(feature = "simulation")]
+impl Rounds {
+    fn tell(&self) {
+        let last = self.db.last(crate::platform::ENTRIES);
+        let index = last.ok().flatten().and_then(|(key, _)| <[u8; 8]>::try_from(key).ok());
+        if let Some(index) = index {
+            let synced = crate::witness::Happened::Synced(u64::from_be_bytes(index));
+            crate::witness::saw(self.node.0, synced);
+        }
+    }
+}
+
+#[cfg(not(feature = "simulation"))]
+fn start(mut rounds: Rounds, mut queue: UnboundedReceiver<Job>) -> io::Result<tasks::Worker> {
+    tasks::Worker::start("fed-raft-sync", move || {
+        let mut jobs = Vec::new();
+        while let Some(first) = queue.blocking_recv() {
+            jobs.push(first);
+            while let Ok(next) = queue.try_recv() {
+                jobs.push(next);
+            }
+            #[cfg(feature = "planted-bugs")]
+            Rounds::answer_too_early(&mut jobs);
+            rounds.turn(&mut jobs);
+        }
+    })
+}
+
+/// A simulated node has one thread: the disk takes its time instead.
+#[cfg(feature = "simulation")]
+fn start(mut rounds: Rounds, mut queue: UnboundedReceiver<Job>) -> io::Result<tasks::Worker> {
+    Ok(tasks::Worker::start(async move {
+        let mut jobs = Vec::new();
+        while let Some(first) = queue.recv().await {
+            jobs.push(first);
+            while let Ok(next) = queue.try_recv() {
+                jobs.push(next);
+            }
+            #[cfg(feature = "planted-bugs")]
+            Rounds::answer_too_early(&mut jobs);
+            tokio::time::sleep(rounds.db.sync_time()).await;
+            rounds.turn(&mut jobs);
+        }
+    }))
 }

@@ -17,6 +17,7 @@ openraft::declare_raft_types!(
         D = Batch,
         R = Applied,
         Node = Peer,
+        AsyncRuntime = crate::platform::Runtime,
 );
 
 pub(crate) type Raft<M> = openraft::Raft<TypeConfig, crate::state::StateMachine<M>>;

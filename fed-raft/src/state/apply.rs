@@ -25,6 +25,8 @@ impl<M: Machine> State<M> {
         let mut overlay = Overlay::new(&*generation);
         let mut happened = Vec::new();
         let mut answers = Vec::with_capacity(items.len());
+        #[cfg(feature = "simulation")]
+        let seen = items.iter().map(|(entry, _)| entry.into()).collect();
         for (entry, responder) in items {
             let index = entry.log_id.index;
             let answer = match entry.payload {
@@ -38,6 +40,8 @@ impl<M: Machine> State<M> {
                 Payload::Normal(requests) => {
                     let requests =
                         batch::split::<M>(&requests).map_err(|e| failed(format!("log entry {index}: {e}")))?;
+                    #[cfg(feature = "planted-bugs")]
+                    let requests = renamed(index, requests);
                     let outcomes = apply_batch(&*self.machine, &mut overlay, requests)
                         .map_err(|e| failed(format!("applying log entry {index}: {e}")))?;
                     let mut replies = Vec::with_capacity(outcomes.len());
@@ -66,14 +70,30 @@ impl<M: Machine> State<M> {
             }
         }
         let changes = overlay.into_changes();
-        generation.write(changes, &new_meta).map_err(failed)?;
+        generation.write(&changes, &new_meta).map_err(failed)?;
         *meta = new_meta;
         self.publish(generation, &meta)?;
         drop(meta);
+        #[cfg(feature = "simulation")]
+        self.tell_applied(seen)?;
         self.hub.push(happened, self.revision());
         for (responder, answer) in answers {
             responder.send(answer);
         }
+        Ok(())
+    }
+
+    #[cfg(feature = "simulation")]
+    fn tell_applied(&self, entries: Vec<crate::witness::Note>) -> io::Result<()> {
+        let view = self.view();
+        let hash = fed_core::machine::state_hash(&*view).map_err(io::Error::other)?;
+        let revision = view.revision().0;
+        let applied = crate::witness::Happened::Applied {
+            entries,
+            revision,
+            hash,
+        };
+        crate::witness::saw(self.identity.node.0, applied);
         Ok(())
     }
 
@@ -83,6 +103,18 @@ impl<M: Machine> State<M> {
         self.view.send_replace(Arc::new(view));
         Ok(())
     }
+}
+
+/// The planted bug: no request has the name of another, not even of itself.
+#[cfg(feature = "planted-bugs")]
+fn renamed<C>(index: u64, mut requests: Vec<fed_core::machine::Request<C>>) -> Vec<fed_core::machine::Request<C>> {
+    if crate::planted::is("no-dedup") {
+        for (number, request) in requests.iter_mut().enumerate() {
+            request.client = fed_core::ids::ClientId(u128::from(index));
+            request.sequence = number as u64 + 1;
+        }
+    }
+    requests
 }
 
 /// Remembers the members that are no longer there.

@@ -10,6 +10,7 @@ use super::manifest::Manifest;
 use super::snapshot::{SnapshotDir, clone_files};
 use super::{State, db, owned_by};
 use crate::identity::write_durably;
+use crate::platform::fs;
 use crate::raft::LogId;
 
 impl<M: Machine> State<M> {
@@ -37,8 +38,13 @@ impl<M: Machine> State<M> {
             )));
         }
         let meta = owned_by(found, &self.identity);
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is("install-keeps-deleted") {
+            let kept = keep_deleted(&old, &generation).map_err(io::Error::other)?;
+            generation.write(&kept, &meta).map_err(io::Error::other)?;
+        }
         db::rewrite_meta(&generation, &meta).map_err(io::Error::other)?;
-        crate::identity::sync_folder(&self.folders.state)?;
+        fs::sync(&self.folders.state)?;
 
         let copy = self.folders.snapshots.join("installing");
         clone_files(&snapshot.path, manifest, &copy)?;
@@ -52,8 +58,49 @@ impl<M: Machine> State<M> {
         *kept = meta;
         self.publish(generation, &kept)?;
         drop(kept);
+        #[cfg(feature = "simulation")]
+        self.tell_installed()?;
         self.hub.jump(self.revision());
         old.make_obsolete();
         Ok(())
     }
+
+    #[cfg(feature = "simulation")]
+    fn tell_installed(&self) -> io::Result<()> {
+        let view = self.view();
+        let Some(at) = view.applied() else { return Ok(()) };
+        let installed = crate::witness::Happened::Installed {
+            at: at.into(),
+            revision: view.revision().0,
+            hash: fed_core::machine::state_hash(&*view).map_err(io::Error::other)?,
+            recomputed: fed_core::machine::recomputed_state_hash(&*view).map_err(io::Error::other)?,
+        };
+        crate::witness::saw(self.identity.node.0, installed);
+        Ok(())
+    }
+}
+
+/// The planted bug: the rows of the old state that the new one does not have.
+#[cfg(feature = "planted-bugs")]
+fn keep_deleted(
+    old: &db::Generation,
+    new: &db::Generation,
+) -> Result<Vec<fed_core::kv::Change>, fed_core::kv::StoreError> {
+    use std::ops::{Bound, ControlFlow};
+
+    use fed_core::kv::{Change, ReadStore, Table};
+    let mut kept = Vec::new();
+    for table in (16..32).map(Table) {
+        old.scan(table, Bound::Unbounded, Bound::Unbounded, &mut |key, value| {
+            if new.get(table, key).is_ok_and(|there| there.is_none()) {
+                kept.push(Change {
+                    table,
+                    key: key.to_vec(),
+                    value: Some(value.to_vec()),
+                });
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(kept)
 }

@@ -11,6 +11,7 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use super::State;
 use super::apply::Item;
 use super::snapshot::SnapshotDir;
+use crate::platform::tasks;
 use crate::raft::{LogId, Membership, Payload, SnapshotMeta, StoredMembership, TypeConfig};
 
 /// At most this much is applied in one write.
@@ -34,9 +35,7 @@ impl<M: Machine> StateMachine<M> {
         work: impl FnOnce(&State<M>) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let state = self.state.clone();
-        tokio::task::spawn_blocking(move || work(&state))
-            .await
-            .map_err(io::Error::other)?
+        tasks::blocking(move || work(&state)).await
     }
 }
 

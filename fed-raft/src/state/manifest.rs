@@ -1,13 +1,13 @@
 //! What a snapshot consists of: the entry it ends with, the members, and its files with their checksums.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use fed_core::codec;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::platform::fs;
 use crate::raft::stored::{StoredLogId, StoredMembers};
 use crate::raft::{LogId, SnapshotMeta, StoredMembership};
 
@@ -34,7 +34,7 @@ pub(crate) struct Manifest {
 
 impl Manifest {
     pub(super) fn read(folder: &Path) -> io::Result<Self> {
-        let bytes = std::fs::read(folder.join(FILE))?;
+        let bytes = fs::read(&folder.join(FILE))?;
         codec::decode(KIND_MANIFEST, 1, &bytes).map_err(io::Error::other)
     }
 
@@ -63,14 +63,14 @@ impl ManifestFile {
         let path = folder.join(name);
         Ok(Self {
             name: name.to_owned(),
-            size: path.metadata()?.len(),
+            size: fs::length(&path)?,
             checksum: checksum(&path)?,
         })
     }
 
     /// Whether the file is there, whole and undamaged.
     pub(crate) fn matches(&self, path: &Path) -> io::Result<bool> {
-        Ok(path.metadata()?.len() == self.size && checksum(path)? == self.checksum)
+        Ok(fs::length(path)? == self.size && checksum(path)? == self.checksum)
     }
 
     /// A plain name, so that nothing is written outside the folder.
@@ -85,14 +85,18 @@ impl ManifestFile {
     }
 }
 
+/// Read at once when a checksum is taken.
+const CHUNK: usize = 1 << 20;
+
 fn checksum(path: &Path) -> io::Result<u128> {
-    let mut file = File::open(path)?;
     let mut hasher = Xxh3::new();
-    let mut buffer = vec![0; 1 << 16];
+    let mut offset = 0;
     loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.digest128()),
-            n => hasher.update(&buffer[..n]),
+        let bytes = fs::read_at(path, offset, CHUNK)?;
+        if bytes.is_empty() {
+            return Ok(hasher.digest128());
         }
+        offset += bytes.len() as u64;
+        hasher.update(&bytes);
     }
 }

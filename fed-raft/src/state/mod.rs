@@ -1,4 +1,4 @@
-//! The state: the machine's data in RocksDB, one generation at a time.
+//! The state: the machine's data in a database, one generation at a time.
 //!
 //! - One write batch per apply holds the data and what the state knows of itself (last applied entry, members):
 //!   there is no moment at which one is there without the other.
@@ -13,7 +13,6 @@ mod manifest;
 mod snapshot;
 mod view;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +22,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::error::StartError;
-use crate::identity::{self, Identity, at, write_durably};
+use crate::identity::{Identity, at, write_durably};
+use crate::platform::fs;
 use crate::raft::stored::StoredMeta;
 use crate::watch::Hub;
 use db::Generation;
@@ -79,7 +79,7 @@ pub(crate) fn create(data_dir: &Path, identity: &Identity) -> Result<(), StartEr
     }
     db::create(&folders.generation(1), &owned_by(StoredMeta::default(), identity))?;
     write_durably(&folders.current(), b"1\n")?;
-    identity::sync_folder(data_dir).map_err(|e| at(data_dir, e))
+    fs::sync(data_dir).map_err(|e| at(data_dir, e))
 }
 
 impl<M: Machine> State<M> {
@@ -137,7 +137,16 @@ impl<M: Machine> State<M> {
 
     /// Whether the member was removed: its id is spent.
     pub(crate) fn is_retired(&self, node: u64) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is("id-reused") {
+            return false;
+        }
         self.meta.lock().retired.contains(&node)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn any_retired(&self) -> Option<u64> {
+        self.meta.lock().retired.first().copied()
     }
 
     pub(crate) fn incoming(&self) -> &Path {
@@ -173,11 +182,9 @@ fn current_generation(folders: &Folders, identity: &Identity) -> Result<u64, Sta
 
 fn remove_other_generations(folders: &Folders, keep: u64) -> Result<(), StartError> {
     let keep = keep.to_string();
-    let entries = fs::read_dir(&folders.state).map_err(|e| at(&folders.state, e))?;
-    for entry in entries {
-        let entry = entry.map_err(|e| at(&folders.state, e))?;
-        let path = entry.path();
-        if path.is_dir() && entry.file_name() != keep.as_str() {
+    for found in fs::list(&folders.state).map_err(|e| at(&folders.state, e))? {
+        if found.is_dir && found.name != keep {
+            let path = folders.state.join(&found.name);
             fs::remove_dir_all(&path).map_err(|e| at(&path, e))?;
         }
     }

@@ -1,18 +1,17 @@
-//! Snapshots on disk: RocksDB checkpoints (hard links) with a manifest. Complete, or not there.
+//! Snapshots on disk: checkpoints of the database (hard links) with a manifest. Complete, or not there.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fed_core::machine::Machine;
-use rocksdb::checkpoint::Checkpoint;
 
 use super::manifest::{self, Manifest, ManifestFile};
 use super::{State, db};
 use crate::error::StartError;
-use crate::identity::{at, sync_folder};
+use crate::identity::at;
+use crate::platform::{Database, fs};
 use crate::raft::LogId;
 
 const BUILDING: &str = "building";
@@ -32,6 +31,14 @@ impl SnapshotDir {
             obsolete: AtomicBool::new(false),
         }
     }
+
+    /// What is wrong with its files, if something is.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn damage(&self) -> Option<String> {
+        let whole = |file: &ManifestFile| file.matches(&self.path.join(&file.name)).unwrap_or(false);
+        let damaged = self.manifest.files.iter().find(|file| !whole(file))?;
+        Some(format!("{} damaged in {}", damaged.name, self.path.display()))
+    }
 }
 
 impl Drop for SnapshotDir {
@@ -49,8 +56,8 @@ impl Drop for SnapshotDir {
 pub(super) fn find(folder: &Path) -> Result<Option<Arc<SnapshotDir>>, StartError> {
     let mut newest: Option<SnapshotDir> = None;
     fs::create_dir_all(folder).map_err(|e| at(folder, e))?;
-    for entry in fs::read_dir(folder).map_err(|e| at(folder, e))? {
-        let path = entry.map_err(|e| at(folder, e))?.path();
+    for entry in fs::list(folder).map_err(|e| at(folder, e))? {
+        let path = folder.join(entry.name);
         let found = match Manifest::read(&path) {
             Ok(manifest) => SnapshotDir::new(path, manifest),
             Err(_) => {
@@ -71,7 +78,7 @@ pub(super) fn find(folder: &Path) -> Result<Option<Arc<SnapshotDir>>, StartError
 }
 
 impl<M: Machine> State<M> {
-    pub(super) fn last_snapshot(&self) -> Option<Arc<SnapshotDir>> {
+    pub(crate) fn last_snapshot(&self) -> Option<Arc<SnapshotDir>> {
         self.last_snapshot.lock().clone()
     }
 
@@ -80,12 +87,10 @@ impl<M: Machine> State<M> {
     pub(super) fn build_snapshot(&self) -> io::Result<Arc<SnapshotDir>> {
         let generation = self.generation.read().clone();
         let building = self.folders.snapshots.join(BUILDING);
-        if building.exists() {
+        if fs::exists(&building) {
             fs::remove_dir_all(&building)?;
         }
-        Checkpoint::new(generation.db())
-            .and_then(|checkpoint| checkpoint.create_checkpoint(&building))
-            .map_err(io::Error::other)?;
+        generation.db().checkpoint(&building).map_err(io::Error::other)?;
         // Applies go on meanwhile: what the checkpoint holds, only the checkpoint knows.
         let meta = db::peek_meta(&building).map_err(io::Error::other)?;
         if let Some(newer) = self.last_snapshot()
@@ -96,13 +101,11 @@ impl<M: Machine> State<M> {
             return Ok(newer);
         }
         let mut files = Vec::new();
-        for entry in fs::read_dir(&building)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name == "LOCK" || name.starts_with("LOG") || !entry.file_type()?.is_file() {
+        for found in fs::list(&building)? {
+            if found.name == "LOCK" || found.name.starts_with("LOG") || found.is_dir {
                 continue;
             }
-            files.push(ManifestFile::of(&building, &name)?);
+            files.push(ManifestFile::of(&building, &found.name)?);
         }
         files.sort_by(|a, b| a.name.cmp(&b.name));
         let manifest = Manifest {
@@ -116,17 +119,26 @@ impl<M: Machine> State<M> {
 
     /// Makes the files in `folder` the last snapshot.
     pub(super) fn adopt_snapshot(&self, folder: &Path, manifest: Manifest) -> io::Result<Arc<SnapshotDir>> {
-        let file = folder.join(manifest::FILE);
-        fs::write(&file, manifest.bytes()?)?;
-        for ManifestFile { name, .. } in &manifest.files {
-            File::open(folder.join(name))?.sync_all()?;
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is("snapshot-in-place") || crate::planted::is("purge-too-early") {
+            return self.adopt_too_early(folder, manifest);
         }
-        File::open(&file)?.sync_all()?;
-        sync_folder(folder)?;
+        let file = folder.join(manifest::FILE);
+        fs::write(&file, &manifest.bytes()?)?;
+        for ManifestFile { name, .. } in &manifest.files {
+            fs::sync(&folder.join(name))?;
+        }
+        fs::sync(&file)?;
+        fs::sync(folder)?;
         let path = self.free_name(manifest.index());
         fs::rename(folder, &path)?;
-        sync_folder(&self.folders.snapshots)?;
+        fs::sync(&self.folders.snapshots)?;
         let snapshot = Arc::new(SnapshotDir::new(path, manifest));
+        #[cfg(feature = "simulation")]
+        if let Some(last) = snapshot.manifest.last {
+            let made = crate::witness::Happened::Snapshot(LogId::from(last).into());
+            crate::witness::saw(self.identity.node.0, made);
+        }
         let old = self.last_snapshot.lock().replace(snapshot.clone());
         if let Some(old) = old {
             old.obsolete.store(true, Ordering::Release);
@@ -134,17 +146,32 @@ impl<M: Machine> State<M> {
         Ok(snapshot)
     }
 
+    #[cfg(feature = "planted-bugs")]
+    fn adopt_too_early(&self, folder: &Path, manifest: Manifest) -> io::Result<Arc<SnapshotDir>> {
+        let path = self.free_name(manifest.index());
+        fs::rename(folder, &path)?;
+        fs::write(&path.join(manifest::FILE), &manifest.bytes()?)?;
+        let snapshot = Arc::new(SnapshotDir::new(path, manifest));
+        #[cfg(feature = "simulation")]
+        if let (Some(last), true) = (snapshot.manifest.last, crate::planted::is("snapshot-in-place")) {
+            let made = crate::witness::Happened::Snapshot(LogId::from(last).into());
+            crate::witness::saw(self.identity.node.0, made);
+        }
+        *self.last_snapshot.lock() = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+
     fn free_name(&self, index: u64) -> PathBuf {
         (0_u32..)
             .map(|n| self.folders.snapshots.join(format!("{index}-{n}")))
-            .find(|path| !path.exists())
+            .find(|path| !fs::exists(path))
             .expect("a folder holds fewer than four billion snapshots")
     }
 }
 
-/// Puts the snapshot's files into a new folder: what RocksDB never changes as hard links, the rest as copies.
+/// Puts the snapshot's files into a new folder: what the database never changes as hard links, the rest as copies.
 pub(super) fn clone_files(from: &Path, manifest: &Manifest, to: &Path) -> io::Result<()> {
-    if to.exists() {
+    if fs::exists(to) {
         fs::remove_dir_all(to)?;
     }
     fs::create_dir_all(to)?;
@@ -153,7 +180,7 @@ pub(super) fn clone_files(from: &Path, manifest: &Manifest, to: &Path) -> io::Re
         if !file.name.ends_with(".sst") || fs::hard_link(&source, &target).is_err() {
             fs::copy(&source, &target)?;
         }
-        File::open(&target)?.sync_all()?;
+        fs::sync(&target)?;
     }
-    sync_folder(to)
+    fs::sync(to)
 }

@@ -7,35 +7,26 @@ use std::time::Duration;
 use fed_core::ids::Revision;
 use fed_core::kv::{ReadStore, StoreError, Table, Visit};
 use fed_core::machine;
-use rocksdb::{Direction, IteratorMode};
-use self_cell::self_cell;
 
-use super::db::{Generation, backend, each, full_key, range};
+use super::db::{self, Generation};
+use crate::platform::{Database, Db};
 use crate::raft::LogId;
 use crate::raft::stored::StoredMeta;
 
-type RocksSnapshot<'a> = rocksdb::Snapshot<'a>;
-
-self_cell!(
-    struct Pinned {
-        owner: Arc<Generation>,
-        #[covariant]
-        dependent: RocksSnapshot,
-    }
-);
-
 /// What one apply left; shared by everybody who reads until the next one.
 pub(crate) struct View {
-    pinned: Pinned,
+    /// Goes before the generation: a folder goes after all that reads it.
+    pinned: <Db as Database>::Pinned,
+    _generation: Arc<Generation>,
     applied: Option<LogId>,
     revision: Revision,
 }
 
 impl View {
     pub(super) fn take(generation: Arc<Generation>, meta: &StoredMeta) -> Result<Self, StoreError> {
-        let pinned = Pinned::new(generation, |generation| generation.db().snapshot());
         let mut view = Self {
-            pinned,
+            pinned: Db::pin(generation.db()),
+            _generation: generation,
             applied: meta.applied.map(LogId::from),
             revision: Revision(0),
         };
@@ -59,16 +50,11 @@ impl View {
 
 impl ReadStore for View {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.pinned
-            .borrow_dependent()
-            .get(full_key(table, key))
-            .map_err(backend)
+        db::get(&self.pinned, table, key)
     }
 
     fn scan(&self, table: Table, start: Bound<&[u8]>, end: Bound<&[u8]>, visit: Visit<'_>) -> Result<(), StoreError> {
-        let (first, options) = range(table, start, end);
-        let mode = IteratorMode::From(&first, Direction::Forward);
-        each(self.pinned.borrow_dependent().iterator_opt(mode, options), visit)
+        db::scan(&self.pinned, table, start, end, visit)
     }
 }
 

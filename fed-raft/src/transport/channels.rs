@@ -10,6 +10,7 @@ use tonic::{Request, Status};
 
 use super::{Badge, LARGEST_MESSAGE};
 use crate::identity::Identity;
+use crate::platform::net::connect_lazily;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,7 +65,7 @@ impl Channels {
         {
             return Ok(client(channel.clone()));
         }
-        let channel = endpoint(address)?.connect_lazy();
+        let channel = connect_lazily(&endpoint(address)?);
         open.insert((node, lane), (address.to_owned(), channel.clone()));
         Ok(client(channel))
     }
@@ -79,7 +80,7 @@ impl Channels {
 
 /// A client for whoever is at the address.
 pub(crate) fn dial(address: &str) -> Result<Client, Status> {
-    Ok(client(endpoint(address)?.connect_lazy()))
+    Ok(client(connect_lazily(&endpoint(address)?)))
 }
 
 fn client(channel: Channel) -> Client {

@@ -1,7 +1,6 @@
 //! Receiving a snapshot into `incoming/`. What was received stays there until the snapshot is whole, so that a
 //! transfer that broke off goes on where it was.
 
-use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,13 +8,12 @@ use std::sync::Arc;
 use fed_core::machine::Machine;
 use fed_proto::peer as proto;
 use proto::snapshot_part::Part;
-use tokio::fs::{self, File, OpenOptions};
-use tokio::io::{AsyncSeekExt, AsyncWriteExt, SeekFrom};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::server::core_stopped;
 use crate::node::Node;
+use crate::platform::{fs, tasks};
 use crate::raft::stored::StoredMembers;
 use crate::raft::wire::{self, Malformed};
 use crate::raft::{LogId, SnapshotMeta, Vote};
@@ -94,36 +92,38 @@ impl Incoming {
 
     /// How much of each file is there; files of other snapshots go.
     async fn offsets(&self) -> io::Result<Vec<u64>> {
-        fs::create_dir_all(&self.folder).await?;
-        let wanted: HashSet<PathBuf> = self.files.iter().map(|file| self.path(file)).collect();
-        let mut there = fs::read_dir(&self.folder).await?;
-        while let Some(entry) = there.next_entry().await? {
-            let path = entry.path();
-            if path.is_dir() {
-                fs::remove_dir_all(&path).await?;
-            } else if !wanted.contains(&path) {
-                fs::remove_file(&path).await?;
+        let folder = self.folder.clone();
+        let wanted: Vec<(PathBuf, u64)> = self.files.iter().map(|file| (self.path(file), file.size)).collect();
+        tasks::blocking(move || {
+            fs::create_dir_all(&folder)?;
+            for found in fs::list(&folder)? {
+                let path = folder.join(found.name);
+                if found.is_dir {
+                    fs::remove_dir_all(&path)?;
+                } else if !wanted.iter().any(|(wanted, _)| *wanted == path) {
+                    fs::remove_file(&path)?;
+                }
             }
-        }
-        let mut offsets = Vec::with_capacity(self.files.len());
-        for file in &self.files {
-            let there = fs::metadata(self.path(file)).await.map_or(0, |m| m.len());
-            if there > file.size {
-                fs::remove_file(self.path(file)).await?;
+            let mut offsets = Vec::with_capacity(wanted.len());
+            for (path, size) in &wanted {
+                let there = fs::length(path).unwrap_or(0);
+                if there > *size {
+                    fs::remove_file(path)?;
+                }
+                offsets.push(if there > *size { 0 } else { there });
             }
-            offsets.push(if there > file.size { 0 } else { there });
-        }
-        Ok(offsets)
+            Ok(offsets)
+        })
+        .await
     }
 
     /// Writes what comes until the end.
     async fn take(&self, parts: &mut Streaming<proto::SnapshotPart>) -> Result<(), Status> {
-        let mut open: Option<(u32, File)> = None;
         loop {
             let part = parts.message().await?.and_then(|part| part.part);
             let chunk = match part {
                 Some(Part::Chunk(chunk)) => chunk,
-                Some(Part::End(_)) => break,
+                Some(Part::End(_)) => return Ok(()),
                 Some(Part::Header(_)) | None => {
                     return Err(Status::invalid_argument("the snapshot broke off"));
                 }
@@ -135,46 +135,32 @@ impl Incoming {
             if chunk.offset.saturating_add(chunk.data.len() as u64) > wanted.size {
                 return Err(Malformed("snapshot offset").into());
             }
-            let mut file = match open.take() {
-                Some((number, file)) if number == chunk.file => file,
-                _ => {
-                    OpenOptions::new()
-                        .create(true)
-                        .truncate(false)
-                        .write(true)
-                        .open(self.path(wanted))
-                        .await?
-                }
-            };
-            file.seek(SeekFrom::Start(chunk.offset)).await?;
-            file.write_all(&chunk.data).await?;
-            file.flush().await?;
-            open = Some((chunk.file, file));
+            let path = self.path(wanted);
+            tasks::blocking(move || fs::write_at(&path, chunk.offset, &chunk.data)).await?;
         }
-        Ok(())
     }
 
     /// Checks the files and gives them their names. A file that is not what it should be goes, so that the next
     /// attempt sends it anew.
     async fn complete(self) -> io::Result<(SnapshotMeta, Arc<SnapshotDir>)> {
-        tokio::task::spawn_blocking(move || {
+        tasks::blocking(move || {
             let folder = self.folder.join("complete");
-            if folder.exists() {
-                std::fs::remove_dir_all(&folder)?;
+            if fs::exists(&folder) {
+                fs::remove_dir_all(&folder)?;
             }
-            std::fs::create_dir_all(&folder)?;
+            fs::create_dir_all(&folder)?;
             for file in &self.files {
                 let path = self.path(file);
-                if !path.exists() && file.size == 0 {
-                    std::fs::write(&path, b"")?;
+                if !fs::exists(&path) && file.size == 0 {
+                    fs::write(&path, b"")?;
                 }
                 if !file.matches(&path)? {
-                    std::fs::remove_file(&path)?;
+                    fs::remove_file(&path)?;
                     return Err(io::Error::other(format!("the file {} arrived damaged", file.name)));
                 }
             }
             for file in &self.files {
-                std::fs::rename(self.path(file), folder.join(&file.name))?;
+                fs::rename(&self.path(file), &folder.join(&file.name))?;
             }
             let members = &self.meta.last_membership;
             let manifest = Manifest {
@@ -186,6 +172,5 @@ impl Incoming {
             Ok((self.meta, Arc::new(SnapshotDir::new(folder, manifest))))
         })
         .await
-        .map_err(io::Error::other)?
     }
 }

@@ -11,13 +11,12 @@ use openraft::errors::{NetworkError, StreamingError, Unreachable};
 use openraft::raft::SnapshotResponse;
 use proto::snapshot_part::Part;
 use proto::snapshot_reply::Reply;
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt, SeekFrom};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::channels::{Channels, Client};
+use crate::platform::{fs, tasks};
 use crate::raft::{LogId, TypeConfig, Vote, wire};
 use crate::state::SnapshotDir;
 
@@ -86,23 +85,11 @@ async fn send_file(
     path: PathBuf,
     from: u64,
 ) -> Result<(), StreamingError<TypeConfig>> {
-    let read = async |offset: u64, file: &mut File| -> io::Result<Bytes> {
-        let mut data = vec![0; CHUNK];
-        let mut filled = 0;
-        file.seek(SeekFrom::Start(offset)).await?;
-        while filled < data.len() {
-            match file.read(&mut data[filled..]).await? {
-                0 => break,
-                n => filled += n,
-            }
-        }
-        data.truncate(filled);
-        Ok(Bytes::from(data))
-    };
-    let mut file = File::open(&path).await.map_err(|e| broken(&e))?;
     let mut offset = from;
     loop {
-        let data = read(offset, &mut file).await.map_err(|e| broken(&e))?;
+        let path = path.clone();
+        let read = tasks::blocking(move || fs::read_at(&path, offset, CHUNK)).await;
+        let data = Bytes::from(read.map_err(|e| broken(&e))?);
         if data.is_empty() {
             return Ok(());
         }

@@ -9,11 +9,9 @@ use fed_core::machine::{self, Machine};
 use fed_proto::peer as proto;
 use futures::stream::{self, BoxStream, StreamExt};
 use proto::peer_server::{Peer, PeerServer};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::receive::receive;
@@ -22,16 +20,16 @@ use crate::batch;
 use crate::error::ProposeError;
 use crate::members::{Change, Changed};
 use crate::node::{Leader, Node};
+use crate::platform::net::Listener;
 use crate::raft::wire::{self, Malformed};
 use crate::read::NotConfirmed;
 use crate::session::Kept;
 
 /// Serves until `stop`, then ends gracefully.
-pub(crate) async fn serve<M: Machine>(node: Weak<Node<M>>, listener: TcpListener, stop: CancellationToken) {
+pub(crate) async fn serve<M: Machine>(node: Weak<Node<M>>, listener: Listener, stop: CancellationToken) {
     let service = PeerServer::new(Service { node })
         .max_decoding_message_size(LARGEST_MESSAGE)
         .max_encoding_message_size(LARGEST_MESSAGE);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let served = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(2)))
         .http2_keepalive_timeout(Some(Duration::from_secs(4)))
@@ -40,7 +38,7 @@ pub(crate) async fn serve<M: Machine>(node: Weak<Node<M>>, listener: TcpListener
         .max_concurrent_streams(1024)
         .http2_max_header_list_size(16 << 10)
         .add_service(service)
-        .serve_with_incoming_shutdown(incoming, stop.cancelled())
+        .serve_with_incoming_shutdown(listener.incoming(), stop.cancelled())
         .await;
     if let Err(error) = served {
         tracing::error!(%error, "serving the peers ended");

@@ -1,7 +1,12 @@
-//! `chaos`: judges recorded histories. Exit codes: 0 pass, 1 violation, 2 unknown or too little coverage, 3 harness failure.
+//! `chaos`: judges recorded histories and simulates clusters. Exit codes: 0 pass, 1 violation, 2 unknown or too little coverage, 3 harness failure.
 
 mod bench_check;
 mod check;
+mod exam;
+mod minimize;
+mod replay;
+mod runner;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -26,6 +31,14 @@ enum Command {
     Check(check::Check),
     /// Measure the checker on histories made from a seed.
     BenchCheck(bench_check::BenchCheck),
+    /// Simulate clusters under faults, one seed after the other (`make sim`).
+    Sim(sim::Sim),
+    /// Simulate one seed again and tell what happens.
+    Replay(replay::Replay),
+    /// Find the fewest faults with which a seed still fails.
+    Minimize(minimize::Minimize),
+    /// Let the simulation find planted bugs (`make exam`).
+    Exam(exam::Exam),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +57,10 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Check(check) => check.run(),
         Command::BenchCheck(bench) => bench.run(),
+        Command::Sim(sim) => sim.run(),
+        Command::Replay(replay) => replay.run(),
+        Command::Minimize(minimize) => minimize.run(),
+        Command::Exam(exam) => exam.run(),
     };
     match result {
         Ok(verdict) => ExitCode::from(verdict.exit_code()),

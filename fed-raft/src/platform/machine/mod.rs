@@ -1,0 +1,12 @@
+//! The machine itself.
+
+pub(crate) mod chance;
+pub(crate) mod fs;
+pub(crate) mod net;
+mod rocks;
+pub(crate) mod tasks;
+
+pub(crate) use rocks::Rocks as Db;
+
+/// What openraft runs on.
+pub(crate) type Runtime = openraft::impls::TokioRuntime;

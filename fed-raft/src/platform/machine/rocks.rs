@@ -1,0 +1,242 @@
+//! Databases: RocksDB.
+
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction,
+    IteratorMode, Options, Range, ReadOptions, WriteBatch, WriteOptions,
+};
+use self_cell::self_cell;
+
+use crate::platform::{Changes, Database, DatabaseError, ENTRIES, Kind, META, Reads, Row, Space, TABLES, Visit};
+
+const BLOCK_CACHE: usize = 64 << 20;
+
+type Result<T> = std::result::Result<T, DatabaseError>;
+type RocksSnapshot<'a> = rocksdb::Snapshot<'a>;
+
+/// An open database.
+pub(crate) struct Rocks {
+    db: DB,
+}
+
+self_cell!(
+    pub(crate) struct Pinned {
+        owner: Arc<Rocks>,
+        #[covariant]
+        dependent: RocksSnapshot,
+    }
+);
+
+struct Batch<'a> {
+    rocks: &'a Rocks,
+    batch: WriteBatch,
+}
+
+impl Changes for Batch<'_> {
+    fn put(&mut self, space: Space, key: &[u8], value: &[u8]) {
+        self.batch.put_cf(self.rocks.column(space), key, value);
+    }
+
+    fn delete(&mut self, space: Space, key: &[u8]) {
+        self.batch.delete_cf(self.rocks.column(space), key);
+    }
+
+    fn delete_range(&mut self, space: Space, from: &[u8], to: &[u8]) {
+        self.batch.delete_range_cf(self.rocks.column(space), from, to);
+    }
+}
+
+impl Rocks {
+    fn column(&self, space: Space) -> &ColumnFamily {
+        self.db
+            .cf_handle(space.0)
+            .expect("all column families of its kind are opened with the database")
+    }
+}
+
+impl Reads for Rocks {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.db.get_cf(self.column(space), key).map_err(failed)
+    }
+
+    fn scan(&self, space: Space, start: Bound<&[u8]>, end: Bound<&[u8]>, visit: Visit<'_>) -> Result<()> {
+        let (first, options) = range(start, end);
+        let mode = IteratorMode::From(&first, Direction::Forward);
+        each(self.db.iterator_cf_opt(self.column(space), options, mode), visit)
+    }
+}
+
+impl Reads for Pinned {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let column = self.borrow_owner().column(space);
+        self.borrow_dependent().get_cf(column, key).map_err(failed)
+    }
+
+    fn scan(&self, space: Space, start: Bound<&[u8]>, end: Bound<&[u8]>, visit: Visit<'_>) -> Result<()> {
+        let (first, options) = range(start, end);
+        let mode = IteratorMode::From(&first, Direction::Forward);
+        let column = self.borrow_owner().column(space);
+        each(self.borrow_dependent().iterator_cf_opt(column, options, mode), visit)
+    }
+}
+
+impl Database for Rocks {
+    type Pinned = Pinned;
+
+    fn create(folder: &Path, kind: Kind) -> Result<Self> {
+        let mut options = options(kind);
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        open(folder, kind, &options)
+    }
+
+    fn open(folder: &Path, kind: Kind) -> Result<Self> {
+        open(folder, kind, &options(kind))
+    }
+
+    fn peek(folder: &Path, kind: Kind) -> Result<Self> {
+        let db = DB::open_cf_descriptors_read_only(&options(kind), folder, columns(kind), false).map_err(failed)?;
+        Ok(Self { db })
+    }
+
+    fn last(&self, space: Space) -> Result<Option<Row>> {
+        let mut rows = self.db.iterator_cf(self.column(space), IteratorMode::End);
+        let last = rows.next().transpose().map_err(failed)?;
+        Ok(last.map(|(key, value)| (key.into_vec(), value.into_vec())))
+    }
+
+    fn write(&self, fill: impl FnOnce(&mut dyn Changes)) -> Result<()> {
+        let mut batch = Batch {
+            rocks: self,
+            batch: WriteBatch::default(),
+        };
+        fill(&mut batch);
+        self.db.write_opt(batch.batch, &unsynced()).map_err(failed)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.db.flush_wal(true).map_err(failed)
+    }
+
+    fn checkpoint(&self, folder: &Path) -> Result<()> {
+        Checkpoint::new(&self.db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(folder))
+            .map_err(failed)
+    }
+
+    fn bytes_between(&self, space: Space, from: &[u8], to: &[u8]) -> u64 {
+        let range = Range::new(from, to);
+        self.db
+            .get_approximate_sizes_cf(self.column(space), &[range])
+            .iter()
+            .sum()
+    }
+
+    fn pin(this: &Arc<Self>) -> Pinned {
+        Pinned::new(this.clone(), |rocks| rocks.db.snapshot())
+    }
+}
+
+fn open(folder: &Path, kind: Kind, options: &Options) -> Result<Rocks> {
+    let db = DB::open_cf_descriptors(options, folder, columns(kind)).map_err(failed)?;
+    Ok(Rocks { db })
+}
+
+fn columns(kind: Kind) -> Vec<ColumnFamilyDescriptor> {
+    match kind {
+        Kind::Log => {
+            let mut entries = Options::default();
+            entries.set_write_buffer_size(64 << 20);
+            vec![
+                ColumnFamilyDescriptor::new(TABLES.0, Options::default()),
+                ColumnFamilyDescriptor::new(ENTRIES.0, entries),
+                ColumnFamilyDescriptor::new(META.0, Options::default()),
+            ]
+        }
+        Kind::State => vec![ColumnFamilyDescriptor::new(TABLES.0, options(kind))],
+    }
+}
+
+fn options(kind: Kind) -> Options {
+    let mut options = Options::default();
+    options.set_max_background_jobs(2);
+    options.set_keep_log_file_num(3);
+    match kind {
+        Kind::Log => {
+            // RocksDB's default drops everything after a damaged record, silently: acknowledged entries, perhaps.
+            options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+            options.set_manual_wal_flush(true);
+            options.set_max_open_files(256);
+        }
+        Kind::State => {
+            let mut table = BlockBasedOptions::default();
+            table.set_bloom_filter(10.0, false);
+            table.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE));
+            table.set_cache_index_and_filter_blocks(true);
+            table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+            options.set_block_based_table_factory(&table);
+            options.set_compression_type(DBCompressionType::Lz4);
+            options.set_write_buffer_size(32 << 20);
+            options.set_max_open_files(512);
+        }
+    }
+    options
+}
+
+/// Into the write-ahead log only; `sync` makes it durable.
+fn unsynced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(false);
+    options
+}
+
+/// Where an iterator over the range starts, and the options that end it.
+fn range(start: Bound<&[u8]>, end: Bound<&[u8]>) -> (Vec<u8>, ReadOptions) {
+    let after = |key: &[u8]| {
+        let mut next = key.to_vec();
+        next.push(0);
+        next
+    };
+    let first = match start {
+        Bound::Included(key) => key.to_vec(),
+        Bound::Excluded(key) => after(key),
+        Bound::Unbounded => Vec::new(),
+    };
+    let last = match end {
+        Bound::Included(key) => Some(after(key)),
+        Bound::Excluded(key) => Some(key.to_vec()),
+        Bound::Unbounded => None,
+    };
+    let mut options = ReadOptions::default();
+    if let Some(last) = last {
+        // RocksDB does not allow an upper bound below the lower one.
+        options.set_iterate_upper_bound(last.max(first.clone()));
+    }
+    (first, options)
+}
+
+fn each(
+    rows: impl Iterator<Item = std::result::Result<(Box<[u8]>, Box<[u8]>), rocksdb::Error>>,
+    visit: Visit<'_>,
+) -> Result<()> {
+    for row in rows {
+        let (key, value) = row.map_err(failed)?;
+        if visit(&key, &value).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn failed(error: rocksdb::Error) -> DatabaseError {
+    let what = error.to_string();
+    match error.kind() {
+        rocksdb::ErrorKind::IOError if what.contains("lock") => DatabaseError::InUse(what),
+        rocksdb::ErrorKind::IOError => DatabaseError::Io(what),
+        _ => DatabaseError::Damaged(what),
+    }
+}
