@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh
 
-.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench-calls clean
+.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench bench-calls clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,13 @@ doc: prerequisites ## the crates' documentation
 demo: lab-prerequisites ## three real Asterisks, phones, calls, a move, a dead host (WAIT=0 ends it at once)
 	$(ENV); cargo build --workspace --bins --locked
 	$(ENV); WAIT=$${WAIT:-1} "$$CARGO_TARGET_DIR/debug/demo"
+
+# ROWS=writes,reads SECONDS=3 ROUNDS=1 shorten it; OUT=file.json also writes the figures; DIR= is a folder on the disk to measure.
+bench: prerequisites ## three fed-nodes against three etcds under the same load, as a table (ROWS=, SECONDS=, ROUNDS=, OUT=, DIR=)
+	@scripts/prerequisites bench
+	$(ENV); cargo build --release --workspace --bins --locked
+	$(ENV); "$$CARGO_TARGET_DIR/release/chaos" bench --etcd "$$(scripts/etcd)" $(if $(ROWS),--rows $(ROWS)) \
+	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(OUT),--out $(OUT)) $(if $(DIR),--dir $(DIR))
 
 bench-calls: lab-prerequisites ## call set-up time and REGISTER rate beside plain Asterisk, as a table
 	$(ENV); cargo build --workspace --bins --locked

@@ -6,13 +6,17 @@
 //!   the smallest part of it that could not;
 //! - [`watch`], [`registration`] and [`replica`] judge what that checker cannot see: change streams, where devices are, and
 //!   whether all nodes hold the same state;
+//! - [`process`] starts, kills, pauses and restarts real `fed-node` processes, whole federations of them;
+//! - [`load`] keeps clients of a federation, and of etcd beside it, busy, and measures;
 //! - [`workload`] makes correct histories from a seed, for tests and measurements of the checkers themselves.
 //!
 //! Every checker answers with a [`Verdict`]: true, false or *unknown*. Unknown is not a pass.
 
 pub mod history;
 pub mod linearizability;
+pub mod load;
 pub mod operation;
+pub mod process;
 pub mod recorder;
 pub mod registration;
 pub mod replica;

@@ -1,5 +1,7 @@
-//! `chaos`: judges recorded histories and simulates clusters. Exit codes: 0 pass, 1 violation, 2 unknown or too little coverage, 3 harness failure.
+//! `chaos`: judges recorded histories, simulates clusters and measures them. Exit codes: 0 pass, 1 violation, 2 unknown or too little
+//! coverage, 3 harness failure.
 
+mod bench;
 mod bench_check;
 mod check;
 mod exam;
@@ -13,7 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use fed_chaos::verdict::HARNESS_FAILURE;
 
-/// Judges what clusters did under faults.
+/// Judges what clusters did under faults, and measures them.
 #[derive(Parser)]
 #[command(
     name = "chaos",
@@ -29,6 +31,8 @@ struct Arguments {
 enum Command {
     /// Say whether a recorded history is linearizable, and if not, why.
     Check(check::Check),
+    /// Measure a federation of three nodes against etcd, under the same load.
+    Bench(bench::Bench),
     /// Measure the checker on histories made from a seed.
     BenchCheck(bench_check::BenchCheck),
     /// Simulate clusters under faults, one seed after the other (`make sim`).
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Check(check) => check.run(),
+        Command::Bench(bench) => bench.run(),
         Command::BenchCheck(bench) => bench.run(),
         Command::Sim(sim) => sim.run(),
         Command::Replay(replay) => replay.run(),

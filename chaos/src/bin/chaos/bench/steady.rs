@@ -1,0 +1,130 @@
+//! Rows with a steady load: rate, p50 and p99, ours and etcd's in turns.
+
+use std::error::Error;
+use std::time::Duration;
+
+use fed_chaos::load::{Effort, Freshness, KEYS, Report, Sample, Store, drive};
+
+use super::sides::Sides;
+use super::{Plan, Row};
+
+/// Writes in one call.
+const BATCH: u64 = 64;
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// What one client does over and over.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Put,
+    PutMany,
+    Get(Freshness),
+}
+
+/// One line of the table before it is measured.
+struct Line {
+    name: &'static str,
+    unit: &'static str,
+    clients: usize,
+    work: Work,
+}
+
+fn lines(rows: &[Row]) -> Vec<Line> {
+    let line = |name, clients, work| Line {
+        name,
+        unit: "1/s",
+        clients,
+        work,
+    };
+    let of = |row: &Row| match row {
+        Row::Writes => [1, 64, 256].map(|n| line("single writes", n, Work::Put)).into(),
+        Row::Batches => vec![line("writes in batches of 64", 16, Work::PutMany)],
+        Row::Reads => [64, 256]
+            .map(|n| line("linearizable reads", n, Work::Get(Freshness::Linearizable)))
+            .into(),
+        Row::Local => vec![line("local reads", 64, Work::Get(Freshness::Local))],
+    };
+    rows.iter().flat_map(of).collect()
+}
+
+pub(super) async fn measure(
+    sides: &Sides,
+    rows: &[Row],
+    plan: &Plan,
+    report: &mut Report,
+) -> Result<(), Box<dyn Error>> {
+    for line in lines(rows) {
+        for round in 0..plan.rounds {
+            let effort = Effort {
+                clients: line.clients,
+                warm_up: WARM_UP,
+                measured: plan.measured,
+                seed: u64::from(round) + 1,
+            };
+            let before = sides.cpu();
+            let ours = run(&sides.fed_stores(line.clients).await?, effort, line.work).await?;
+            let between = sides.cpu();
+            note(&line, "ours", &ours, between.0.saturating_sub(before.0), plan);
+            enter(&line, &ours, |row, unit, figure| {
+                report.ours(row, line.clients as u64, unit, figure)
+            });
+            if sides.etcd.is_some() {
+                let theirs = run(&sides.etcd_stores(line.clients).await?, effort, line.work).await?;
+                note(&line, "etcd", &theirs, sides.cpu().1.saturating_sub(between.1), plan);
+                enter(&line, &theirs, |row, unit, figure| {
+                    report.theirs(row, line.clients as u64, unit, figure)
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn run<S: Store>(stores: &[S], effort: Effort, work: Work) -> Result<Sample, tonic::Status> {
+    match work {
+        Work::Put => {
+            drive(stores, effort, |store, mut random| async move {
+                store.put(random.below(KEYS), random.bits()).await
+            })
+            .await
+        }
+        Work::PutMany => {
+            drive(stores, effort, |store, mut random| async move {
+                store.put_many(random.below(KEYS - BATCH), BATCH, random.bits()).await
+            })
+            .await
+        }
+        Work::Get(freshness) => {
+            drive(stores, effort, move |store, mut random| async move {
+                store.get(random.below(KEYS), freshness).await
+            })
+            .await
+        }
+    }
+}
+
+fn each(work: Work) -> f64 {
+    match work {
+        Work::PutMany => BATCH as f64,
+        Work::Put | Work::Get(_) => 1.0,
+    }
+}
+
+fn enter(line: &Line, sample: &Sample, mut add: impl FnMut(&str, &'static str, f64)) {
+    add(line.name, line.unit, sample.rate * each(line.work));
+    add(&format!("{}, p50", line.name), "ms", sample.p50);
+    add(&format!("{}, p99", line.name), "ms", sample.p99);
+}
+
+/// One line for whoever watches: with the processor time of the servers for each thing done.
+fn note(line: &Line, side: &str, sample: &Sample, cpu: Duration, plan: &Plan) {
+    let rate = sample.rate * each(line.work);
+    let all = (plan.measured + WARM_UP).as_secs_f64() * rate;
+    eprintln!(
+        "{side} {} x{}: {rate:.0}/s, p50 {:.2} ms, p99 {:.2} ms, servers' CPU {:.1} us each",
+        line.name,
+        line.clients,
+        sample.p50,
+        sample.p99,
+        cpu.as_secs_f64() * 1e6 / all
+    );
+}

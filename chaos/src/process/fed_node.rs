@@ -1,0 +1,264 @@
+//! One `fed-node` process without an Asterisk: its folder, its addresses, its client API.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use fed_proto::client as pb;
+use fed_proto::client::federation_client::FederationClient;
+use tonic::transport::{Channel, Endpoint};
+
+use super::{ProcessError, Program, Usage, at, free_ports};
+
+/// Where a node listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// For the other nodes.
+    pub peer: SocketAddr,
+    /// For clients.
+    pub client: SocketAddr,
+    /// The SIP redirect server.
+    pub redirect: SocketAddr,
+    /// The FastAGI server.
+    pub agi: SocketAddr,
+}
+
+impl Addresses {
+    /// Free ports of this host's loopback.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn loopback() -> std::io::Result<Self> {
+        let ports = free_ports::<4>()?;
+        let [peer, client, redirect, agi] = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        Ok(Self {
+            peer,
+            client,
+            redirect,
+            agi,
+        })
+    }
+}
+
+/// A node of a federation under test. Dropping it kills its process; its folder stays.
+#[derive(Debug)]
+pub struct FedNode {
+    name: String,
+    binary: PathBuf,
+    folder: PathBuf,
+    addresses: Addresses,
+    prefix: Vec<String>,
+    flags: Vec<String>,
+    run: Program,
+}
+
+impl FedNode {
+    /// A node called `name` in a folder of that name under `root`; neither founded nor joined, not running. `binary` is the
+    /// `fed-node` to use.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn new(binary: &Path, root: &Path, name: &str, addresses: Addresses) -> Result<Self, ProcessError> {
+        let folder = root.join(name);
+        std::fs::create_dir_all(&folder).map_err(|e| at(&folder, e))?;
+        let mut node = Self {
+            name: name.to_owned(),
+            binary: binary.to_owned(),
+            run: Program::new(name, binary, folder.join("log")),
+            folder,
+            addresses,
+            prefix: Vec::new(),
+            flags: Vec::new(),
+        };
+        node.run = node.program("run", &[]);
+        Ok(node)
+    }
+
+    /// A further flag of every command of this node (`--raft-heartbeat-ms=50`). Takes effect at the next start.
+    #[must_use]
+    pub fn flag(mut self, flag: impl Into<String>) -> Self {
+        self.flags.push(flag.into());
+        self.run = self.program("run", &[]);
+        self
+    }
+
+    /// Words put before every command of this node, as [`Program::through`] says.
+    #[must_use]
+    pub fn through<T: Into<String>>(mut self, prefix: impl IntoIterator<Item = T>) -> Self {
+        self.prefix = prefix.into_iter().map(Into::into).collect();
+        self.run = self.program("run", &[]);
+        self
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Founds a federation with this node.
+    ///
+    /// # Errors
+    /// What the command said.
+    pub fn init(&self) -> Result<(), ProcessError> {
+        self.program("init", &[]).finish().map(drop)
+    }
+
+    /// Joins the federation of the node that listens at `seed`.
+    ///
+    /// # Errors
+    /// What the command said.
+    pub fn join(&self, seed: SocketAddr) -> Result<(), ProcessError> {
+        self.program("join", &[seed.to_string()]).finish().map(drop)
+    }
+
+    /// Starts it; [`FedNode::ready`] waits until it answers.
+    ///
+    /// # Errors
+    /// When it runs already, or cannot be started.
+    pub fn start(&mut self) -> Result<(), ProcessError> {
+        self.run.start()
+    }
+
+    /// Waits until its client API answers; how it then is.
+    ///
+    /// # Errors
+    /// When the process ends, or does not answer within the time.
+    pub async fn ready(&mut self, within: Duration) -> Result<pb::StatusReply, ProcessError> {
+        self.reaches("its client API answers", within, |_| true).await
+    }
+
+    /// Waits until its status fulfils the condition.
+    ///
+    /// # Errors
+    /// When the process ends, or the condition is not met within the time.
+    pub async fn reaches(
+        &mut self,
+        what: &str,
+        within: Duration,
+        condition: impl Fn(&pb::StatusReply) -> bool,
+    ) -> Result<pb::StatusReply, ProcessError> {
+        let deadline = Instant::now() + within;
+        let mut seen = "no answer".to_owned();
+        loop {
+            self.run.check()?;
+            match self.status().await {
+                Ok(status) if condition(&status) => return Ok(status),
+                Ok(status) => seen = format!("{status:?}"),
+                Err(error) => seen = if seen == "no answer" { error.to_string() } else { seen },
+            }
+            if Instant::now() > deadline {
+                let what = format!("{}: {what}; seen was {seen}; log: {}", self.name, self.run.log_tail());
+                return Err(ProcessError::Late { what, within });
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// How it says it is, asked over a new connection. It may take a second when the process is paused.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn status(&self) -> Result<pb::StatusReply, tonic::Status> {
+        let unreachable = |error: tonic::transport::Error| tonic::Status::unavailable(error.to_string());
+        let endpoint = self.endpoint().timeout(Duration::from_secs(1));
+        let mut client = FederationClient::new(endpoint.connect().await.map_err(unreachable)?);
+        client
+            .status(pb::StatusRequest {})
+            .await
+            .map(tonic::Response::into_inner)
+    }
+
+    /// A client of it, which connects when it is used and again when the connection was lost.
+    #[must_use]
+    pub fn client(&self) -> FederationClient<Channel> {
+        FederationClient::new(self.endpoint().connect_lazy())
+    }
+
+    /// The address of its client API.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        let address = format!("http://{}", self.addresses.client);
+        let endpoint = Endpoint::from_shared(address).expect("an IP address and a port make an address");
+        endpoint.connect_timeout(Duration::from_secs(1)).tcp_nodelay(true)
+    }
+
+    /// Sends SIGKILL and waits for the end.
+    pub fn kill(&mut self) {
+        self.run.kill();
+    }
+
+    /// As [`Program::terminate`].
+    ///
+    /// # Errors
+    /// As [`Program::terminate`].
+    pub fn terminate(&mut self, within: Duration) -> Result<Option<i32>, ProcessError> {
+        self.run.terminate(within)
+    }
+
+    /// As [`Program::pause`].
+    ///
+    /// # Errors
+    /// As [`Program::pause`].
+    pub fn pause(&self) -> Result<(), ProcessError> {
+        self.run.pause()
+    }
+
+    /// As [`Program::resume`].
+    ///
+    /// # Errors
+    /// As [`Program::resume`].
+    pub fn resume(&self) -> Result<(), ProcessError> {
+        self.run.resume()
+    }
+
+    /// Whether it was started and not ended here.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.run.is_running()
+    }
+
+    /// What its process uses.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn usage(&self) -> Result<Usage, ProcessError> {
+        self.run.usage()
+    }
+
+    /// The process that `fed-node run` is.
+    pub fn process(&mut self) -> &mut Program {
+        &mut self.run
+    }
+
+    fn program(&self, command: &str, arguments: &[String]) -> Program {
+        let at = &self.addresses;
+        let log = self.folder.join("log");
+        let what = format!("fed-node {command} of {}", self.name);
+        Program::new(what, &self.binary, log)
+            .arg(command)
+            .args(arguments)
+            .arg(format!("--data-dir={}", self.data_dir().display()))
+            .arg(format!("--node-name={}", self.name))
+            .arg(format!("--peer-listen={}", at.peer))
+            .arg(format!("--client-listen={}", at.client))
+            .arg(format!("--redirect-listen={}", at.redirect))
+            .arg(format!("--agi-listen={}", at.agi))
+            .arg("--asterisk-enabled=false")
+            .args(&self.flags)
+            .env("FED_CONFIG", "/dev/null")
+            .through(&self.prefix)
+    }
+}
