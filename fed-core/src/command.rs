@@ -267,6 +267,16 @@ pub enum Refusal {
     /// The request is older than what is remembered of its client.
     #[error("this request is too old to tell whether it was done before: read the map, then ask anew")]
     Forgotten,
+    /// Another realm would make every stored digest worthless.
+    #[error(
+        "the realm stays {realm}: the passwords of all devices ({devices}) are bound to it. Keep it, or remove all devices, change it, and add them again with their passwords"
+    )]
+    RealmBound {
+        /// The realm in force.
+        realm: String,
+        /// How many devices there are.
+        devices: u64,
+    },
 }
 
 fn conflict(object: &Object, expected: Expect, actual: Option<Revision>) -> String {

@@ -233,6 +233,10 @@ fn refusals() -> Vec<Refusal> {
             index: 7,
             why: Box::new(Refusal::Forgotten),
         },
+        Refusal::RealmBound {
+            realm: "federated".to_owned(),
+            devices: 300,
+        },
     ]);
     refusals
 }

@@ -257,6 +257,51 @@ fn known_settings_are_checked_and_read_with_their_defaults() {
 }
 
 #[test]
+fn the_realm_stays_while_devices_have_passwords_in_it() {
+    let mut federation = Federation::default();
+    let realm = |value: &str| Command::PutSetting {
+        key: setting::REALM.to_owned(),
+        value: value.into(),
+        expect: Expect::Any,
+    };
+    let unset = || Command::DeleteSetting {
+        key: setting::REALM.to_owned(),
+        expect: Expect::Any,
+    };
+    federation.done(realm("example.org"));
+    federation.put_user(user("alice", &[]));
+    let before = federation.put_device(device("alice", "alice"));
+    for other in [
+        realm("example.com"),
+        unset(),
+        Command::Batch(vec![realm("example.com")]),
+    ] {
+        let refused = match refusal(federation.reply(other)) {
+            Refusal::InBatch { why, .. } => *why,
+            refused => refused,
+        };
+        let text = refused.to_string();
+        assert!(
+            text.contains("example.org") && text.contains("all devices (1)") && text.contains("remove"),
+            "{text}"
+        );
+        assert!(matches!(refused, Refusal::RealmBound { devices: 1, .. }), "{text}");
+    }
+    assert_eq!(
+        federation.done(realm("example.org")),
+        before,
+        "nothing was written, and the same realm is no change"
+    );
+    federation.done(Command::DeleteDevice {
+        id: device_id("alice"),
+        expect: Expect::Any,
+    });
+    federation.done(realm("example.com"));
+    federation.done(unset());
+    assert_eq!(federation.view().realm().unwrap(), "federated");
+}
+
+#[test]
 fn secrets_are_not_printed() {
     let key = "0f".repeat(32);
     let put = Command::PutSetting {

@@ -44,7 +44,7 @@ fn single() -> impl Strategy<Value = Command> {
         1 => node_id().prop_map(|id| Command::DeleteNode { id }),
         2 => node_id().prop_map(|node| Command::OpenSession { node }),
         1 => (1u64..60).prop_map(|session| Command::EndSession { session: SessionId(session) }),
-        1 => (setting_key(), "[a-z]{0,2}", expect())
+        1 => (setting_key(), setting_value(), expect())
             .prop_map(|(key, value, expect)| Command::PutSetting { key, value: value.into(), expect }),
         1 => (setting_key(), expect())
             .prop_map(|(key, expect)| Command::DeleteSetting { key, expect }),
@@ -155,5 +155,10 @@ fn node_id() -> impl Strategy<Value = NodeId> {
 }
 
 fn setting_key() -> impl Strategy<Value = String> {
-    (0u8..3).prop_map(|n| format!("k{n}"))
+    prop_oneof![2 => (0u8..3).prop_map(|n| format!("k{n}")), 1 => Just("realm".to_owned())]
+}
+
+/// Fine for any key; the realm's default is among them.
+fn setting_value() -> impl Strategy<Value = String> {
+    prop_oneof![3 => "[a-z]{1,2}", 1 => Just("federated".to_owned())]
 }

@@ -347,6 +347,7 @@ impl Plain {
                 revision: now.previous(),
             });
         }
+        self.keeps_realm(&key, value.as_str())?;
         self.settings.retain(|s| s.0 != key);
         self.settings.push((key, record(now, old.map(|s| s.created), value)));
         Ok(Reply::Done { revision: now })
@@ -355,8 +356,21 @@ impl Plain {
     fn delete_setting(&mut self, now: Revision, key: String, expect: Expect) -> Result {
         let old = self.settings.iter().find(|s| s.0 == key).map(|s| s.1.modified);
         met_to_delete(expect, Object::Setting(key.clone()), old)?;
+        self.keeps_realm(&key, "federated")?;
         self.settings.retain(|s| s.0 != key);
         Ok(Reply::Done { revision: now })
+    }
+
+    fn keeps_realm(&self, key: &str, next: &str) -> std::result::Result<(), Refusal> {
+        let stored = self.settings.iter().find(|s| s.0 == "realm");
+        let realm = stored.map_or("federated", |s| s.1.value.as_str());
+        if key != "realm" || realm == next || self.devices.is_empty() {
+            return Ok(());
+        }
+        Err(Refusal::RealmBound {
+            realm: realm.to_owned(),
+            devices: self.devices.len() as u64,
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use fed_core::command::{Expect, Refusal};
 use fed_core::kv::StoreError;
 use fed_raft::{MembersError, ProposeError, ReadError};
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
 use super::convert::BadRequest;
@@ -16,6 +17,16 @@ impl From<BadRequest> for Status {
 /// The code of a refusal by the map; the text is the refusal's own.
 pub(crate) fn refused(refusal: &Refusal) -> Status {
     Status::new(refusal_code(refusal), refusal.to_string())
+}
+
+/// The answer to several changes of which one was refused: its own text, since the object is in it.
+pub(crate) fn refused_together(refusal: &Refusal) -> Status {
+    let Refusal::InBatch { index, why } = refusal else {
+        return refused(refusal);
+    };
+    let mut metadata = MetadataMap::new();
+    metadata.insert("refused-change", MetadataValue::from(*index));
+    Status::with_metadata(refusal_code(why), format!("{why}; nothing was changed"), metadata)
 }
 
 fn refusal_code(refusal: &Refusal) -> Code {
@@ -33,6 +44,7 @@ fn refusal_code(refusal: &Refusal) -> Code {
         Refusal::UserMissing { .. }
         | Refusal::SessionEnded { .. }
         | Refusal::BoundElsewhere { .. }
+        | Refusal::RealmBound { .. }
         | Refusal::Forgotten => Code::FailedPrecondition,
     }
 }
@@ -79,6 +91,20 @@ mod tests {
     use super::*;
     use fed_core::command::Object;
     use fed_core::ids::{Revision, UserId};
+
+    #[test]
+    fn a_refusal_of_several_changes_speaks_of_the_one_that_was_refused() {
+        let why = Refusal::NotFound {
+            object: Object::User(UserId::new("alice").unwrap()),
+        };
+        let status = refused_together(&Refusal::InBatch {
+            index: 1,
+            why: Box::new(why),
+        });
+        assert!(status.message().starts_with("user alice does not exist"), "{status}");
+        assert!(status.message().ends_with("nothing was changed"), "{status}");
+        assert_eq!(status.metadata().get("refused-change").unwrap(), "1");
+    }
 
     #[test]
     fn each_kind_of_refusal_has_its_own_code() {

@@ -19,7 +19,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         key: setting::REALM,
         default: setting::DEFAULT_REALM,
-        help: "SIP realm of all digests; changing it invalidates every password",
+        help: "SIP realm of all digests; it cannot be changed while there are devices, whose passwords are bound to it",
         secret: false,
     },
     Known {
