@@ -1,5 +1,6 @@
 //! The handle that an embedding program holds.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,6 +188,12 @@ impl<M: Machine> Cluster<M> {
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         self.node.members()
+    }
+
+    /// Log entries that each member lacks, asked of the leader when that is another node. Members that the leader has
+    /// not heard from are left out; empty when no leader answers `within`.
+    pub async fn lags(&self, within: Duration) -> BTreeMap<NodeId, u64> {
+        self.node.lags(within).await
     }
 
     /// This node's view of itself and the cluster.

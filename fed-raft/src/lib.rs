@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod identity;
 mod join;
+mod lag;
 mod lanes;
 mod log;
 mod members;

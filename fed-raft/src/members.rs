@@ -206,18 +206,12 @@ impl<M: Machine> Node<M> {
             .into_iter()
             .filter(|m| m.id.0 != id && m.role != Role::Learner)
             .collect();
-        let alive = rest.iter().filter(|m| self.is_alive(m)).count();
-        if alive < rest.len() / 2 + 1 {
-            return refused(format!(
-                "without node {id} only {alive} of {} voters would be up, no majority: bring others up or promote a learner first",
-                rest.len()
-            ));
-        }
+        let alive: Vec<&Member> = rest.iter().filter(|m| self.is_alive(m)).collect();
+        let next = alive.iter().min_by_key(|m| m.lag.unwrap_or(u64::MAX));
+        let Some(next) = next.filter(|_| alive.len() > rest.len() / 2) else {
+            return refused(no_majority_without(id, alive.len(), rest.len()));
+        };
         if id == self.identity.node.0 {
-            let next = rest.iter().filter(|m| self.is_alive(m));
-            let Some(next) = next.min_by_key(|m| m.lag.unwrap_or(u64::MAX)) else {
-                return refused(format!("node {id} is the only voter"));
-            };
             self.transfer_here(next.id.0).await?;
             // The new leader removes this node.
             return Ok(Changed::NotLeader);
@@ -272,6 +266,17 @@ impl<M: Machine> Node<M> {
             Err(RaftError::Fatal(error)) => Changed::Unknown(error.to_string()),
         })
     }
+}
+
+fn no_majority_without(id: u64, alive: usize, voters: usize) -> String {
+    if voters == 0 {
+        return format!(
+            "node {id} is the only voter: join another node and wait until it votes, or stop this one for good"
+        );
+    }
+    format!(
+        "without node {id} only {alive} of {voters} voters would be up, no majority: bring others up or promote a learner first"
+    )
 }
 
 fn not_changed(error: &ClientWriteError<TypeConfig>) -> Changed {

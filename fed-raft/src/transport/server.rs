@@ -82,8 +82,11 @@ impl<M: Machine> Peer for Service<M> {
         request: Request<Streaming<proto::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
         let (node, badge) = self.admit(&request)?;
-        let input = stream::unfold(request.into_inner(), move |mut messages| async move {
-            let message = messages.message().await.ok()??;
+        // A leader leaves its stream open while it has nothing to send: one that only the leader could end would hold up the stop.
+        let stop = node.life.stop.clone();
+        let messages = request.into_inner().take_until(stop.cancelled_owned()).boxed();
+        let input = stream::unfold(messages, move |mut messages| async move {
+            let message = messages.next().await?.ok()?;
             match wire::from_append(message) {
                 Ok(append) => Some((append, messages)),
                 Err(error) => {
@@ -318,6 +321,11 @@ impl<M: Machine> Peer for Service<M> {
             state_hash: Bytes::copy_from_slice(&hash.to_be_bytes()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             members: members.collect(),
+            lags: node
+                .lags_here()
+                .into_iter()
+                .map(|(id, entries)| proto::Lag { member: id.0, entries })
+                .collect(),
         }))
     }
 }

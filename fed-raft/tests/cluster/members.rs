@@ -117,6 +117,17 @@ async fn a_removal_that_would_lose_the_majority_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_only_voter_cannot_be_removed() {
+    let lab = Lab::of(1).await;
+    let error = lab.node(0).remove(lab.id(0)).await.expect_err("refused");
+    assert!(
+        matches!(&error, MembersError::Refused(why) if why.contains("is the only voter")),
+        "{error}"
+    );
+    lab.put(0, "still", "works").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_learner_does_not_count_for_a_majority() {
     let mut lab = Lab::tuned(4, |config| config.propose_timeout = Duration::from_secs(2)).await;
     lab.put(0, "a", "1").await;
