@@ -45,6 +45,7 @@ pub fn raft_config(config: &Config) -> fed_raft::Config {
         None if config.peer.listen.port() == 0 => String::new(),
         None => config.peer_advertised().to_string(),
     };
+    raft.expect_node = config.node.id.map(fed_core::ids::NodeId);
     raft.heartbeat = millis(config.raft.heartbeat_ms);
     raft.election_min = millis(config.raft.election_min_ms);
     raft.election_max = millis(config.raft.election_max_ms);

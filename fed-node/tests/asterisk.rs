@@ -32,6 +32,8 @@ impl Asterisks {
         node.flags = vec![
             format!("--asterisk-url={}", self.all[index].url()),
             "--asterisk-password=secret".to_owned(),
+            // Whatever an Asterisk of this machine has.
+            "--redirect-transport=udp".to_owned(),
             format!("--sip-advertise={}", self.all[index].sip_address()),
         ];
     }

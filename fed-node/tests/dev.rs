@@ -4,8 +4,8 @@
 
 mod support;
 
-use std::io::Write;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 
 use support::fed_node;
 
@@ -40,4 +40,35 @@ fn a_whole_federation_is_played_from_a_script() {
     assert!(err.contains("fed-node status") && err.contains("Asterisk 16"), "{err}");
     let folder = err.split("logs in ").nth(1).unwrap().lines().next().unwrap();
     assert!(!std::path::Path::new(folder).exists(), "nothing is left behind");
+}
+
+#[test]
+fn a_line_that_fails_and_the_end_of_stdin_do_not_end_it_but_a_signal_does() {
+    let mut child = fed_node()
+        .args(["dev", "--nodes", "1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin
+        .write_all(b"nonsense\nregister alice n9\nregister alice n1\n")
+        .unwrap();
+    drop(stdin);
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut said)
+        .unwrap();
+    assert!(
+        said.contains("alice") && said.contains("n1"),
+        "the line after those that failed: {said}"
+    );
+    assert!(child.try_wait().unwrap().is_none(), "it goes on without a stdin");
+    Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
+    let ended = child.wait().unwrap();
+    assert_eq!(ended.code(), Some(1), "two lines failed");
 }

@@ -34,7 +34,21 @@ fn a_user_added_at_any_node_is_known_at_every_node() {
         "no digest is shown"
     );
 
-    assert!(n2.asks(&["where", "1001"]).ok().out.contains("registered nowhere"));
+    assert_eq!(n2.asks(&["where", "1001"]).ok().out, "user alice\nregistered nowhere\n");
+    for node in [n1, n2, n3] {
+        until("every node knows who leads and how far each is behind", || {
+            let status = node.json(&["status"]);
+            let members = status["members"].as_array()?.clone();
+            let leaders: Vec<_> = members
+                .iter()
+                .filter(|m| m["role"] == "leader")
+                .map(|m| m["id"].clone())
+                .collect();
+            let own = members.iter().find(|m| m["id"] == status["node"])?;
+            assert_eq!(own["role"], status["role"], "one word for one thing: {status}");
+            (leaders == [status["leader"].clone()] && members.iter().all(|m| m["lag"].is_u64())).then_some(())
+        });
+    }
     let route = n1.asks(&["route", "1001", "--explain"]).ok().out;
     assert!(route.contains("offline (SIP 480)") && route.contains("why:"), "{route}");
     assert!(n1.asks(&["route", "9999"]).ok().out.contains("unknown user (SIP 404)"));
@@ -68,7 +82,11 @@ fn bad_input_is_refused_by_name_with_its_own_exit_code() {
     assert!(taken.err.contains("1001 already leads to user alice"), "{taken:?}");
     let twice = node.add_user("alice", "1003");
     assert_eq!(twice.code, 3, "{twice:?}");
-    assert!(twice.err.contains("user alice exists already"), "{twice:?}");
+    assert!(
+        twice.err.starts_with("fed-node: user alice exists already")
+            && twice.err.trim_end().ends_with("nothing was changed"),
+        "{twice:?}"
+    );
     let number = node.add_user("carol", "10;01");
     assert_eq!(number.code, 2, "{number:?}");
     let missing = node.asks(&["user", "set", "nobody", "--name", "x"]);
@@ -77,6 +95,38 @@ fn bad_input_is_refused_by_name_with_its_own_exit_code() {
     let silent = node.asks(&["user", "add", "dave"]);
     assert_eq!(silent.code, 2, "{silent:?}");
     assert!(silent.err.contains("--password-stdin"), "{silent:?}");
+    let several = [
+        (vec!["where", ""], 2, "use 1 to 40"),
+        (vec!["where", "a&b"], 2, "`a&b` names no user, device or number"),
+        (vec!["where", "nobody"], 4, "nobody does not exist"),
+        (vec!["node", "show", ""], 2, "names no node"),
+        (vec!["node", "show", "a b"], 2, "`a b` names no node"),
+        (vec!["route", "10;01"], 2, "`10;01` names no user, device or number"),
+        (
+            vec!["route", "1001", "--from", "nobody"],
+            4,
+            "device nobody does not exist",
+        ),
+        (vec!["user", "set", "alice"], 2, "--forward-busy"),
+        (vec!["device", "set", "alice"], 2, "--password-stdin"),
+        (
+            vec!["setting", "set", "realm", "example.org"],
+            3,
+            "the realm stays federated",
+        ),
+        (vec!["watch", "--after", "1000000"], 2, "lies ahead"),
+    ];
+    for (args, code, words) in several {
+        for format in ["table", "json"] {
+            let said = node.asks(&[&["-o", format], args.as_slice()].concat());
+            assert_eq!(said.code, code, "{args:?}: {said:?}");
+            assert!(
+                said.err.starts_with("fed-node: ") && said.err.contains(words),
+                "{args:?}: {said:?}"
+            );
+            assert_eq!(said.out, "", "data alone is on stdout: {args:?}");
+        }
+    }
     let key = node.asks(&["setting", "set", "relm", "x"]);
     assert_eq!(key.code, 2, "{key:?}");
     assert!(key.err.contains("did you mean \"realm\""), "{key:?}");
@@ -116,6 +166,9 @@ fn a_node_killed_and_started_again_has_everything_that_was_acknowledged() {
             .any(|m| m["id"] == leader && m["up"] == false);
         down.then_some(())
     });
+    let drift = federation.nodes[other].asks(&["drift"]);
+    assert_eq!(drift.code, 8, "a node that was not compared is no agreement: {drift:?}");
+    assert!(drift.err.contains("not compared: 1 of 3 nodes"), "{drift:?}");
     federation.nodes[leading].run();
     federation.settle(3);
     let users = federation.nodes[leading].json(&["user", "list"]);
@@ -135,12 +188,32 @@ fn without_a_quorum_reads_go_on_and_writes_are_refused_in_time() {
         (alone.json(&["status"])["quorum"] == false).then_some(())
     });
     assert!(alone.asks(&["status"]).ok().out.contains("NO QUORUM"));
+    let status = alone.json(&["status"]);
+    assert!(
+        status["leader"].is_null() && status["role"] == "voter",
+        "nobody leads here: {status}"
+    );
+    let members = status["members"].as_array().unwrap();
+    assert!(
+        members.iter().all(|m| m["role"] == "voter" && m["lag"].is_null()),
+        "{status}"
+    );
+    let ahead = alone.asks(&["watch", "--after", "1000000"]);
+    assert!(ahead.code == 5 && ahead.err.contains("no quorum"), "{ahead:?}");
     let read = alone.asks(&["user", "show", "alice"]).ok();
     assert!(read.out.contains("1001") && read.err.contains("stale"), "{read:?}");
     assert!(alone.asks(&["route", "1001"]).ok().out.contains("stale"));
     let started = Instant::now();
     let refused = alone.add_user("bob", "1002");
-    assert!(matches!(refused.code, 5 | 6), "{refused:?}");
+    assert_eq!(refused.code, 5, "{refused:?}");
+    let changed = alone.asks(&["user", "set", "alice", "--name", "Alice"]);
+    assert_eq!(changed.code, 5, "{changed:?}");
+    for said in [&refused, &changed] {
+        assert!(
+            said.err.contains("nothing was changed") && !said.err.contains("read"),
+            "{said:?}"
+        );
+    }
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
@@ -148,9 +221,14 @@ fn without_a_quorum_reads_go_on_and_writes_are_refused_in_time() {
 fn a_node_stops_within_five_seconds_and_hands_over() {
     let mut federation = Federation::start(3);
     federation.nodes[1].add_user("alice", "1001").ok();
-    for index in 0..3 {
+    let leader = federation.nodes[0].json(&["status"])["leader"].clone();
+    // A follower first: the leader keeps a stream to it open.
+    let mut order = [0, 1, 2];
+    order.sort_by_key(|index| federation.nodes[*index].json(&["status"])["node"] == leader);
+    for index in order {
         let (took, code) = federation.nodes[index].terminate();
-        assert_eq!(code, 0, "{}", federation.nodes[index].log());
+        let log = federation.nodes[index].log();
+        assert_eq!(code, 0, "{log}");
         assert!(took < Duration::from_secs(5), "{took:?}");
     }
     for node in &mut federation.nodes {

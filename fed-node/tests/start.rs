@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
 use support::{Federation, Node, says};
 
 #[test]
@@ -27,15 +30,89 @@ fn a_folder_belongs_to_one_node_for_good() {
     assert_eq!(join.code, 2, "{join:?}");
 }
 
+/// Every file below a folder with its bytes.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
 #[test]
 fn a_folder_of_a_newer_format_is_refused_with_the_version_it_needs() {
     let root = tempfile::tempdir().unwrap();
     let node = Node::new(root.path(), "n1");
     node.setup(&["init"]).ok();
     std::fs::write(node.data_dir().join("cluster/FORMAT"), "fed-raft 99\nneeds 9.9.9\n").unwrap();
+    let before = files(&node.data_dir());
     let said = node.setup(&["run"]);
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.err.contains("9.9.9"), "{said:?}");
+    assert_eq!(files(&node.data_dir()), before, "nothing was written");
+}
+
+#[test]
+fn a_folder_of_another_node_is_refused_by_both_ids() {
+    let mut federation = Federation::start(2);
+    let second = &mut federation.nodes[1];
+    let id = second.json(&["status"])["node"].as_u64().unwrap();
+    second.terminate();
+    let before = files(&second.data_dir());
+    second.flags.push("--node-id=999".to_owned());
+    let said = second.setup(&["run"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    let folder = second.data_dir().display().to_string();
+    assert!(
+        said.err.contains(&format!("belongs to node {id}, this is node 999")) && said.err.contains(&folder),
+        "{said:?}"
+    );
+    assert_eq!(files(&second.data_dir()), before, "nothing was written");
+    second.flags.pop();
+    second.flags.push(format!("--node-id={id}"));
+    second.run();
+    federation.settle(2);
+}
+
+#[test]
+fn a_folder_put_together_from_two_nodes_is_refused_and_the_right_parts_still_work() {
+    let mut federation = Federation::start(2);
+    federation.nodes[0].add_user("alice", "1001").ok();
+    federation.hashes_agree();
+    for node in &mut federation.nodes {
+        node.terminate();
+    }
+    let part = |node: &Node, part: &str| node.data_dir().join("cluster").join(part);
+    let exchange = |nodes: &[Node], name: &str| {
+        let (one, other) = (part(&nodes[0], name), part(&nodes[1], name));
+        let aside = nodes[0].dir.join("aside");
+        std::fs::rename(&one, &aside).unwrap();
+        std::fs::rename(&other, &one).unwrap();
+        std::fs::rename(&aside, &other).unwrap();
+    };
+    for name in ["log", "state"] {
+        exchange(&federation.nodes, name);
+        for node in &federation.nodes {
+            let said = node.setup(&["run"]);
+            assert_eq!(said.code, 2, "{name}: {said:?}");
+            assert!(
+                said.err.contains("put together from different nodes") && said.err.contains("join again"),
+                "{name}: {said:?}"
+            );
+        }
+        exchange(&federation.nodes, name);
+    }
+    for node in &mut federation.nodes {
+        node.spawn();
+    }
+    federation.settle(2);
+    federation.nodes[1].asks(&["user", "show", "alice"]).ok();
+    federation.hashes_agree();
 }
 
 #[test]

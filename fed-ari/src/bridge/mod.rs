@@ -32,7 +32,7 @@ const STOPPING: Duration = Duration::from_secs(2);
 /// What a bridge has to know besides its Asterisk and the map.
 #[derive(Clone, Debug)]
 pub struct BridgeConfig {
-    /// `host:port` of the redirect server as Asterisk reaches it.
+    /// `host:port` of the redirect server as Asterisk reaches it, with URI parameters such as `;transport=tcp` behind it.
     pub redirect: String,
     /// Who this is, the same after every start and unlike any other node of any federation: `<cluster id>/<node id>`, say.
     pub identity: String,

@@ -78,7 +78,8 @@ pub struct Target {
     pub here: NodeId,
     /// What that Asterisk can do.
     pub capabilities: Capabilities,
-    /// `host:port` of the redirect server as that Asterisk reaches it, such as `127.0.0.1:5070`.
+    /// `host:port` of the redirect server as that Asterisk reaches it, such as `127.0.0.1:5070`, with URI parameters such as
+    /// `;transport=tcp` behind it.
     pub redirect: String,
 }
 

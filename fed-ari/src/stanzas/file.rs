@@ -73,6 +73,17 @@ impl ConfigFile {
         }
     }
 
+    /// The sections, in the order in which they are opened first.
+    pub fn sections(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for line in &self.lines {
+            if !names.iter().any(|name| name.eq_ignore_ascii_case(&line.section)) {
+                names.push(&line.section);
+            }
+        }
+        names
+    }
+
     /// True where the section is opened anywhere.
     pub fn has_section(&self, section: &str) -> bool {
         self.lines.iter().any(|line| line.section.eq_ignore_ascii_case(section))

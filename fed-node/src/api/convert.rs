@@ -18,6 +18,16 @@ pub enum BadRequest {
         /// What would be right.
         why: String,
     },
+    /// A name that no object can have.
+    #[error("`{value}` names no {what}: {rule}")]
+    Name {
+        /// The name, escaped.
+        value: String,
+        /// What was asked for.
+        what: &'static str,
+        /// What would be right.
+        rule: &'static str,
+    },
     /// A part that must be there is not.
     #[error("the request has no {0}")]
     Missing(&'static str),

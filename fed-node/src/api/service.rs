@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use fed_core::command::Command;
+use fed_core::command::{Command, Reply};
 use fed_core::ids::{DeviceId, NodeId, UserId};
 use fed_core::kv::StoreError;
 use fed_core::map::{FederationMap, MapView};
@@ -14,7 +14,7 @@ use fed_proto::client::federation_server::Federation;
 use fed_raft::{Cluster, Consistency, Snapshot};
 use tonic::{Request, Response, Status};
 
-use super::failure::{damaged, not_proposed, not_read};
+use super::failure::{damaged, not_proposed, not_read, refused_together};
 use super::read::{PAGE, Reader};
 use super::{plan, status, watch, write};
 
@@ -109,6 +109,26 @@ impl ApiService {
         read(&reader).map_err(|error| damaged(&error))
     }
 
+    /// Refuses a revision that the map has not reached. One that this node has not reached may have been seen at another.
+    async fn has_reached(&self, revision: u64) -> Result<(), Status> {
+        let here = self.0.cluster.local().revision().0;
+        if revision <= here {
+            return Ok(());
+        }
+        let fresh = self.snapshot(pb::Consistency::Linearizable as i32).await.map_err(|_| {
+            Status::unavailable(format!(
+                "this node is at revision {here} and has no quorum to tell whether there is a revision {revision}: watch after {here}, or at another node"
+            ))
+        })?;
+        let now = fresh.1.revision;
+        if revision <= now {
+            return Ok(());
+        }
+        Err(Status::out_of_range(format!(
+            "revision {revision} lies ahead: the map is at revision {now}; watch after that one, or without a revision from now on"
+        )))
+    }
+
     async fn propose(&self, command: Command) -> Answer<pb::WriteReply> {
         let proposed = self
             .0
@@ -156,6 +176,7 @@ impl Federation for ApiService {
 
     async fn status(&self, _: Request<pb::StatusRequest>) -> Answer<pb::StatusReply> {
         status::status(&self.0)
+            .await
             .map(Response::new)
             .map_err(|error| damaged(&error))
     }
@@ -237,9 +258,13 @@ impl Federation for ApiService {
         }
         if asked.all_or_nothing {
             let count = commands.len();
-            let done = self.propose(Command::Batch(commands)).await?.into_inner();
+            let proposed = self.0.cluster.propose(Command::Batch(commands)).await;
+            let proposed = proposed.map_err(|error| not_proposed(&error))?;
+            if let Reply::Refused(refusal) = &proposed.reply {
+                return Err(refused_together(refusal));
+            }
             let result = pb::WriteResult {
-                revision: done.revision,
+                revision: proposed.revision.0,
                 refusal: String::new(),
             };
             return Ok(Response::new(pb::WriteManyReply {
@@ -261,6 +286,7 @@ impl Federation for ApiService {
 
     async fn r#where(&self, request: Request<pb::GetRequest>) -> Answer<pb::WhereReply> {
         let asked = request.into_inner();
+        write::name(&asked.id)?;
         let reply = self
             .read(asked.consistency, false, |reader| reader.whereabouts(&asked.id))
             .await?;
@@ -269,6 +295,7 @@ impl Federation for ApiService {
 
     async fn route(&self, request: Request<pb::RouteRequest>) -> Answer<pb::RouteReply> {
         let asked = request.into_inner();
+        write::name(&asked.dialled)?;
         let device: Option<DeviceId> = if asked.caller_device.is_empty() {
             None
         } else {
@@ -287,6 +314,10 @@ impl Federation for ApiService {
             Err(_) => self.snapshot(pb::Consistency::Local as i32).await?,
         };
         let (view, here) = (MapView::new(&snapshot), self.0.cluster.id());
+        if let Some(caller) = &caller.device {
+            let known = view.device(caller).map_err(|error| damaged(&error))?;
+            found("device", caller.as_str(), known)?;
+        }
         let planned = route(&view, here, &caller, &asked.dialled);
         let reply = planned.and_then(|planned| plan::route_reply(planned, &view, here, freshness));
         reply.map(Response::new).map_err(|error| damaged(&error))
@@ -300,6 +331,7 @@ impl Federation for ApiService {
 
     async fn get_node(&self, request: Request<pb::GetRequest>) -> Answer<pb::NodeRecord> {
         let asked = request.into_inner();
+        write::node_name(&asked.id)?;
         let record = self
             .read(asked.consistency, false, |reader| reader.node_named(&asked.id))
             .await?;
@@ -336,7 +368,11 @@ impl Federation for ApiService {
     }
 
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Answer<Self::WatchStream> {
-        Ok(Response::new(watch::start(&self.0, request.into_inner().after)))
+        let after = request.into_inner().after;
+        if let Some(after) = after {
+            self.has_reached(after).await?;
+        }
+        Ok(Response::new(watch::start(&self.0, after)))
     }
 
     async fn drift(&self, _: Request<pb::DriftRequest>) -> Answer<pb::DriftReply> {

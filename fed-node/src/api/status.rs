@@ -1,4 +1,8 @@
-//! How this node sees itself and the others. Reads nothing but what is here, so that it answers without a quorum too.
+//! How this node sees itself and the others: what is here, so that it answers without a quorum too, and how far the others
+//! are behind, which only the leader knows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fed_core::kv::StoreError;
 use fed_core::map::MapView;
@@ -7,8 +11,16 @@ use fed_raft::Role;
 
 use super::service::{NodeView, freshness};
 
-pub(super) fn status(node: &NodeView) -> Result<pb::StatusReply, StoreError> {
+/// Longest wait for the leader to say how far the members are behind.
+const LAGS_WITHIN: Duration = Duration::from_millis(500);
+
+pub(super) async fn status(node: &NodeView) -> Result<pb::StatusReply, StoreError> {
     let status = node.cluster.status();
+    let lags = if status.quorum {
+        node.cluster.lags(LAGS_WITHIN).await
+    } else {
+        BTreeMap::new()
+    };
     let snapshot = node.cluster.local();
     let view = MapView::new(&snapshot);
     let mut members = Vec::with_capacity(status.members.len());
@@ -20,10 +32,10 @@ pub(super) fn status(node: &NodeView) -> Result<pb::StatusReply, StoreError> {
             Role::Learner => "learner",
         };
         if member.id == status.node {
+            // Who led last may lead no more, or somebody else does: without a quorum nobody here can tell.
             role = match member.role {
-                Role::Leader => "leader",
-                Role::Voter => "follower",
-                Role::Learner => "learner",
+                Role::Leader if status.quorum => "leader",
+                _ => member_role,
             };
         }
         members.push(pb::Member {
@@ -34,7 +46,10 @@ pub(super) fn status(node: &NodeView) -> Result<pb::StatusReply, StoreError> {
                 .unwrap_or_default(),
             role: member_role.to_owned(),
             address: member.address.clone(),
-            lag: member.lag.and_then(|lag| i64::try_from(lag).ok()).unwrap_or(-1),
+            lag: lags
+                .get(&member.id)
+                .and_then(|lag| i64::try_from(*lag).ok())
+                .unwrap_or(-1),
             up: view.session_of(member.id)?.is_some(),
             asterisk_version: record
                 .and_then(|record| record.value.asterisk_version)
@@ -47,7 +62,7 @@ pub(super) fn status(node: &NodeView) -> Result<pb::StatusReply, StoreError> {
         node_name: node.name.clone(),
         cluster: status.cluster.to_string(),
         role: role.to_owned(),
-        leader: status.leader.map_or(0, |leader| leader.0),
+        leader: status.leader.filter(|_| status.quorum).map_or(0, |leader| leader.0),
         term: status.term,
         last_log: status.last_index,
         applied: status.applied_index,

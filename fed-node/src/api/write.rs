@@ -1,7 +1,7 @@
 //! Changes asked for over the wire, as commands; and what became of them.
 
 use fed_core::command::{Command, Reply};
-use fed_core::ids::{DeviceId, InvalidId, UserId};
+use fed_core::ids::{DeviceId, InvalidId, Number, UserId};
 use fed_proto::client as pb;
 use tonic::Status;
 
@@ -85,6 +85,32 @@ pub(super) fn delete_setting(request: pb::DeleteRequest) -> Command {
 
 pub(super) fn parse<T: std::str::FromStr<Err = InvalidId>>(what: &str, id: &str) -> Result<T, BadRequest> {
     id.parse().map_err(|why| BadRequest::field(what, "id", why))
+}
+
+/// Checks a text that may name a user, a device or a number: those of numbers are the widest names there are.
+pub(super) fn name(asked: &str) -> Result<(), BadRequest> {
+    let checked = asked.parse::<Number>();
+    checked
+        .map(drop)
+        .map_err(|InvalidId { value, rule, .. }| BadRequest::Name {
+            value,
+            what: "user, device or number",
+            rule,
+        })
+}
+
+/// Checks a text that may name a node.
+pub(super) fn node_name(asked: &str) -> Result<(), BadRequest> {
+    let fine =
+        (1..=63).contains(&asked.len()) && asked.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c));
+    if fine {
+        return Ok(());
+    }
+    Err(BadRequest::Name {
+        value: asked.chars().take(63).flat_map(char::escape_default).collect(),
+        what: "node",
+        rule: "use its name, of 1 to 63 of A-Z a-z 0-9 . _ -, or its id; `fed-node node list` shows both",
+    })
 }
 
 /// The reply to one command, or its refusal as an error.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fed_ari::client::AsteriskVersion;
 
 use crate::address::Address;
 use crate::config::ConfigFlags;
@@ -39,7 +40,7 @@ pub struct Cli {
 pub enum Output {
     /// For people.
     Table,
-    /// For scripts; one JSON document, or one object a line for `watch`.
+    /// For scripts; one JSON document, or one object a line for `watch`. Errors are text on stderr, with an exit code of their kind.
     Json,
 }
 
@@ -85,6 +86,10 @@ pub enum Command {
     /// Print a configuration file with every key, its help and default
     ExampleConfig,
     /// A whole federation of three nodes on this machine, with simulated Asterisks, to try things out
+    ///
+    /// Lines on stdin play phones, kill nodes and start them again (`help` lists them). A line that fails is said on stderr and
+    /// the next one is taken. It runs until `quit`, Ctrl-C or SIGTERM; the end of stdin alone does not end it. Where stdin is no
+    /// terminal the exit code is 1 if a line failed.
     Dev(DevArgs),
 }
 
@@ -185,7 +190,7 @@ pub struct UserSetArgs {
 }
 
 /// Fields of a user. An empty text clears an optional one.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct UserFields {
     /// Name shown to people
     #[arg(long, value_name = "NAME")]
@@ -226,7 +231,7 @@ pub struct UserFields {
 }
 
 /// Where a password comes from; never from an argument, which every user of the machine can read.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct PasswordArgs {
     /// Read the device's password from the first line of stdin
     #[arg(long, conflicts_with = "password_file")]
@@ -304,7 +309,7 @@ pub struct DeviceSetArgs {
 }
 
 /// Fields of a device.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct DeviceFields {
     /// pjsip, sip or iax2
     #[arg(long)]
@@ -348,7 +353,7 @@ pub struct RouteArgs {
 /// `watch`
 #[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// Begin after this revision instead of now
+    /// Begin after this revision instead of now; the map must have reached it
     #[arg(long, value_name = "REVISION")]
     pub after: Option<u64>,
     /// End after this many changes
@@ -394,6 +399,10 @@ pub struct AsteriskConfigArgs {
     /// Install into asterisk.config_dir, with a backup of each file changed; lines of yours are never changed
     #[arg(long)]
     pub write: bool,
+    /// Version of the Asterisk that will read it, such as 22 [default: what ARI says, else the Asterisk installed beside its
+    /// configuration folder]
+    #[arg(long, value_name = "VERSION")]
+    pub asterisk_version: Option<AsteriskVersion>,
     /// The configuration.
     #[command(flatten)]
     pub flags: ConfigFlags,

@@ -53,6 +53,28 @@ impl Client {
         })
     }
 
+    /// A fresh answer to make a change from, or none: a change made from an old one could undo somebody else's.
+    ///
+    /// # Errors
+    /// As the call; without a quorum the words are those of the change, which is what was asked for.
+    pub async fn read_to_change<T, F>(&self, call: impl FnOnce(Api) -> F) -> Outcome<T>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        match call(self.api.clone()).await {
+            Ok(answer) => Ok(answer.into_inner()),
+            // A broken connection has its own words.
+            Err(status) if status.code() == Code::Unavailable && std::error::Error::source(&status).is_none() => {
+                let text = format!(
+                    "no quorum at {}, nothing was changed; is a majority of the nodes up and reachable?",
+                    self.address
+                );
+                Err(Failure::new(Exit::Unavailable, text))
+            }
+            Err(status) => Err(status.into()),
+        }
+    }
+
     /// A fresh answer, or where there is no quorum what this node has, with a word on stderr.
     ///
     /// # Errors

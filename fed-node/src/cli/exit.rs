@@ -14,7 +14,10 @@ Exit codes:
   4  there is no such object
   5  no quorum, or the node cannot be reached; nothing was changed
   6  outcome unknown: the change may or may not have happened; look before repeating it
-  7  drift was found";
+  7  drift was found
+  8  no drift was found, but not every node could be compared
+
+With -o json, stdout holds nothing but JSON. What went wrong is always text on stderr, and the exit code says which kind.";
 
 /// The exit codes, by meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub enum Exit {
     Unknown,
     /// 7
     Drift,
+    /// 8
+    Incomplete,
 }
 
 impl Exit {
@@ -47,6 +52,7 @@ impl Exit {
             Self::Unavailable => 5,
             Self::Unknown => 6,
             Self::Drift => 7,
+            Self::Incomplete => 8,
         }
     }
 }
@@ -86,7 +92,7 @@ impl Failure {
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let exit = match status.code() {
-            Code::InvalidArgument => Exit::Usage,
+            Code::InvalidArgument | Code::OutOfRange => Exit::Usage,
             Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition => Exit::Refused,
             Code::NotFound => Exit::NotFound,
             Code::Unavailable | Code::ResourceExhausted => Exit::Unavailable,
@@ -114,7 +120,7 @@ mod tests {
         assert_eq!(exit(Status::already_exists("")), 3);
         assert_eq!(exit(Status::unavailable("")), 5);
         assert_eq!(exit(Status::deadline_exceeded("")), 6);
-        for code in 1..=7 {
+        for code in 1..=8 {
             assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code} is documented");
         }
     }

@@ -235,12 +235,10 @@ impl From<pb::WhereReply> for WhereView {
 
 impl Show for WhereView {
     fn text(&self) -> String {
-        let none = if self.devices.is_empty() {
-            " (has no device)"
-        } else {
-            ""
-        };
-        format!("{}{none}: {}", self.user, places(&self.devices))
+        if self.devices.is_empty() {
+            return format!("user {} has no device", self.user);
+        }
+        format!("user {}\n{}", self.user, places(&self.devices))
     }
 }
 

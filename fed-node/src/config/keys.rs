@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::types::host_name;
-use super::{Config, Secret};
+use super::{Config, RedirectTransport, Secret};
 use crate::address::Address;
 
 /// One key of the configuration.
@@ -77,6 +77,20 @@ pub static KEYS: &[Key] = &[
         set: |c, v| set_option(&mut c.node.zone, v),
     },
     Key {
+        name: "node.id",
+        value: "ID",
+        default: "",
+        help: "Id that the data folder must hold, so that another node's folder is refused. Default: whatever it holds.",
+        set: |c, v| {
+            c.node.id = if v.is_empty() {
+                None
+            } else {
+                Some(number(v, 1..=u64::MAX)?)
+            };
+            Ok(())
+        },
+    },
+    Key {
         name: "peer.listen",
         value: "ADDRESS",
         default: "0.0.0.0:7401",
@@ -117,6 +131,21 @@ pub static KEYS: &[Key] = &[
         default: "127.0.0.1:5070",
         help: "The SIP redirect server, UDP and TCP. Its port is written into every endpoint: choose it before the first user.",
         set: |c, v| set(&mut c.redirect.listen, v),
+    },
+    Key {
+        name: "redirect.transport",
+        value: "auto|udp|tcp",
+        default: "auto",
+        help: "Over what Asterisk asks the redirect server. auto: TCP where pjsip.conf in asterisk.config_dir has a TCP transport. Over UDP, Dial(PJSIP/..) of somebody registered elsewhere waits 32 s while fed-node is down.",
+        set: |c, v| {
+            c.redirect.transport = match v {
+                "auto" => RedirectTransport::Auto,
+                "udp" => RedirectTransport::Udp,
+                "tcp" => RedirectTransport::Tcp,
+                _ => return Err("must be auto, udp or tcp".to_owned()),
+            };
+            Ok(())
+        },
     },
     Key {
         name: "redirect.budget_ms",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::file::{self, Found};
 use super::types::{
     AgiConfig, AsteriskConfig, ClientConfig, LogConfig, LogFormat, NodeConfig, PeerConfig, RaftConfig, RedirectConfig,
-    SipConfig,
+    RedirectTransport, SipConfig,
 };
 use super::{Config, ConfigError, ConfigErrors, ConfigFlags, KEYS, Origin, Secret, read_secret_file};
 use crate::address::Address;
@@ -182,6 +182,7 @@ fn blank() -> Config {
             name: String::new(),
             weight: 0,
             zone: None,
+            id: None,
         },
         peer: PeerConfig {
             listen: nowhere.clone(),
@@ -194,6 +195,7 @@ fn blank() -> Config {
         sip: SipConfig { advertise: None },
         redirect: RedirectConfig {
             listen: nowhere.clone(),
+            transport: RedirectTransport::Auto,
             budget_ms: 0,
         },
         agi: AgiConfig { listen: nowhere },

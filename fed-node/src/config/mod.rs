@@ -18,5 +18,5 @@ pub use load::{DEFAULT_FILE, GENERATED_PASSWORD, load, load_with};
 pub use secret::{Secret, read_secret_file};
 pub use types::{
     AgiConfig, AsteriskConfig, ClientConfig, Config, LogConfig, LogFormat, NodeConfig, PeerConfig, RaftConfig,
-    RedirectConfig, SipConfig,
+    RedirectConfig, RedirectTransport, SipConfig,
 };

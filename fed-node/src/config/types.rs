@@ -40,6 +40,8 @@ pub struct NodeConfig {
     pub weight: u16,
     /// Site or failure domain.
     pub zone: Option<String>,
+    /// The id that the data folder must hold.
+    pub id: Option<u64>,
 }
 
 /// `[peer]`
@@ -72,8 +74,21 @@ pub struct SipConfig {
 pub struct RedirectConfig {
     /// UDP and TCP.
     pub listen: Address,
+    /// Over what the Asterisk beside this node asks it.
+    pub transport: RedirectTransport,
     /// Longest wait for a linearizable read before the local map answers.
     pub budget_ms: u64,
+}
+
+/// Over what Asterisk asks the redirect server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedirectTransport {
+    /// TCP where Asterisk's `pjsip.conf` has a TCP transport, UDP elsewhere.
+    Auto,
+    /// UDP: works with every Asterisk, but a dead redirect server is noticed late.
+    Udp,
+    /// TCP: a dead redirect server is noticed at once.
+    Tcp,
 }
 
 /// `[agi]`

@@ -2,6 +2,9 @@
 //!
 //! Each node is a `fed-node run` process of its own with a simulated Asterisk (22, 22, 16, ...) beside it; everything listens on
 //! loopback and lives in a temporary folder that is removed at the end. Lines on stdin play phones, kill nodes and start them again.
+//!
+//! It ends with `quit` or a signal. The end of stdin says only that nobody will type any more: started in the background or by a
+//! service manager, it goes on.
 
 mod console;
 mod federation;
@@ -9,9 +12,10 @@ mod node;
 
 use std::io::IsTerminal;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::cli::{DevArgs, Outcome};
+use crate::cli::{DevArgs, Failure, Outcome};
 use federation::DevFederation;
 
 /// `dev`
@@ -23,38 +27,49 @@ pub async fn dev(args: &DevArgs) -> Outcome {
     let mut federation = DevFederation::start(args.nodes).await?;
     federation.add_users().await?;
     eprintln!("{}", federation.welcome());
-    if !args.no_wait {
-        converse(&mut federation).await?;
-    }
+    let failed = if args.no_wait {
+        0
+    } else {
+        converse(&mut federation).await?
+    };
     federation.stop().await;
-    Ok(())
+    // Somebody trying things out has seen it; a script has to be told.
+    if failed == 0 || std::io::stdin().is_terminal() {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!("{failed} lines failed")))
+    }
 }
 
-/// Obeys lines until `quit`, the end of stdin, or Ctrl-C.
-async fn converse(federation: &mut DevFederation) -> Outcome {
+/// Obeys lines until `quit` or a signal; how many lines failed.
+async fn converse(federation: &mut DevFederation) -> Outcome<usize> {
     let interactive = std::io::stdin().is_terminal();
     let mut lines = lines_of_stdin();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut failed = 0;
     loop {
         if interactive {
             eprint!("dev> ");
         }
         let line = tokio::select! {
-            line = lines.recv() => line,
-            _ = tokio::signal::ctrl_c() => None,
+            Some(line) = lines.recv() => line,
+            _ = tokio::signal::ctrl_c() => return Ok(failed),
+            _ = terminate.recv() => return Ok(failed),
         };
-        let Some(line) = line else { return Ok(()) };
-        match console::parse(&line) {
-            Ok(None) => {}
-            Ok(Some(console::Line::Quit)) => return Ok(()),
+        let why = match console::parse(&line) {
+            Ok(None) => continue,
+            Ok(Some(console::Line::Quit)) => return Ok(failed),
             Ok(Some(line)) => match federation.obey(line).await {
-                Ok(said) => println!("{said}"),
-                // Somebody trying things out goes on; a script must not.
-                Err(failure) if interactive => eprintln!("{}", failure.message),
-                Err(failure) => return Err(failure),
+                Ok(said) => {
+                    println!("{said}");
+                    continue;
+                }
+                Err(failure) => failure.message,
             },
-            Err(why) if interactive => eprintln!("{why}"),
-            Err(why) => return Err(crate::cli::Failure::usage(why)),
-        }
+            Err(why) => why,
+        };
+        eprintln!("{why}");
+        failed += 1;
     }
 }
 

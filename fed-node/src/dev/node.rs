@@ -74,6 +74,7 @@ impl DevNode {
             .arg(format!("--peer-listen=127.0.0.1:{}", self.peer))
             .arg(format!("--client-listen=127.0.0.1:{}", self.client))
             .arg(format!("--redirect-listen=127.0.0.1:{}", self.redirect))
+            .arg("--redirect-transport=udp")
             .arg(format!("--agi-listen=127.0.0.1:{}", self.agi))
             .arg(format!("--sip-advertise={}", self.asterisk.sip_address()))
             .arg(format!("--asterisk-url={}", self.asterisk.url()))

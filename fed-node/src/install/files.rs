@@ -96,6 +96,21 @@ pub fn plan(folder: &Path, options: &StanzaOptions) -> Result<Plan, InstallError
     Ok(Plan { files })
 }
 
+/// One file of the folder with what it includes.
+///
+/// # Errors
+/// When it is not there or cannot be read.
+pub(super) fn parsed(folder: &Path, name: &str) -> Result<ConfigFile, InstallError> {
+    let path = folder.join(name);
+    let text = read(&path)?.ok_or_else(|| InstallError::File {
+        path: path.display().to_string(),
+        why: "is not there".to_owned(),
+    })?;
+    let mut included = Vec::new();
+    include(folder, &text, INCLUDE_DEPTH, &mut included)?;
+    Ok(ConfigFile::parse(&text, &included))
+}
+
 /// A file's text; `None` where there is none. Asterisk's files are bytes: what is no UTF-8 cannot be kept as it is.
 fn read(path: &Path) -> Result<Option<String>, InstallError> {
     let failed = |why: String| InstallError::File {

@@ -4,32 +4,30 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use fed_ari::client::{AriClient, AriConfig, Capabilities};
-use fed_ari::stanzas::{Asking, StanzaOptions};
+use fed_ari::stanzas::StanzaOptions;
 
+use super::version;
 use crate::address::Address;
-use crate::cli::{Failure, Outcome};
+use crate::cli::{AsteriskConfigArgs, Failure, Outcome};
 use crate::config::{Config, GENERATED_PASSWORD};
-
-/// Longest wait for a running Asterisk to tell its version.
-const TELL_WITHIN: Duration = Duration::from_secs(2);
 
 /// The options, and the password file that is still to be written.
 pub(super) struct Options {
     pub(super) stanzas: StanzaOptions,
     new_password: Option<(PathBuf, String)>,
+    /// How the dialplan asks and why, for a person.
+    pub(super) asking_because: String,
 }
 
 /// From the configuration. Without a password, one is made up; it is kept only by [`Options::keep_password`].
-pub(super) async fn options(config: &Config, write: bool) -> Outcome<Options> {
+pub(super) async fn options(config: &Config, args: &AsteriskConfigArgs) -> Outcome<Options> {
     let asterisk = &config.asterisk;
     let mut new_password = None;
     let password = if asterisk.password.is_empty() {
         let password = data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>());
         new_password = Some((config.data_dir.join(GENERATED_PASSWORD), password.clone()));
-        if write {
+        if args.write {
             password
         } else {
             "MADE-UP-WHEN-INSTALLED".to_owned()
@@ -37,6 +35,7 @@ pub(super) async fn options(config: &Config, write: bool) -> Outcome<Options> {
     } else {
         asterisk.password.reveal().to_owned()
     };
+    let (asking, asking_because) = version::asking(config, args.asterisk_version).await;
     Ok(Options {
         stanzas: StanzaOptions {
             ari_user: asterisk.username.clone(),
@@ -44,8 +43,9 @@ pub(super) async fn options(config: &Config, write: bool) -> Outcome<Options> {
             http: http_address(&asterisk.url).await?,
             app: asterisk.app.clone(),
             agi: config.agi.listen.to_string(),
-            asking: asking(config).await,
+            asking,
         },
+        asking_because,
         new_password,
     })
 }
@@ -94,22 +94,4 @@ async fn http_address(url: &str) -> Outcome<SocketAddr> {
     };
     let address: Address = authority.parse().map_err(|error| bad(format!("{error}")))?;
     address.resolve_one().await.map_err(|error| bad(error.to_string()))
-}
-
-/// The quicker way to ask on this Asterisk, when it runs and tells; FastAGI, which every version has, otherwise.
-async fn asking(config: &Config) -> Asking {
-    let asterisk = &config.asterisk;
-    let ari = AriConfig::new(
-        &asterisk.url,
-        &asterisk.username,
-        asterisk.password.reveal(),
-        &asterisk.app,
-    );
-    let Ok(client) = AriClient::new(ari) else {
-        return Asking::FastAgi;
-    };
-    match tokio::time::timeout(TELL_WITHIN, client.info()).await {
-        Ok(Ok(info)) => Asking::best(&Capabilities::of_version(info.version)),
-        _ => Asking::FastAgi,
-    }
 }

@@ -1,10 +1,11 @@
 //! Taking nodes out of the federation.
 
 use async_trait::async_trait;
-use fed_core::command::{Command, Refusal, Reply};
+use fed_core::command::{Command, Expect, Refusal, Reply};
 use fed_core::ids::NodeId;
 use fed_core::map::{FederationMap, MapView};
-use fed_raft::Cluster;
+use fed_core::records::Node;
+use fed_raft::{Cluster, MembersError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -61,8 +62,12 @@ impl Leave for Leaver {
 }
 
 impl Leaver {
-    /// The map first: a member that was removed can no longer write.
+    /// The map first: a member that was removed can no longer write. Both steps may be repeated, so whatever comes between
+    /// them is mended by doing it again.
     async fn take_out(&self, node: NodeId) -> Result<u64, Status> {
+        let record = MapView::new(&self.cluster.local())
+            .node(node)
+            .map_err(|error| failure::damaged(&error))?;
         let proposed = self.cluster.propose(Command::DeleteNode { id: node }).await;
         let proposed = proposed.map_err(|error| failure::not_proposed(&error))?;
         if let Reply::Refused(why) = &proposed.reply
@@ -70,10 +75,31 @@ impl Leaver {
         {
             return Err(failure::refused(why));
         }
-        self.cluster
-            .remove(node)
-            .await
-            .map_err(|error| failure::not_changed(&error))?;
-        Ok(proposed.revision.0)
+        match self.cluster.remove(node).await {
+            Ok(()) => Ok(proposed.revision.0),
+            Err(error @ MembersError::Refused(_)) => {
+                if let Some(record) = record.filter(|_| node != self.cluster.id()) {
+                    self.put_back(record.value).await;
+                }
+                Err(failure::not_changed(&error))
+            }
+            Err(error) => Err(Status::deadline_exceeded(half_done(node, &error))),
+        }
     }
+
+    /// A removal that was refused leaves the map as it was. Failing to is no more than a node that is seen as a member only.
+    async fn put_back(&self, node: Node) {
+        let id = node.id;
+        let expect = Expect::Absent;
+        if let Err(error) = self.cluster.propose(Command::PutNode { node, expect }).await {
+            tracing::warn!(%id, %error, "the record of a node that was not removed could not be put back");
+        }
+    }
+}
+
+/// The map was changed, the members perhaps not: what that is and how to go on.
+fn half_done(node: NodeId, error: &MembersError) -> String {
+    format!(
+        "node {node} is out of the map, but may still be a member: {error}. Repeat `fed-node leave {node}` once a majority is up; if it runs, it comes back by itself"
+    )
 }

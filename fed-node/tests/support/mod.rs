@@ -302,7 +302,7 @@ impl Federation {
                 let up = status["members"]
                     .as_array()?
                     .iter()
-                    .filter(|m| m["up"] == true && m["role"] == "voter")
+                    .filter(|m| m["up"] == true && m["role"] != "learner")
                     .count();
                 (status["quorum"] == true && up == count.min(3)).then_some(())
             });

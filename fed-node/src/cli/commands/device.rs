@@ -3,7 +3,7 @@
 use fed_proto::client as pb;
 
 use super::{edit, user};
-use crate::cli::args::{DeviceAddArgs, DeviceCommand, DeviceSetArgs, Output};
+use crate::cli::args::{DeviceAddArgs, DeviceCommand, DeviceFields, DeviceSetArgs, Output, PasswordArgs};
 use crate::cli::client::{Api, Client};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::print;
@@ -70,12 +70,16 @@ async fn add(client: &Client, args: DeviceAddArgs, output: Output) -> Outcome {
 }
 
 async fn set(client: &Client, args: DeviceSetArgs, output: Output) -> Outcome {
+    if args.fields == DeviceFields::default() && args.user.is_none() && args.password == PasswordArgs::default() {
+        return Err(edit::nothing_named(&["device", "set"]));
+    }
     let request = pb::GetRequest {
         id: args.id.clone(),
         with_credentials: true,
         ..pb::GetRequest::default()
     };
-    let record = client.api.clone().get_device(request).await?.into_inner();
+    let read = |mut api: Api| async move { api.get_device(request).await };
+    let record = client.read_to_change(read).await?;
     let revision = record.stamp.unwrap_or_default().modified;
     let mut device = record.device.unwrap_or_default();
     edit::device(&mut device, args.fields);

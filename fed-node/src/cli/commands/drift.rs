@@ -34,24 +34,76 @@ struct Difference {
 }
 
 pub(super) async fn drift(client: &Client, args: &DriftArgs, output: Output) -> Outcome {
-    let here = checked(client).await?;
+    let asked = client.api.clone().status(pb::StatusRequest {}).await?.into_inner();
     let mut nodes = Vec::new();
     if !args.here {
-        for record in all_nodes(client).await? {
-            let node = record.node.unwrap_or_default();
-            if node.id != here.node {
+        let records = all_nodes(client).await?;
+        let known: Vec<u64> = records
+            .iter()
+            .flat_map(|record| &record.node)
+            .map(|node| node.id)
+            .collect();
+        for node in records.into_iter().filter_map(|record| record.node) {
+            if node.id != asked.node {
                 nodes.push(elsewhere(client, node).await);
             }
         }
+        let unknown = asked
+            .members
+            .iter()
+            .filter(|member| !known.contains(&member.id) && member.id != asked.node);
+        nodes.extend(unknown.map(without_record));
     }
-    nodes.push(here);
+    let here = checked(client).await;
+    nodes.push(here.unwrap_or_else(|failure| skipped(asked.node, &asked.node_name, failure.message)));
     nodes.sort_by_key(|node| node.node);
-    let found: usize = nodes.iter().map(|node| node.differences.len()).sum();
-    print(output, &DriftView { nodes })?;
-    if found == 0 {
-        Ok(())
-    } else {
-        Err(Failure::new(Exit::Drift, format!("{found} differences")))
+    let view = DriftView { nodes };
+    print(output, &view)?;
+    view.verdict()
+}
+
+impl DriftView {
+    /// Differences come before gaps: they are certain.
+    fn verdict(&self) -> Outcome {
+        let found: usize = self.nodes.iter().map(|node| node.differences.len()).sum();
+        let gaps: Vec<&str> = self
+            .nodes
+            .iter()
+            .filter(|node| node.skipped.is_some())
+            .map(|node| node.node_name.as_str())
+            .collect();
+        let missing = if gaps.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "not compared: {} of {} nodes ({})",
+                gaps.len(),
+                self.nodes.len(),
+                gaps.join(", ")
+            )
+        };
+        match (found, missing.is_empty()) {
+            (0, true) => Ok(()),
+            (0, false) => Err(Failure::new(Exit::Incomplete, missing)),
+            (_, true) => Err(Failure::new(Exit::Drift, format!("{found} differences"))),
+            (_, false) => Err(Failure::new(Exit::Drift, format!("{found} differences; {missing}"))),
+        }
+    }
+}
+
+/// A member of the cluster that the map does not describe: there is no address to ask it at.
+fn without_record(member: &pb::Member) -> NodeDrift {
+    let why = "it is a member, but the map has no record of it: it has not started yet, or its leaving was interrupted (then repeat `fed-node leave`)";
+    skipped(member.id, &format!("node {}", member.id), why.to_owned())
+}
+
+fn skipped(node: u64, name: &str, why: String) -> NodeDrift {
+    NodeDrift {
+        node,
+        node_name: name.to_owned(),
+        compared: 0,
+        differences: Vec::new(),
+        skipped: Some(why),
     }
 }
 
@@ -80,13 +132,7 @@ async fn elsewhere(client: &Client, node: pb::Node) -> NodeDrift {
         },
         Err(why) => Err(why),
     };
-    checked.unwrap_or_else(|why| NodeDrift {
-        node: node.id,
-        node_name: node.name,
-        compared: 0,
-        differences: Vec::new(),
-        skipped: Some(why),
-    })
+    checked.unwrap_or_else(|why| skipped(node.id, &node.name, why))
 }
 
 fn reachable(client: &Client, node: &pb::Node) -> Result<Address, String> {
@@ -124,5 +170,53 @@ impl Show for DriftView {
             });
         }
         parts.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(node: u64, differences: usize) -> NodeDrift {
+        let difference = || Difference {
+            kind: "contact_without_binding".to_owned(),
+            object: "alice".to_owned(),
+            detail: String::new(),
+        };
+        NodeDrift {
+            node,
+            node_name: format!("n{node}"),
+            compared: 3,
+            differences: std::iter::repeat_with(difference).take(differences).collect(),
+            skipped: None,
+        }
+    }
+
+    fn verdict(nodes: Vec<NodeDrift>) -> (u8, String) {
+        DriftView { nodes }.verdict().map_or_else(
+            |failure| (failure.exit.code(), failure.message),
+            |()| (0, String::new()),
+        )
+    }
+
+    #[test]
+    fn a_node_that_was_not_compared_is_no_agreement() {
+        assert_eq!(verdict(vec![compared(1, 0), compared(2, 0)]).0, 0);
+        let (code, words) = verdict(vec![compared(1, 0), skipped(2, "n2", "it is down".to_owned())]);
+        assert_eq!((code, words.as_str()), (8, "not compared: 1 of 2 nodes (n2)"));
+        let (code, words) = verdict(vec![compared(1, 2), skipped(2, "n2", "it is down".to_owned())]);
+        assert_eq!(code, 7, "a difference is worse than a gap");
+        assert!(words.contains("2 differences") && words.contains("n2"), "{words}");
+    }
+
+    #[test]
+    fn a_member_that_the_map_does_not_know_is_listed() {
+        let member = pb::Member {
+            id: 7,
+            ..pb::Member::default()
+        };
+        let listed = without_record(&member);
+        assert_eq!(listed.node_name, "node 7");
+        assert!(listed.skipped.is_some_and(|why| why.contains("no record")));
     }
 }

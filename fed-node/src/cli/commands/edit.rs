@@ -1,14 +1,37 @@
 //! Fields named on the command line, written over a record; what is not named stays.
 
+use clap::CommandFactory;
 use fed_proto::client as pb;
 
-use crate::cli::args::{DeviceFields, UserFields};
+use crate::cli::args::{Cli, DeviceFields, UserFields};
+use crate::cli::exit::Failure;
 
 /// An empty text clears an optional field.
 fn optional(place: &mut Option<String>, given: Option<String>) {
     if let Some(text) = given {
         *place = Some(text).filter(|text| !text.is_empty());
     }
+}
+
+/// The usage error of a change that names nothing to change.
+pub(super) fn nothing_named(command: &[&str]) -> Failure {
+    let mut found = Cli::command();
+    for name in command {
+        if let Some(below) = found.find_subcommand(name) {
+            found = below.clone();
+        }
+    }
+    let flags = found
+        .get_arguments()
+        .filter(|flag| !flag.is_positional() && !flag.is_global_set());
+    let flags: Vec<String> = flags
+        .filter_map(|flag| flag.get_long())
+        .map(|long| format!("--{long}"))
+        .collect();
+    Failure::usage(format!(
+        "nothing to change was named: give at least one of {}",
+        flags.join(", ")
+    ))
 }
 
 /// Writes the fields given over the user.

@@ -6,7 +6,7 @@ use fed_proto::client as pb;
 
 use crate::cli::args::{LeaveArgs, NodeCommand, Output};
 use crate::cli::client::{Api, Client};
-use crate::cli::exit::{Failure, Outcome};
+use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::print;
 use crate::cli::views::{Done, NodeView, Nodes};
 
@@ -50,8 +50,8 @@ async fn named(client: &Client, node: &str) -> Outcome<pb::NodeRecord> {
 pub(super) async fn leave(client: &Client, args: &LeaveArgs, output: Output) -> Outcome {
     let (id, what) = match &args.node {
         Some(node) => {
-            let node = named(client, node).await?.node.unwrap_or_default();
-            (node.id, format!("node {} (id {})", node.name, node.id))
+            let (id, name) = leaving(client, node).await?;
+            (id, format!("node {name} (id {id})"))
         }
         None => (0, format!("the node at {}", client.address)),
     };
@@ -73,6 +73,43 @@ pub(super) async fn leave(client: &Client, args: &LeaveArgs, output: Output) -> 
             revision: reply.revision,
         },
     )
+}
+
+/// Id and name of the node that is to leave. One whose leaving was interrupted has no record any more, and is a member still.
+async fn leaving(client: &Client, node: &str) -> Outcome<(u64, String)> {
+    let missing = match named(client, node).await {
+        Ok(record) => {
+            let node = record.node.unwrap_or_default();
+            return Ok((node.id, node.name));
+        }
+        Err(failure) if failure.exit == Exit::NotFound => failure,
+        Err(failure) => return Err(failure),
+    };
+    let members = client
+        .api
+        .clone()
+        .status(pb::StatusRequest {})
+        .await?
+        .into_inner()
+        .members;
+    let nameless: Vec<u64> = members
+        .iter()
+        .filter(|member| member.name.is_empty())
+        .map(|member| member.id)
+        .collect();
+    match node.parse() {
+        Ok(id) if nameless.contains(&id) => Ok((id, "without a record".to_owned())),
+        _ if nameless.is_empty() => Err(missing),
+        _ => {
+            let ids: Vec<String> = nameless.iter().map(u64::to_string).collect();
+            let text = format!(
+                "{}; members without a record in the map (a leaving that was interrupted), to be named by id: {}",
+                missing.message,
+                ids.join(", ")
+            );
+            Err(Failure::new(Exit::NotFound, text))
+        }
+    }
 }
 
 fn confirm(question: &str) -> Outcome {

@@ -47,6 +47,7 @@ struct MemberView {
     role: String,
     up: bool,
     address: String,
+    /// Log entries behind the leader; none: there is no leader to say, or it has not heard from this member.
     lag: Option<i64>,
     asterisk_version: String,
 }
@@ -63,7 +64,11 @@ impl From<pb::StatusReply> for StatusView {
         let member = |member: pb::Member| MemberView {
             id: member.id,
             name: member.name,
-            role: member.role,
+            role: if member.id == reply.leader {
+                "leader".to_owned()
+            } else {
+                member.role
+            },
             up: member.up,
             address: member.address,
             lag: Some(member.lag).filter(|lag| *lag >= 0),
@@ -97,6 +102,12 @@ impl From<pb::StatusReply> for StatusView {
     }
 }
 
+impl MemberView {
+    fn votes(&self) -> bool {
+        self.role != "learner"
+    }
+}
+
 impl StatusView {
     fn name_of(&self, id: u64) -> String {
         let member = self
@@ -110,12 +121,12 @@ impl StatusView {
     /// What an administrator wants to know first.
     fn words(&self) -> String {
         let up = self.members.iter().filter(|member| member.up).count();
-        let voters = self.members.iter().filter(|member| member.role == "voter").count();
+        let voters = self.members.iter().filter(|member| member.votes()).count();
         let mut text = format!("{up} of {} nodes up", self.members.len());
         match (self.quorum, self.leader) {
             (true, Some(leader)) => {
                 let spare = (voters - 1) / 2;
-                let down = self.members.iter().filter(|member| member.role == "voter" && !member.up).count();
+                let down = self.members.iter().filter(|member| member.votes() && !member.up).count();
                 let spare = spare.saturating_sub(down);
                 let _ = write!(text, ", leader {}, {spare} more can be lost", self.name_of(leader));
             }
@@ -135,24 +146,24 @@ impl Show for StatusView {
         let nodes = table(
             ["ID", "NODE", "ROLE", "STATE", "ASTERISK", "ADDRESS", "BEHIND"],
             self.members.iter().map(|member| {
-                let leads = if self.leader == Some(member.id) {
-                    "leader"
+                let name = if member.name.is_empty() {
+                    "(no record)"
                 } else {
-                    &member.role
+                    &member.name
                 };
                 let name = if member.id == self.node {
-                    format!("{} (this)", member.name)
+                    format!("{name} (this)")
                 } else {
-                    member.name.clone()
+                    name.to_owned()
                 };
                 [
                     member.id.to_string(),
                     name,
-                    leads.to_owned(),
+                    member.role.clone(),
                     if member.up { "up" } else { "down" }.to_owned(),
                     member.asterisk_version.clone(),
                     member.address.clone(),
-                    member.lag.map(|lag| lag.to_string()).unwrap_or_default(),
+                    member.lag.map_or_else(|| "unknown".to_owned(), |lag| lag.to_string()),
                 ]
             }),
         );

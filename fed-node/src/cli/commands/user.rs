@@ -5,8 +5,8 @@ use fed_proto::client as pb;
 
 use super::edit;
 use crate::api::convert;
-use crate::cli::args::{Output, PasswordArgs, UserAddArgs, UserCommand, UserSetArgs};
-use crate::cli::client::Client;
+use crate::cli::args::{Output, PasswordArgs, UserAddArgs, UserCommand, UserFields, UserSetArgs};
+use crate::cli::client::{Api, Client};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::print;
 use crate::cli::password;
@@ -87,7 +87,8 @@ pub(crate) async fn realm(client: &Client) -> Outcome<String> {
         id: setting::REALM.to_owned(),
         ..pb::GetRequest::default()
     };
-    Ok(client.api.clone().get_setting(request).await?.into_inner().value)
+    let read = |mut api: Api| async move { api.get_setting(request).await };
+    Ok(client.read_to_change(read).await?.value)
 }
 
 /// A password for a new or changed device, when one was given.
@@ -99,11 +100,15 @@ pub(super) async fn new_credentials(client: &Client, device: &mut pb::Device, ar
 }
 
 async fn set(client: &Client, args: UserSetArgs, output: Output) -> Outcome {
+    if args.fields == UserFields::default() {
+        return Err(edit::nothing_named(&["user", "set"]));
+    }
     let request = pb::GetRequest {
         id: args.id.clone(),
         ..pb::GetRequest::default()
     };
-    let record = client.api.clone().get_user(request).await?.into_inner();
+    let read = |mut api: Api| async move { api.get_user(request).await };
+    let record = client.read_to_change(read).await?;
     let revision = record.stamp.unwrap_or_default().modified;
     let mut user = record.user.unwrap_or_default();
     edit::user(&mut user, args.fields);
@@ -125,7 +130,7 @@ async fn set(client: &Client, args: UserSetArgs, output: Output) -> Outcome {
 }
 
 async fn show(client: &Client, id: &str, output: Output) -> Outcome {
-    let get = |mut api: crate::cli::client::Api, consistency| {
+    let get = |mut api: Api, consistency| {
         let request = pb::GetRequest {
             id: id.to_owned(),
             consistency,
@@ -134,7 +139,7 @@ async fn show(client: &Client, id: &str, output: Output) -> Outcome {
         async move { api.get_user(request).await }
     };
     let user: UserView = client.read(get).await?.into();
-    let devices = |mut api: crate::cli::client::Api, consistency| {
+    let devices = |mut api: Api, consistency| {
         let request = pb::ListRequest {
             user: id.to_owned(),
             consistency,
@@ -165,7 +170,7 @@ pub(crate) async fn all_users(client: &Client) -> Outcome<Vec<pb::UserRecord>> {
     let mut users = Vec::new();
     let mut after = String::new();
     loop {
-        let page = |mut api: crate::cli::client::Api, consistency| {
+        let page = |mut api: Api, consistency| {
             let request = pb::ListRequest {
                 after: after.clone(),
                 consistency,
@@ -198,7 +203,7 @@ async fn remove(client: &Client, id: String, output: Output) -> Outcome {
 }
 
 pub(super) async fn whereabouts(client: &Client, who: &str, output: Output) -> Outcome {
-    let ask = |mut api: crate::cli::client::Api, consistency| {
+    let ask = |mut api: Api, consistency| {
         let request = pb::GetRequest {
             id: who.to_owned(),
             consistency,
