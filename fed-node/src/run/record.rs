@@ -60,7 +60,9 @@ async fn keep(port: &dyn MapPort, wanted: Node, mut told: watch::Receiver<Told>)
                 }
                 event = watch.next() => match event {
                     MapEvent::Changes { changes, .. } => {
-                        let mine = |change: &Change| matches!(change, Change::NodePut { id } if *id == wanted.id);
+                        let mine = |change: &Change| {
+                            matches!(change, Change::NodePut { id } | Change::NodeDeleted { id } if *id == wanted.id)
+                        };
                         if changes.iter().any(mine) {
                             break;
                         }
