@@ -99,8 +99,12 @@ fn how_long(
 fn healed(lab: &mut Lab) -> Result<()> {
     lab.wait_healthy(AGREED)?;
     let began = Instant::now();
-    eventually(AGREED, || lab.expect_no_drift())?;
-    println!("    no drift after {:.1} s", began.elapsed().as_secs_f64());
+    let nodes = lab.hosts.len();
+    eventually(AGREED, || lab.expect_no_drift(nodes))?;
+    println!(
+        "    {nodes} nodes compared, no drift after {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
@@ -121,6 +125,19 @@ fn fed_node_killed(lab: &mut Lab) -> Result<()> {
     })?;
     ensure!(call_across.is_up(), "the call in progress ended with fed-node");
     call(lab, &phones[0], 0, &local).context("a local call without fed-node")?;
+    // The customer's own dialplan asks a redirect server that is not there: refused at once, not waited for.
+    let began = Instant::now();
+    let ended = phones[0].call(lab.hosts[0].sip(), "7cleo")?.wait_refusal(SOON)?;
+    let took = began.elapsed();
+    println!(
+        "    an unmodified Dial of cleo, registered elsewhere, without fed-node: {} after {:.0} ms",
+        ended.status,
+        took.as_secs_f64() * 1e3
+    );
+    ensure!(
+        took < Duration::from_secs(2),
+        "an unmodified Dial waited {took:?} for a dead fed-node"
+    );
 
     lab.hosts[0].restart_node()?;
     ensure!(

@@ -225,7 +225,7 @@ fn stale_contact(lab: &mut Lab) -> Result<()> {
             began.elapsed().as_millis()
         );
     }
-    lab.expect_no_drift()
+    lab.expect_no_drift(lab.hosts.len())
 }
 
 fn unmodified(lab: &mut Lab) -> Result<()> {

@@ -20,8 +20,9 @@ use super::leave::Leaver;
 use super::record::{self, Told};
 use super::{RaftPort, founder, session};
 use crate::api::{self, ApiService, AsteriskSide, NodeView, ServeError};
-use crate::config::Config;
+use crate::config::{Config, RedirectTransport};
 use crate::founding;
+use crate::install;
 use crate::redirect::{self, MapLocator, RedirectServer, Stamp, Stamper};
 
 /// Longest wait for the parts to end; with the cluster's own, a stop takes 5 s at most.
@@ -326,8 +327,12 @@ fn start_bridge(
     redirect: Option<SocketAddr>,
     cluster: &Cluster<FederationMap>,
 ) -> Bridge {
+    let transport = match install::redirect_transport(config) {
+        (RedirectTransport::Tcp, _) => ";transport=tcp",
+        (RedirectTransport::Udp | RedirectTransport::Auto, _) => "",
+    };
     let redirect = redirect
-        .map(|address| reachable(address).to_string())
+        .map(|address| format!("{}{transport}", reachable(address)))
         .unwrap_or_default();
     let identity = format!("{}/{}", cluster.identity().cluster, cluster.id());
     let mut bridge = BridgeConfig::new(redirect, identity);

@@ -115,7 +115,7 @@ fn show(lab: &mut Lab) -> Result<()> {
     lab.hosts[2].restart_asterisk()?;
     lab.hosts[2].restart_node()?;
     lab.wait_healthy(Duration::from_secs(20))?;
-    eventually(Duration::from_secs(20), || lab.expect_no_drift())?;
+    eventually(Duration::from_secs(20), || lab.expect_no_drift(3))?;
     done(
         clock,
         "Asterisk and fed-node started, map and Asterisks agree (fed-node drift)",
