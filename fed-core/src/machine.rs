@@ -52,6 +52,23 @@ pub trait Machine: Send + Sync + 'static {
     /// (again).
     fn forgotten(&self) -> Self::Reply;
 
+    /// Whether the command can only shrink the state, or leave it as it is: such commands are also taken when the
+    /// disk is nearly full. Unless a machine says otherwise, none.
+    fn shrinks(&self, _command: &Self::Command) -> bool {
+        false
+    }
+
+    /// The feature level that all members must have for `command` to be understood by each of them. 1 is what the
+    /// first version knew; a new kind of command gets a higher one.
+    fn level_of(&self, _command: &Self::Command) -> u32 {
+        1
+    }
+
+    /// The highest feature level that this program understands.
+    fn newest_level(&self) -> u32 {
+        1
+    }
+
     /// The sessions open in `store`, which the cluster's leader times.
     ///
     /// # Errors

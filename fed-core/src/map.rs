@@ -40,6 +40,25 @@ impl Machine for FederationMap {
         .apply(command)
     }
 
+    fn shrinks(&self, command: &Command) -> bool {
+        match command {
+            Command::DeleteUser { .. }
+            | Command::DeleteDevice { .. }
+            | Command::Unbind { .. }
+            | Command::DeleteNode { .. }
+            | Command::EndSession { .. }
+            | Command::DeleteSetting { .. } => true,
+            // One a node, in place of the one before: without it a whole server would be unreachable.
+            Command::OpenSession { .. } => true,
+            Command::PutUser { .. }
+            | Command::PutDevice { .. }
+            | Command::Bind { .. }
+            | Command::PutNode { .. }
+            | Command::PutSetting { .. } => false,
+            Command::Batch(commands) => commands.iter().all(|command| self.shrinks(command)),
+        }
+    }
+
     fn forgotten(&self) -> Reply {
         Reply::Refused(Refusal::Forgotten)
     }

@@ -51,6 +51,8 @@ pub fn raft_config(config: &Config) -> fed_raft::Config {
     raft.election_max = millis(config.raft.election_max_ms);
     raft.session_ttl = millis(config.raft.session_ttl_ms);
     raft.propose_timeout = millis(config.raft.write_timeout_ms);
+    raft.target_voters = config.raft.voters;
+    raft.min_free_bytes = config.disk.min_free_mb << 20;
     raft
 }
 

@@ -12,6 +12,8 @@ pub mod config;
 pub mod dev;
 pub mod founding;
 pub mod install;
+pub mod metrics;
+pub mod recovery;
 pub mod redirect;
 pub mod roster;
 pub mod run;

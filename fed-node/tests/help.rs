@@ -14,6 +14,8 @@ fn the_help_texts_are_the_committed_ones() {
         "init",
         "join",
         "leave",
+        "recover",
+        "node",
         "user",
         "user add",
         "user import",

@@ -38,9 +38,9 @@ pub(crate) fn encode_request<M: Machine>(
     codec::encode(KIND_REQUEST, 1, &request).map(Bytes::from)
 }
 
-/// Whether the bytes are a request that this program can apply.
-pub(crate) fn check_request<M: Machine>(bytes: &[u8]) -> Result<(), CodecError> {
-    codec::decode::<Request<M::Command>>(KIND_REQUEST, 1, bytes).map(drop)
+/// The request, when it is one that this program can apply.
+pub(crate) fn decode_request<M: Machine>(bytes: &[u8]) -> Result<Request<M::Command>, CodecError> {
+    codec::decode(KIND_REQUEST, 1, bytes)
 }
 
 pub(crate) fn encode_reply<M: Machine>(reply: &M::Reply) -> Result<Bytes, CodecError> {
@@ -49,6 +49,24 @@ pub(crate) fn encode_reply<M: Machine>(reply: &M::Reply) -> Result<Bytes, CodecE
 
 pub(crate) fn decode_reply<M: Machine>(bytes: &[u8]) -> Result<M::Reply, CodecError> {
     codec::decode(KIND_REPLY, 1, bytes)
+}
+
+/// Stands where the count of requests stands, before a feature level instead of requests.
+const RAISE: u32 = u32::MAX;
+
+/// What a log entry asks for.
+pub(crate) enum Content<M: Machine> {
+    Requests(Vec<Request<M::Command>>),
+    /// From now on commands of this feature level are taken.
+    RaiseLevel(u32),
+}
+
+/// An entry that raises the feature level.
+pub(crate) fn raise(level: u32) -> Batch {
+    let mut bytes = BytesMut::with_capacity(8);
+    bytes.put_u32(RAISE);
+    bytes.put_u32(level);
+    Batch(bytes.freeze())
 }
 
 pub(crate) fn join<'a>(requests: impl ExactSizeIterator<Item = &'a Bytes> + Clone) -> Batch {
@@ -66,14 +84,18 @@ fn length(n: usize) -> u32 {
     u32::try_from(n).expect("batches are limited to a few megabytes")
 }
 
-/// The requests in the batch.
+/// What is in the batch.
 ///
 /// # Errors
 /// What cannot be read, in words.
-pub(crate) fn split<M: Machine>(batch: &Batch) -> Result<Vec<Request<M::Command>>, String> {
+pub(crate) fn split<M: Machine>(batch: &Batch) -> Result<Content<M>, String> {
     let mut rest = batch.0.clone();
     let take_number = |rest: &mut Bytes| rest.try_get_u32().map_err(|_| "a batch was cut off".to_owned());
     let count = take_number(&mut rest)?;
+    if count == RAISE {
+        let level = take_number(&mut rest)?;
+        return Ok(Content::RaiseLevel(level));
+    }
     let mut requests = Vec::with_capacity(count.min(1 << 16) as usize);
     for _ in 0..count {
         let length = take_number(&mut rest)? as usize;
@@ -84,7 +106,7 @@ pub(crate) fn split<M: Machine>(batch: &Batch) -> Result<Vec<Request<M::Command>
         requests.push(codec::decode(KIND_REQUEST, 1, &bytes).map_err(|e| e.to_string())?);
     }
     if rest.is_empty() {
-        Ok(requests)
+        Ok(Content::Requests(requests))
     } else {
         Err(format!("{} bytes are left over after a batch", rest.len()))
     }

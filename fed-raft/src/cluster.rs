@@ -176,6 +176,15 @@ impl<M: Machine> Cluster<M> {
         self.node.change_members(Change::Remove(node.0)).await
     }
 
+    /// Removes a member although the rest has no majority up: from then on nothing is acknowledged until dead members
+    /// come back, or [`recover`](crate::recover) gives them up.
+    ///
+    /// # Errors
+    /// [`MembersError`]; [`MembersError::OutcomeUnknown`] is to be expected, as no majority is left to confirm it.
+    pub async fn remove_losing_quorum(&self, node: NodeId) -> Result<(), MembersError> {
+        self.node.change_members(Change::RemoveLosingQuorum(node.0)).await
+    }
+
     /// Makes a voter the leader.
     ///
     /// # Errors
@@ -200,6 +209,14 @@ impl<M: Machine> Cluster<M> {
     #[must_use]
     pub fn status(&self) -> Status {
         self.node.status()
+    }
+
+    /// What this node measured of itself, in the OpenMetrics text format that Prometheus reads, without the
+    /// `# EOF` that ends a page: a program appends its own metrics and ends the page. Every name begins with
+    /// `fed_raft_`; DESIGN.md lists them.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.node.render_metrics()
     }
 
     /// Returns when the leader may have changed, at the latest after `at_most`.

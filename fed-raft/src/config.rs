@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fed_core::ids::NodeId;
 
+use crate::disk::Faults;
 use crate::error::ConfigError;
 
 /// How one node of a cluster runs. [`Config::new`] gives the defaults; change fields before starting.
@@ -30,6 +31,9 @@ pub struct Config {
     /// How many voters the leader aims at: it promotes learners that have caught up while there are fewer.
     /// 1, 3, 5 or 7; default 3.
     pub target_voters: usize,
+    /// A voter that has not answered the leader for this long is replaced by a learner that has caught up, when there
+    /// is one: it then is a learner itself, and may come back. Zero = never. Default 5 min.
+    pub replace_dead_after: Duration,
     /// A session without a keep-alive for this long is ended. Default 1.5 s.
     pub session_ttl: Duration,
 
@@ -53,12 +57,25 @@ pub struct Config {
     /// Revisions whose events are kept for watchers that resume. Default 65,536.
     pub watch_events: usize,
 
+    /// With less free space than this in the data folder's file system, commands are refused unless they shrink the
+    /// state ([`Machine::shrinks`](fed_core::machine::Machine::shrinks)). 0 = never. Default 512 MiB: room for the
+    /// log and snapshots that the node writes to get out of it.
+    pub min_free_bytes: u64,
+    /// How often a small file is written and synced in the data folder. Default 1 s.
+    pub disk_probe_every: Duration,
+    /// A probe that takes longer makes this node give up leading. Default 2 s.
+    pub disk_late: Duration,
+    /// A probe that takes longer stops this node, as [`Config::on_failure`] says. Default 10 s.
+    pub disk_dead: Duration,
+
     /// What to do when the log can no longer be written, or the state no longer be trusted. Default
     /// [`OnFailure::ExitProcess`].
     pub on_failure: OnFailure,
     /// For tests: every sync of the log is acknowledged this much later. Default zero; only read with the
     /// feature `testing`.
     pub delay_sync: Duration,
+    /// For tests: disk trouble to order; only read with the feature `testing`.
+    pub faults: Faults,
 }
 
 /// What follows when a node must not go on (a failed fsync, a damaged state).
@@ -83,6 +100,7 @@ impl Config {
             election_min: Duration::from_millis(750),
             election_max: Duration::from_millis(1500),
             target_voters: 3,
+            replace_dead_after: Duration::from_secs(300),
             session_ttl: Duration::from_millis(1500),
             propose_timeout: Duration::from_secs(5),
             queue_requests: 16_384,
@@ -92,8 +110,13 @@ impl Config {
             keep_entries: 20_000,
             keep_bytes: 256 << 20,
             watch_events: 65_536,
+            min_free_bytes: 512 << 20,
+            disk_probe_every: Duration::from_secs(1),
+            disk_late: Duration::from_secs(2),
+            disk_dead: Duration::from_secs(10),
             on_failure: OnFailure::ExitProcess,
             delay_sync: Duration::ZERO,
+            faults: Faults::default(),
         }
     }
 
@@ -135,6 +158,12 @@ impl Config {
         }
         if !(1 << 10..=1 << 20).contains(&self.batch_bytes) {
             return wrong("batch_bytes", "1 KiB to 1 MiB");
+        }
+        if self.disk_probe_every.is_zero() || self.disk_late.is_zero() {
+            return wrong("disk_probe_every, disk_late", "more than zero");
+        }
+        if self.disk_dead <= self.disk_late {
+            return wrong("disk_dead", "more than disk_late");
         }
         if self.watch_events == 0 {
             return wrong("watch_events", "at least 1");

@@ -76,6 +76,16 @@ pub enum StartError {
         /// The program version that can read it.
         needs: String,
     },
+    /// The state holds what only newer programs understand.
+    #[error("{} uses feature level {found}; this program knows up to {known}: use the version that wrote it, or a later one", .path.display())]
+    NewerLevel {
+        /// The folder of the state.
+        path: PathBuf,
+        /// The feature level found.
+        found: u32,
+        /// The highest one known here.
+        known: u32,
+    },
     /// A file is damaged where no crash can have damaged it.
     #[error("{}: {what}. Either restore this node's folder from a backup, or remove the node from the cluster and join again with an empty folder", .path.display())]
     Damaged {
@@ -108,6 +118,12 @@ pub enum StartError {
         /// Why.
         why: String,
     },
+    /// A recovery from a lost quorum was begun in the folder and not finished.
+    #[error("{}: a recovery was begun and interrupted: run it again, it goes on where it was", .0.display())]
+    Unfinished(PathBuf),
+    /// The node never got anything from its cluster.
+    #[error("{} has nothing of its cluster: there is nothing to recover from it. Choose the folder of another survivor", .0.display())]
+    NothingToRecover(PathBuf),
     /// The consensus core did not start.
     #[error("the node could not start: {0}")]
     Core(String),
@@ -131,6 +147,17 @@ pub enum ProposeError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Certainly not applied: little space is left where it would have to be written, and it does not shrink the
+    /// state. It passes by itself when there is space again.
+    #[error("only {free} bytes are free around {}, {needed} are needed to take more; nothing was changed. Free some space there, or delete what is no longer needed", .path.display())]
+    LowSpace {
+        /// The data folder, of this node or of the leader.
+        path: PathBuf,
+        /// Bytes free in its file system.
+        free: u64,
+        /// Bytes that must be.
+        needed: u64,
+    },
     /// Certainly not applied: larger than a log entry may be.
     #[error("the command takes {bytes} bytes, at most {limit} are allowed; nothing was changed")]
     TooLarge {
@@ -138,6 +165,17 @@ pub enum ProposeError {
         bytes: usize,
         /// The limit.
         limit: usize,
+    },
+    /// Certainly not applied: not all members understand it yet. The level rises by itself once all of them run a
+    /// version that knows it.
+    #[error(
+        "the command needs feature level {needed}, the cluster is at {current}; nothing was changed. Bring all nodes to a version that knows it: the level then rises by itself"
+    )]
+    FeatureLevel {
+        /// The level it needs.
+        needed: u32,
+        /// The cluster's level, as this node knows it.
+        current: u32,
     },
     /// Certainly not applied: it could not be encoded, or the leader could not read it.
     #[error("the command was refused, nothing was changed: {0}")]

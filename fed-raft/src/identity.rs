@@ -9,6 +9,8 @@
 //! state/<generation>/    RocksDB: the machine's state
 //! snapshots/             the last snapshot, as files
 //! incoming/              a snapshot on its way in
+//! probe                  written again and again, to see how the disk is
+//! recovery               only while a recovery is under way: who the folder will belong to
 //! ```
 
 use std::fmt;
@@ -90,6 +92,11 @@ pub(crate) fn create(data_dir: &Path, identity: &Identity) -> Result<(), StartEr
     write_durably(&data_dir.join("identity"), render(identity).as_bytes())
 }
 
+/// Gives the folder to another.
+pub(crate) fn replace(data_dir: &Path, identity: &Identity) -> Result<(), StartError> {
+    write_durably(&data_dir.join("identity"), render(identity).as_bytes())
+}
+
 /// Holds the folder for this process until dropped.
 pub(crate) fn lock(data_dir: &Path) -> Result<fs::Lock, StartError> {
     let path = data_dir.join("LOCK");
@@ -163,7 +170,7 @@ fn check_format(data_dir: &Path) -> Result<(), StartError> {
     }
 }
 
-fn render(identity: &Identity) -> String {
+pub(crate) fn render(identity: &Identity) -> String {
     format!(
         "cluster {}\nnode {}\nincarnation {}\nfounder {}\nseeds {}\n",
         identity.cluster,
@@ -174,7 +181,7 @@ fn render(identity: &Identity) -> String {
     )
 }
 
-fn parse(text: &str) -> Option<Identity> {
+pub(crate) fn parse(text: &str) -> Option<Identity> {
     let field = |name: &str| {
         text.lines().find_map(|line| {
             line.strip_prefix(name)

@@ -9,6 +9,7 @@
 mod batch;
 mod cluster;
 mod config;
+mod disk;
 mod error;
 mod identity;
 mod join;
@@ -16,13 +17,16 @@ mod lag;
 mod lanes;
 mod log;
 mod members;
+mod metrics;
 mod node;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod platform;
 mod propose;
 mod raft;
+mod raise;
 mod read;
+mod recover;
 mod session;
 #[cfg(feature = "simulation")]
 pub mod simulation;
@@ -35,12 +39,19 @@ mod watch;
 #[cfg(feature = "simulation")]
 mod witness;
 
+/// The example in the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use batch::Proposed;
 pub use cluster::Cluster;
 pub use config::{Config, OnFailure};
+pub use disk::Faults;
 pub use error::{ConfigError, KeepAliveError, MembersError, ProposeError, ReadError, StartError};
 pub use identity::{ClusterId, Identity, inspect};
 pub use read::Consistency;
+pub use recover::{GivenUp, Recovery, plan_recovery, recover};
 pub use state::Snapshot;
 pub use status::{Member, Role, Status};
 pub use watch::{Watch, WatchItem};

@@ -31,6 +31,8 @@ pub(crate) enum Change {
     Enter(u64, Peer),
     Promote(u64),
     Remove(u64),
+    /// Also when the rest has no majority up.
+    RemoveLosingQuorum(u64),
     TransferTo(u64),
 }
 
@@ -43,6 +45,7 @@ impl Change {
             }
             Sent::Promote(id) => Self::Promote(id),
             Sent::Remove(id) => Self::Remove(id),
+            Sent::RemoveLosingQuorum(id) => Self::RemoveLosingQuorum(id),
             Sent::TransferTo(id) => Self::TransferTo(id),
         })
     }
@@ -52,6 +55,7 @@ impl Change {
             Self::Enter(id, peer) => Sent::Enter(wire::to_member(*id, peer)),
             Self::Promote(id) => Sent::Promote(*id),
             Self::Remove(id) => Sent::Remove(*id),
+            Self::RemoveLosingQuorum(id) => Sent::RemoveLosingQuorum(*id),
             Self::TransferTo(id) => Sent::TransferTo(*id),
         };
         proto::ChangeMembersRequest { change: Some(change) }
@@ -151,7 +155,8 @@ impl<M: Machine> Node<M> {
         let made = match change {
             Change::Enter(id, peer) => self.enter_here(*id, peer.clone()).await,
             Change::Promote(id) => self.promote_here(*id).await,
-            Change::Remove(id) => self.remove_here(*id).await,
+            Change::Remove(id) => self.remove_here(*id, false).await,
+            Change::RemoveLosingQuorum(id) => self.remove_here(*id, true).await,
             Change::TransferTo(id) => self.transfer_here(*id).await,
         };
         made.unwrap_or_else(|refused| refused)
@@ -193,7 +198,7 @@ impl<M: Machine> Node<M> {
         }
     }
 
-    async fn remove_here(&self, id: u64) -> Result<Changed, Changed> {
+    async fn remove_here(&self, id: u64, losing_quorum: bool) -> Result<Changed, Changed> {
         if self.state.is_retired(id) {
             return Ok(Changed::Done);
         }
@@ -208,7 +213,7 @@ impl<M: Machine> Node<M> {
             .collect();
         let alive: Vec<&Member> = rest.iter().filter(|m| self.is_alive(m)).collect();
         let next = alive.iter().min_by_key(|m| m.lag.unwrap_or(u64::MAX));
-        let Some(next) = next.filter(|_| alive.len() > rest.len() / 2) else {
+        let Some(next) = next.filter(|_| losing_quorum || alive.len() > rest.len() / 2) else {
             return refused(no_majority_without(id, alive.len(), rest.len()));
         };
         if id == self.identity.node.0 {
@@ -218,6 +223,18 @@ impl<M: Machine> Node<M> {
         }
         self.change_raft(ChangeMembers::RemoveVoters(BTreeSet::from([id])))
             .await
+    }
+
+    /// Lets a learner vote in place of a voter that is dead, in one change: there is no moment with fewer voters. The
+    /// dead one stays as a learner.
+    pub(crate) async fn replace_here(&self, dead: u64, by: u64) -> Changed {
+        let members = self.members();
+        let voters = members.iter().filter(|m| m.role != Role::Learner && m.id.0 != dead);
+        let voters = voters.map(|m| m.id.0).chain([by]).collect();
+        let change = ChangeMembers::ReplaceAllVoters(voters);
+        match self.change_raft_keeping(change, true).await {
+            Ok(changed) | Err(changed) => changed,
+        }
     }
 
     async fn transfer_here(&self, id: u64) -> Result<Changed, Changed> {
@@ -254,8 +271,21 @@ impl<M: Machine> Node<M> {
         member.silent.is_some_and(|silent| silent < self.config.election_max)
     }
 
+    /// Makes the second step of a change of voters.
+    pub(crate) async fn finish_change_here(&self) -> Changed {
+        let nothing_more = ChangeMembers::AddVoterIds(BTreeSet::new());
+        match self.change_raft_keeping(nothing_more, true).await {
+            Ok(changed) | Err(changed) => changed,
+        }
+    }
+
     async fn change_raft(&self, change: ChangeMembers<u64, Peer>) -> Result<Changed, Changed> {
-        let changing = self.raft.change_membership(change, false);
+        self.change_raft_keeping(change, false).await
+    }
+
+    /// With `keep`, voters that no longer vote stay as learners.
+    async fn change_raft_keeping(&self, change: ChangeMembers<u64, Peer>, keep: bool) -> Result<Changed, Changed> {
+        let changing = self.raft.change_membership(change, keep);
         let result = match tokio::time::timeout(ATTEMPT, changing).await {
             Ok(result) => result,
             Err(_) => return Ok(Changed::Unknown("no majority confirmed it".to_owned())),

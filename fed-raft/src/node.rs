@@ -14,9 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, OnFailure};
+use crate::disk::Disk;
 use crate::identity::Identity;
 use crate::lanes::Lanes;
 use crate::log::LogStore;
+use crate::metrics::Metrics;
 use crate::platform::fs;
 use crate::propose::Queue;
 use crate::raft::{Peer, Raft};
@@ -41,6 +43,8 @@ pub(crate) struct Node<M: Machine> {
     pub(crate) read_index: ReadIndex,
     pub(crate) sessions: Sessions,
     pub(crate) life: Life,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) disk: Arc<Disk>,
     /// When this node last heard from a leader.
     heard: Mutex<Option<Instant>>,
     /// Held while a snapshot comes in.
@@ -111,12 +115,15 @@ pub(crate) struct Parts<M: Machine> {
     pub(crate) queue: Queue<M>,
     pub(crate) read_index: ReadIndex,
     pub(crate) life: Life,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) lock: fs::Lock,
 }
 
 impl<M: Machine> Node<M> {
     pub(crate) fn new(parts: Parts<M>) -> Self {
         Self {
+            disk: Arc::new(Disk::new(&parts.config)),
+            metrics: parts.metrics,
             config: parts.config,
             identity: parts.identity,
             bound: parts.bound,

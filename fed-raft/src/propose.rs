@@ -27,6 +27,14 @@ type Answers<M> = Result<Vec<Proposed<<M as Machine>::Reply>>, ProposeError>;
 impl<M: Machine> Node<M> {
     /// Proposes the commands, in entries as full as allowed, one after the other.
     pub(crate) async fn propose_many(&self, commands: Vec<M::Command>, within: Duration) -> Answers<M> {
+        let begun = std::time::Instant::now();
+        let answers = self.propose_in_entries(commands, within).await;
+        self.metrics.proposed(begun, &answers);
+        answers
+    }
+
+    async fn propose_in_entries(&self, commands: Vec<M::Command>, within: Duration) -> Answers<M> {
+        self.check(&commands)?;
         let deadline = Instant::now() + within;
         let mut answers = Vec::with_capacity(commands.len());
         let mut rest = commands.into_iter().peekable();
@@ -82,6 +90,18 @@ impl<M: Machine> Node<M> {
         request: Request<M::Command>,
         within: Duration,
     ) -> Result<Proposed<M::Reply>, ProposeError> {
+        let begun = std::time::Instant::now();
+        let answer = self.propose_named(request, within).await;
+        self.metrics.proposed(begun, &answer);
+        answer
+    }
+
+    async fn propose_named(
+        &self,
+        request: Request<M::Command>,
+        within: Duration,
+    ) -> Result<Proposed<M::Reply>, ProposeError> {
+        self.check(std::slice::from_ref(&request.command))?;
         let request = self.encode(request.client, request.sequence, request.command)?;
         let deadline = Instant::now() + within;
         let mut answers = self.submit(vec![request], deadline, false).await?;
@@ -93,10 +113,28 @@ impl<M: Machine> Node<M> {
     /// Requests that another node sent here because it takes this one for the leader.
     pub(crate) async fn propose_forwarded(&self, requests: Vec<Bytes>) -> Answers<M> {
         for request in &requests {
-            batch::check_request::<M>(request).map_err(|e| ProposeError::Refused(e.to_string()))?;
+            let request = batch::decode_request::<M>(request).map_err(|e| ProposeError::Refused(e.to_string()))?;
+            self.check(std::slice::from_ref(&request.command))?;
         }
         let deadline = Instant::now() + self.config.propose_timeout;
         self.submit(requests, deadline, true).await
+    }
+
+    /// Refuses what not all members understand, and what lets the state grow while the disk is nearly full.
+    fn check(&self, commands: &[M::Command]) -> Result<(), ProposeError> {
+        let machine = &self.state.machine;
+        let needed = commands.iter().map(|command| machine.level_of(command)).max();
+        if let Some(needed @ 2..) = needed
+            && needed > self.state.feature_level()
+        {
+            let current = self.state.feature_level();
+            return Err(ProposeError::FeatureLevel { needed, current });
+        }
+        let shrinks = |command| machine.shrinks(command);
+        if self.disk.is_low() && !commands.iter().all(shrinks) {
+            return Err(self.disk.refusal());
+        }
+        Ok(())
     }
 
     fn encode(&self, client: ClientId, sequence: u64, command: M::Command) -> Result<Bytes, ProposeError> {

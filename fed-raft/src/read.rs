@@ -57,7 +57,13 @@ impl ReadIndex {
 
 impl<M: Machine> Node<M> {
     pub(crate) async fn read(&self, consistency: Consistency, within: Duration) -> Result<Snapshot, ReadError> {
-        let until = Instant::now() + within;
+        let begun = std::time::Instant::now();
+        let answer = self.read_until(consistency, Instant::now() + within).await;
+        self.metrics.read(begun, consistency);
+        answer
+    }
+
+    async fn read_until(&self, consistency: Consistency, until: Instant) -> Result<Snapshot, ReadError> {
         match consistency {
             Consistency::Local => Ok(self.local()),
             #[cfg(feature = "planted-bugs")]
@@ -120,8 +126,9 @@ impl<M: Machine> Node<M> {
             .map_err(|_| stopped())?;
         match tokio::time::timeout_at(until, answer).await {
             Ok(Ok(index)) => index,
-            Ok(Err(_)) => Err(stopped()),
-            Err(_) => Err(ReadError::NoQuorum),
+            Ok(Err(_)) if self.life.stop.is_cancelled() => Err(stopped()),
+            // Too late, here or where it waited: whichever noticed first.
+            Ok(Err(_)) | Err(_) => Err(ReadError::NoQuorum),
         }
     }
 

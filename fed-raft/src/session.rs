@@ -164,6 +164,7 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
             if let Err(error) = node.propose(command, node.config.session_ttl).await {
                 tracing::warn!(%session, %error, "a session that ran out could not be ended yet");
             } else {
+                node.metrics.sessions_ended.inc();
                 tracing::info!(%session, "a session ran out and was ended");
             }
             last = Instant::now();

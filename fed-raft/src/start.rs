@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::identity::{self, Identity};
 use crate::log::LogStore;
+use crate::metrics::{Metrics, count_leaders};
 use crate::node::{Leader, Life, Node, Parts};
 use crate::platform::net::Listener;
 use crate::propose::Queue;
@@ -19,13 +20,15 @@ use crate::read::ReadIndex;
 use crate::state::{State, StateMachine};
 use crate::status::Role;
 use crate::transport::{Channels, Network, serve};
-use crate::{propose, read, session, upkeep};
+use crate::{disk, propose, read, recover, session, upkeep};
 
 pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<Node<M>>, StartError> {
     config.check()?;
     let identity = owner(&config)?;
     let lock = identity::lock(&config.data_dir)?;
+    recover::check_finished(&config.data_dir)?;
     let life = Life::default();
+    let metrics = Arc::new(Metrics::new());
 
     let (failing, then) = (life.clone(), config.on_failure);
     let log = LogStore::open(
@@ -33,8 +36,15 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
         &identity,
         config.delay_sync,
         Arc::new(move |why: String| failing.fail(&why, then)),
+        &metrics,
     )?;
-    let state = State::open(&config.data_dir, &identity, machine, config.watch_events)?;
+    let state = State::open(
+        &config.data_dir,
+        &identity,
+        machine,
+        config.watch_events,
+        metrics.clone(),
+    )?;
 
     #[cfg(feature = "simulation")]
     tell_start(&log, &state).map_err(|e| identity::at(&config.data_dir, e))?;
@@ -51,7 +61,7 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
         Some(_) => config.advertise.clone(),
     };
 
-    let channels = Arc::new(Channels::new(identity.clone()));
+    let channels = Arc::new(Channels::new(identity.clone(), metrics.clone()));
     let core = |e: &dyn std::fmt::Display| StartError::Core(e.to_string());
     let raft: Raft<M> = openraft::Raft::new(
         identity.node.0,
@@ -77,6 +87,7 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
         queue,
         read_index,
         life,
+        metrics,
         lock,
     }));
     found_cluster(&node).await.map_err(|e| core(&e))?;
@@ -88,7 +99,12 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
     tasks.spawn(read::run(node.clone(), asking));
     tasks.spawn(session::run(node.clone()));
     tasks.spawn(upkeep::run(node.clone()));
+    tasks.spawn(count_leaders(node.clone()));
     tasks.close();
+    // A simulated disk has no threads of the machine beside it.
+    if !cfg!(feature = "simulation") {
+        disk::start(&node).map_err(|e| core(&e))?;
+    }
     tracing::info!(node = %node.id(), address = %node.bound, "the node is up");
     Ok(node)
 }
@@ -177,7 +193,8 @@ impl<M: Machine> Node<M> {
         }
     }
 
-    async fn hand_over(&self) {
+    /// Gives leadership to the voter that has most, if this node leads.
+    pub(crate) async fn hand_over(&self) {
         if self.leader() != Leader::Here {
             return;
         }

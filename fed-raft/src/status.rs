@@ -62,6 +62,8 @@ pub struct Status {
     pub revision: Revision,
     /// The hash of the state at that revision: equal revisions have equal hashes on all nodes.
     pub state_hash: u128,
+    /// Commands up to this feature level may be proposed.
+    pub feature_level: u32,
     /// Requests waiting at this node to be proposed.
     pub queued: usize,
     /// Everybody, as far as this node knows, by id.
@@ -92,6 +94,7 @@ impl<M: Machine> Node<M> {
             purged_index: index(metrics.purged),
             revision: view.revision(),
             state_hash,
+            feature_level: self.state.feature_level(),
             queued: self.queue.length(),
             members,
             stopped: self.life.why(),

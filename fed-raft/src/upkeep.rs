@@ -1,5 +1,6 @@
 //! What a node does by itself: snapshots and purging, getting itself into the cluster, promoting learners.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,16 +10,21 @@ use tokio::time::Instant;
 
 use crate::members::{Change, Changed};
 use crate::node::{Leader, Node};
-use crate::raft::Peer;
+use crate::raft::{LogId, Peer};
 use crate::status::Role;
 
 const EVERY: Duration = Duration::from_millis(250);
+/// Whoever makes a change of voters has given up by then.
+const HALF_MADE: Duration = Duration::from_secs(6);
+/// How often the leader asks whether everybody understands more.
+const ASK_LEVELS: Duration = Duration::from_secs(5);
 /// A learner that lacks fewer entries than this has caught up.
 const CAUGHT_UP: u64 = 1000;
 
 /// Looks after the node until it stops.
 pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
     let mut logged = Logged::default();
+    let mut led = Led::default();
     loop {
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -33,7 +39,9 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
         node.keep_log_short(&mut logged).await;
         node.get_in().await;
         if node.leader() == Leader::Here {
-            node.promote_one().await;
+            node.look_after_members(&mut led).await;
+        } else {
+            led = Led::default();
         }
     }
 }
@@ -43,6 +51,31 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
 struct Logged {
     bytes: u64,
     purged_at: Option<Instant>,
+}
+
+/// What a leader keeps in mind while it leads.
+#[derive(Default)]
+struct Led {
+    /// Since when each voter does not answer.
+    absent: HashMap<u64, Instant>,
+    asked_levels_at: Option<Instant>,
+    /// The change of voters that is half made, and since when.
+    half_made: Option<(Option<LogId>, Instant)>,
+}
+
+impl Led {
+    /// Takes note of who answers; a voter that has not for `at_most`, if there is one.
+    fn long_dead(&mut self, voters: impl Iterator<Item = (u64, bool)>, now: Instant, at_most: Duration) -> Option<u64> {
+        let mut absent = HashMap::new();
+        for (id, alive) in voters {
+            if !alive {
+                absent.insert(id, self.absent.get(&id).copied().unwrap_or(now));
+            }
+        }
+        self.absent = absent;
+        let longest = self.absent.iter().min_by_key(|(id, since)| (**since, **id))?;
+        (!at_most.is_zero() && now.duration_since(*longest.1) >= at_most).then_some(*longest.0)
+    }
 }
 
 impl<M: Machine> Node<M> {
@@ -134,10 +167,48 @@ impl<M: Machine> Node<M> {
         last
     }
 
-    async fn promote_one(&self) {
+    async fn look_after_members(&self, led: &mut Led) {
+        self.finish_change(led).await;
+        self.fill_voters(led).await;
+        if led.asked_levels_at.is_none_or(|at| at.elapsed() > ASK_LEVELS) {
+            led.asked_levels_at = Some(Instant::now());
+            self.raise_feature_level().await;
+        }
+    }
+
+    /// A change of voters takes two steps. When whoever made it stopped waiting, or led and died, after the first, the
+    /// second is made here: members that no longer vote stay as learners.
+    async fn finish_change(&self, led: &mut Led) {
+        let (at, groups) = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let members = &metrics.membership_config;
+            (*members.log_id(), members.membership().get_joint_config().len())
+        };
+        if groups < 2 {
+            led.half_made = None;
+            return;
+        }
+        match led.half_made {
+            Some((known, since)) if known == at => {
+                if since.elapsed() > HALF_MADE {
+                    let made = self.finish_change_here().await;
+                    tracing::info!(?made, "a change of voters was half made");
+                    led.half_made = None;
+                }
+            }
+            _ => led.half_made = Some((at, Instant::now())),
+        }
+    }
+
+    /// Promotes one learner while voters are too few, or one of them is dead for long.
+    async fn fill_voters(&self, led: &mut Led) {
         let members = self.members();
-        let voters = members.iter().filter(|m| m.role != Role::Learner).count();
-        if voters >= self.config.target_voters {
+        let voters: Vec<_> = members.iter().filter(|m| m.role != Role::Learner).collect();
+        let answering = voters.iter().map(|m| (m.id.0, self.is_alive(m)));
+        let dead = led.long_dead(answering, Instant::now(), self.config.replace_dead_after);
+        let wanted = voters.len() < self.config.target_voters;
+        if !wanted && dead.is_none() {
             return;
         }
         let ready = members
@@ -145,10 +216,35 @@ impl<M: Machine> Node<M> {
             .find(|m| m.role == Role::Learner && m.lag.is_some_and(|lag| lag < CAUGHT_UP) && self.is_alive(m));
         if let Some(learner) = ready {
             let id = learner.id;
-            match self.change_here(&Change::Promote(id.0)).await {
-                Changed::Done => tracing::info!(node = %id, "promoted to voter"),
+            let made = match dead {
+                Some(dead) if !wanted => self.replace_here(dead, id.0).await,
+                _ => self.change_here(&Change::Promote(id.0)).await,
+            };
+            match made {
+                Changed::Done => tracing::info!(node = %id, in_place_of = ?dead, "promoted to voter"),
                 other => tracing::debug!(node = %id, ?other, "not promoted yet"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_voter_is_long_dead_only_after_an_unbroken_silence() {
+        let (mut led, start) = (Led::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let silent = || [(1, true), (2, false), (3, true)].into_iter();
+        let all = || [(1, true), (2, true), (3, true)].into_iter();
+        assert_eq!(led.long_dead(silent(), at(0), LONG), None);
+        assert_eq!(led.long_dead(silent(), at(59), LONG), None);
+        assert_eq!(led.long_dead(all(), at(60), LONG), None, "it answered");
+        assert_eq!(led.long_dead(silent(), at(61), LONG), None);
+        assert_eq!(led.long_dead(silent(), at(121), LONG), Some(2));
+        assert_eq!(led.long_dead(silent(), at(122), Duration::ZERO), None, "switched off");
     }
 }

@@ -3,8 +3,9 @@
 //! Events are kept once, in a ring, whoever watches: a watcher is a position in it. One that falls behind reads on
 //! from where it was; one that falls out of the ring is told so, once, and has to take a snapshot.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fed_core::ids::Revision;
@@ -48,6 +49,9 @@ struct Ring<E> {
     now: Revision,
     events: VecDeque<(Revision, Arc<Vec<E>>)>,
     closed: bool,
+    /// How far each watcher was given everything, by its number.
+    positions: HashMap<u64, Arc<AtomicU64>>,
+    next_watcher: u64,
 }
 
 /// Where events come in.
@@ -65,6 +69,8 @@ impl<E> Hub<E> {
                 now,
                 events: VecDeque::new(),
                 closed: false,
+                positions: HashMap::new(),
+                next_watcher: 0,
             }),
             capacity,
             changed: watch::Sender::new(()),
@@ -102,6 +108,17 @@ impl<E> Hub<E> {
         self.changed.send_replace(());
     }
 
+    /// How many watch, and how many revisions the slowest of them was not given yet.
+    pub(crate) fn watchers(&self) -> (usize, u64) {
+        let ring = self.ring.lock();
+        let last = ring.events.back().map_or(0, |(revision, _)| revision.0);
+        let lag = ring
+            .positions
+            .values()
+            .map(|at| last.saturating_sub(at.load(Ordering::Relaxed)));
+        (ring.positions.len(), lag.max().unwrap_or(0))
+    }
+
     /// Ends all watches.
     pub(crate) fn close(&self) {
         self.ring.lock().closed = true;
@@ -115,6 +132,9 @@ pub struct Watch<E> {
     changed: watch::Receiver<()>,
     /// Everything up to here was delivered.
     at: Revision,
+    /// The same, for whoever counts watchers.
+    told: Arc<AtomicU64>,
+    number: u64,
     taken: VecDeque<(Revision, Arc<Vec<E>>)>,
     ended: bool,
 }
@@ -135,10 +155,20 @@ impl<E: Clone> Watch<E> {
         } else {
             after
         };
+        let told = Arc::new(AtomicU64::new(after.0));
+        let number = {
+            let mut ring = hub.ring.lock();
+            ring.next_watcher += 1;
+            let number = ring.next_watcher;
+            ring.positions.insert(number, told.clone());
+            number
+        };
         Self {
             hub,
             changed,
             at: after,
+            told,
+            number,
             taken: VecDeque::new(),
             ended: false,
         }
@@ -160,7 +190,7 @@ impl<E: Clone> Watch<E> {
                 return None;
             }
             if let Some((revision, events)) = self.taken.pop_front() {
-                self.at = revision;
+                self.move_to(revision);
                 let events = Arc::unwrap_or_clone(events);
                 return Some(WatchItem::Events { revision, events });
             }
@@ -209,10 +239,23 @@ impl<E: Clone> Watch<E> {
         let ring = self.hub.ring.lock();
         let nothing_new = ring.events.back().is_none_or(|(revision, _)| *revision <= self.at);
         if nothing_new && ring.now >= self.at && ring.floor <= self.at {
-            self.at = ring.now;
-            Some(self.at)
+            let now = ring.now;
+            drop(ring);
+            self.move_to(now);
+            Some(now)
         } else {
             None
         }
+    }
+
+    fn move_to(&mut self, revision: Revision) {
+        self.at = revision;
+        self.told.store(revision.0, Ordering::Relaxed);
+    }
+}
+
+impl<E> Drop for Watch<E> {
+    fn drop(&mut self) {
+        self.hub.ring.lock().positions.remove(&self.number);
     }
 }

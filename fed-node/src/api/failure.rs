@@ -54,9 +54,9 @@ pub(crate) fn not_proposed(error: &ProposeError) -> Status {
     let code = match error {
         ProposeError::OutcomeUnknown { .. } => Code::DeadlineExceeded,
         ProposeError::NoLeader | ProposeError::Stopped(_) => Code::Unavailable,
-        ProposeError::Overloaded { .. } => Code::ResourceExhausted,
+        ProposeError::Overloaded { .. } | ProposeError::LowSpace { .. } => Code::ResourceExhausted,
         ProposeError::TooLarge { .. } => Code::InvalidArgument,
-        ProposeError::Refused(_) => Code::FailedPrecondition,
+        ProposeError::Refused(_) | ProposeError::FeatureLevel { .. } => Code::FailedPrecondition,
     };
     Status::new(code, error.to_string())
 }

@@ -14,7 +14,7 @@ use fed_proto::client::federation_server::Federation;
 use fed_raft::{Cluster, Consistency, Snapshot};
 use tonic::{Request, Response, Status};
 
-use super::failure::{damaged, not_proposed, not_read, refused_together};
+use super::failure::{damaged, not_changed, not_proposed, not_read, refused_together};
 use super::read::{PAGE, Reader};
 use super::{plan, status, watch, write};
 
@@ -48,11 +48,12 @@ pub struct Drift {
 /// Takes nodes out of the federation.
 #[async_trait]
 pub trait Leave: Send + Sync + 'static {
-    /// Removes a node from the map and the cluster; this one stops serving afterwards. The revision of the map without it.
+    /// Removes a node from the map and the cluster, with `lose_quorum` also when the rest has no majority up; this one stops serving
+    /// afterwards. The revision of the map without it.
     ///
     /// # Errors
     /// The status to answer.
-    async fn remove(&self, node: NodeId) -> Result<u64, Status>;
+    async fn remove(&self, node: NodeId, lose_quorum: bool) -> Result<u64, Status>;
 }
 
 /// What the API needs of its node.
@@ -339,10 +340,21 @@ impl Federation for ApiService {
     }
 
     async fn remove_node(&self, request: Request<pb::RemoveNodeRequest>) -> Answer<pb::WriteReply> {
-        let id = request.into_inner().id;
+        let pb::RemoveNodeRequest { id, lose_quorum } = request.into_inner();
         let node = if id == 0 { self.0.cluster.id() } else { NodeId(id) };
-        let revision = self.0.leave.remove(node).await?;
+        let revision = self.0.leave.remove(node, lose_quorum).await?;
         Ok(Response::new(pb::WriteReply { revision }))
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<pb::TransferLeadershipRequest>,
+    ) -> Answer<pb::TransferLeadershipReply> {
+        let cluster = &self.0.cluster;
+        let moved = cluster.transfer_leadership(NodeId(request.into_inner().id)).await;
+        moved.map_err(|error| not_changed(&error))?;
+        let revision = cluster.local().revision().0;
+        Ok(Response::new(pb::TransferLeadershipReply { revision }))
     }
 
     async fn list_settings(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListSettingsReply> {

@@ -56,6 +56,12 @@ pub enum Command {
     Run(RunArgs),
     /// Take a node out of the federation for good
     Leave(LeaveArgs),
+    /// After most voters are lost for good: make this folder's node a federation of its own
+    #[command(
+        long_about = "After most voters are lost for good, makes the node in this data folder a federation of its own, with everything it has. \
+            Works on the folder while nothing runs in it; says what is given up, and changes nothing without --yes."
+    )]
+    Recover(RecoverArgs),
     /// How the federation is, in words and as a table; works without a quorum
     Status,
     /// Users: add, set, show, list, remove, import, export
@@ -69,7 +75,7 @@ pub enum Command {
         /// User id, device id, number or alias
         who: String,
     },
-    /// Nodes: list, show
+    /// Nodes: list, show, lead
     #[command(subcommand)]
     Node(NodeCommand),
     /// What a call would do, without calling
@@ -130,6 +136,20 @@ pub struct LeaveArgs {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
+    /// Take NODE out although the rest has no majority up; name it again here
+    #[arg(long, value_name = "NODE", requires = "node")]
+    pub force_lose_quorum: Option<String>,
+}
+
+/// `recover`
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// Do it; otherwise only says what would happen
+    #[arg(long)]
+    pub yes: bool,
+    /// The configuration.
+    #[command(flatten)]
+    pub flags: ConfigFlags,
 }
 
 /// `user ...`
@@ -333,6 +353,11 @@ pub enum NodeCommand {
     /// Show one
     Show {
         /// Name or id
+        node: String,
+    },
+    /// Hand the leadership of the cluster to a node
+    Lead {
+        /// Name or id of a voter
         node: String,
     },
 }

@@ -8,7 +8,9 @@ mod output;
 mod password;
 mod views;
 
-pub use args::{AsteriskConfigArgs, Cli, Command, DevArgs, ImportArgs, InitArgs, JoinArgs, Output, RunArgs};
+pub use args::{
+    AsteriskConfigArgs, Cli, Command, DevArgs, ImportArgs, InitArgs, JoinArgs, Output, RecoverArgs, RunArgs,
+};
 pub use client::{Api, Client};
 pub use commands::dispatch;
 pub(crate) use commands::{all_devices, all_users, realm};

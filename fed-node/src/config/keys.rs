@@ -165,6 +165,13 @@ pub static KEYS: &[Key] = &[
         set: |c, v| set(&mut c.agi.listen, v),
     },
     Key {
+        name: "metrics.listen",
+        value: "ADDRESS",
+        default: "127.0.0.1:7402",
+        help: "Where Prometheus finds this node's metrics, by HTTP under /metrics. Nobody is asked for a password. Empty: nowhere.",
+        set: |c, v| set_option(&mut c.metrics.listen, v),
+    },
+    Key {
         name: "asterisk.enabled",
         value: "true|false",
         default: "true",
@@ -233,6 +240,27 @@ pub static KEYS: &[Key] = &[
         default: "/etc/asterisk",
         help: "Where `asterisk-config --write` installs its stanzas.",
         set: |c, v| set(&mut c.asterisk.config_dir, v),
+    },
+    Key {
+        name: "disk.min_free_mb",
+        value: "0..1048576",
+        default: "512",
+        help: "With less free space than this around data_dir, in MiB, changes are refused unless they delete something. 0: never.",
+        set: |c, v| {
+            c.disk.min_free_mb = number(v, 0..=1_048_576)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "raft.voters",
+        value: "1|3|5|7",
+        default: "3",
+        help: "How many nodes are to vote: while there are fewer, one that has caught up is promoted. The same at every node.",
+        set: |c, v| {
+            let voters = v.parse().ok().filter(|n| matches!(n, 1 | 3 | 5 | 7));
+            c.raft.voters = voters.ok_or_else(|| "must be 1, 3, 5 or 7".to_owned())?;
+            Ok(())
+        },
     },
     Key {
         name: "raft.heartbeat_ms",

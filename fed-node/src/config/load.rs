@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, Found};
 use super::types::{
-    AgiConfig, AsteriskConfig, ClientConfig, LogConfig, LogFormat, NodeConfig, PeerConfig, RaftConfig, RedirectConfig,
-    RedirectTransport, SipConfig,
+    AgiConfig, AsteriskConfig, ClientConfig, DiskConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig, PeerConfig,
+    RaftConfig, RedirectConfig, RedirectTransport, SipConfig,
 };
 use super::{Config, ConfigError, ConfigErrors, ConfigFlags, KEYS, Origin, Secret, read_secret_file};
 use crate::address::Address;
@@ -199,6 +199,7 @@ fn blank() -> Config {
             budget_ms: 0,
         },
         agi: AgiConfig { listen: nowhere },
+        metrics: MetricsConfig { listen: None },
         asterisk: AsteriskConfig {
             enabled: true,
             url: String::new(),
@@ -209,7 +210,9 @@ fn blank() -> Config {
             timeout_ms: 0,
             config_dir: PathBuf::new(),
         },
+        disk: DiskConfig { min_free_mb: 0 },
         raft: RaftConfig {
+            voters: 0,
             heartbeat_ms: 0,
             election_min_ms: 0,
             election_max_ms: 0,

@@ -23,8 +23,12 @@ pub struct Config {
     pub redirect: RedirectConfig,
     /// The FastAGI server.
     pub agi: AgiConfig,
+    /// Metrics.
+    pub metrics: MetricsConfig,
     /// The Asterisk beside this node.
     pub asterisk: AsteriskConfig,
+    /// The data folder's disk.
+    pub disk: DiskConfig,
     /// Consensus timing.
     pub raft: RaftConfig,
     /// Logs.
@@ -98,6 +102,20 @@ pub struct AgiConfig {
     pub listen: Address,
 }
 
+/// `[metrics]`
+#[derive(Debug, Clone)]
+pub struct MetricsConfig {
+    /// Where they are served; none: nowhere.
+    pub listen: Option<Address>,
+}
+
+/// `[disk]`
+#[derive(Debug, Clone)]
+pub struct DiskConfig {
+    /// Free MiB below which changes are refused.
+    pub min_free_mb: u64,
+}
+
 /// `[asterisk]`
 #[derive(Debug, Clone)]
 pub struct AsteriskConfig {
@@ -122,6 +140,8 @@ pub struct AsteriskConfig {
 /// `[raft]`
 #[derive(Debug, Clone)]
 pub struct RaftConfig {
+    /// Voters aimed at.
+    pub voters: usize,
     /// Leader to followers.
     pub heartbeat_ms: u64,
     /// Shortest silence before an election.

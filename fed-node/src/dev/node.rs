@@ -30,6 +30,7 @@ pub(super) struct DevNode {
     client: u16,
     redirect: u16,
     agi: u16,
+    metrics: u16,
     child: Option<Child>,
 }
 
@@ -38,6 +39,7 @@ impl DevNode {
         let dir = root.join(&name);
         std::fs::create_dir_all(&dir)?;
         let (peer, client, redirect, agi) = (free_port()?, free_port()?, free_port()?, free_port()?);
+        let metrics = free_port()?;
         let config = SimConfig {
             password: PASSWORD.to_owned(),
             dialplan: dialplan(version, agi)?,
@@ -53,6 +55,7 @@ impl DevNode {
             client,
             redirect,
             agi,
+            metrics,
             child: None,
         })
     }
@@ -76,6 +79,7 @@ impl DevNode {
             .arg(format!("--redirect-listen=127.0.0.1:{}", self.redirect))
             .arg("--redirect-transport=udp")
             .arg(format!("--agi-listen=127.0.0.1:{}", self.agi))
+            .arg(format!("--metrics-listen=127.0.0.1:{}", self.metrics))
             .arg(format!("--sip-advertise={}", self.asterisk.sip_address()))
             .arg(format!("--asterisk-url={}", self.asterisk.url()))
             .env("FED_ASTERISK_PASSWORD", PASSWORD)

@@ -23,7 +23,7 @@ pub(super) struct Leaver {
 
 #[async_trait]
 impl Leave for Leaver {
-    async fn remove(&self, node: NodeId) -> Result<u64, Status> {
+    async fn remove(&self, node: NodeId, lose_quorum: bool) -> Result<u64, Status> {
         let own = node == self.cluster.id();
         let members = self.cluster.members();
         if members.len() <= 1 && own {
@@ -42,16 +42,18 @@ impl Leave for Leaver {
             let text = format!("node {node} is up: run `fed-node leave` there, or stop it first");
             return Err(Status::failed_precondition(text));
         }
-        if !members.iter().any(|member| member.id == node) {
+        // One that a recovery gave up is in the map only.
+        let known = view.node(node).map_err(|error| failure::damaged(&error))?.is_some();
+        if !known && !members.iter().any(|member| member.id == node) {
             return Err(Status::not_found(format!(
                 "there is no node {node} in the cluster; `fed-node node list` shows them"
             )));
         }
         if !own {
-            return self.take_out(node).await;
+            return self.take_out(node, lose_quorum).await;
         }
         self.leaving.send_replace(true);
-        let outcome = self.take_out(node).await;
+        let outcome = self.take_out(node, lose_quorum).await;
         match outcome {
             Ok(_) => self.left.cancel(),
             // Not let go: its record comes back, and with it what is registered at its Asterisk.
@@ -64,7 +66,7 @@ impl Leave for Leaver {
 impl Leaver {
     /// The map first: a member that was removed can no longer write. Both steps may be repeated, so whatever comes between
     /// them is mended by doing it again.
-    async fn take_out(&self, node: NodeId) -> Result<u64, Status> {
+    async fn take_out(&self, node: NodeId, lose_quorum: bool) -> Result<u64, Status> {
         let record = MapView::new(&self.cluster.local())
             .node(node)
             .map_err(|error| failure::damaged(&error))?;
@@ -75,7 +77,12 @@ impl Leaver {
         {
             return Err(failure::refused(why));
         }
-        match self.cluster.remove(node).await {
+        let removed = if lose_quorum {
+            self.cluster.remove_losing_quorum(node).await
+        } else {
+            self.cluster.remove(node).await
+        };
+        match removed {
             Ok(()) => Ok(proposed.revision.0),
             Err(error @ MembersError::Refused(_)) => {
                 if let Some(record) = record.filter(|_| node != self.cluster.id()) {

@@ -21,9 +21,8 @@ use super::record::{self, Told};
 use super::{RaftPort, founder, session};
 use crate::api::{self, ApiService, AsteriskSide, NodeView, ServeError};
 use crate::config::{Config, RedirectTransport};
-use crate::founding;
-use crate::install;
 use crate::redirect::{self, MapLocator, RedirectServer, Stamp, Stamper};
+use crate::{founding, install, metrics};
 
 /// Longest wait for the parts to end; with the cluster's own, a stop takes 5 s at most.
 const STOPPING: Duration = Duration::from_secs(2);
@@ -92,6 +91,8 @@ pub struct Addresses {
     pub redirect: Option<SocketAddr>,
     /// FastAGI.
     pub agi: SocketAddr,
+    /// Metrics; none when they are not served.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Running {
@@ -173,11 +174,16 @@ impl Running {
             tracing::warn!(%address, "the client API asks nobody for a password, and others than this host can reach it: guard client.listen by a firewall");
         }
         let (client_address, api) = api::serve(&config.client.listen, ApiService::new(view), stop.clone()).await?;
+        let metrics = match &config.metrics.listen {
+            Some(listen) => metrics::serve(listen, cluster.clone(), &mut tasks, stop.clone()).await,
+            None => None,
+        };
         let addresses = Addresses {
             peer: cluster.address(),
             client: client_address,
             redirect: redirect_address,
             agi: agi_address,
+            metrics,
         };
 
         let wanted = node_record(config, &cluster, &addresses);
@@ -189,7 +195,7 @@ impl Running {
         tasks.spawn(agi.run(router));
         tracing::info!(
             node = %cluster.id(), name = config.node.name, peer = %addresses.peer, client = %addresses.client,
-            redirect = ?addresses.redirect, agi = %addresses.agi, "serving"
+            redirect = ?addresses.redirect, agi = %addresses.agi, metrics = ?addresses.metrics, "serving"
         );
         Ok(Self {
             cluster,

@@ -35,9 +35,11 @@ fn not_proposed(error: ProposeError) -> PortError {
         ProposeError::OutcomeUnknown { why } => PortError::OutcomeUnknown(why),
         ProposeError::Overloaded { retry_after } => PortError::Overloaded { retry_after },
         ProposeError::Stopped(_) => PortError::Stopped,
-        ProposeError::NoLeader | ProposeError::TooLarge { .. } | ProposeError::Refused(_) => {
-            PortError::NoQuorum(error.to_string())
-        }
+        ProposeError::NoLeader
+        | ProposeError::LowSpace { .. }
+        | ProposeError::TooLarge { .. }
+        | ProposeError::FeatureLevel { .. }
+        | ProposeError::Refused(_) => PortError::NoQuorum(error.to_string()),
     }
 }
 

@@ -87,6 +87,7 @@ pub(crate) struct Node {
     pub(crate) client: u16,
     pub(crate) redirect: u16,
     pub(crate) agi: u16,
+    pub(crate) metrics: u16,
     /// Further flags of `run`.
     pub(crate) flags: Vec<String>,
     child: Option<Child>,
@@ -99,7 +100,7 @@ impl Node {
         let dir = root.join(name);
         std::fs::create_dir_all(&dir).unwrap();
         let flags = vec!["--asterisk-enabled=false".to_owned()];
-        let [peer, client, redirect, agi] = [(); 4].map(|()| free_port());
+        let [peer, client, redirect, agi, metrics] = [(); 5].map(|()| free_port());
         Self {
             name: name.to_owned(),
             dir,
@@ -107,6 +108,7 @@ impl Node {
             client,
             redirect,
             agi,
+            metrics,
             flags,
             child: None,
             starts: 0,
@@ -130,6 +132,7 @@ impl Node {
             format!("--client-listen=127.0.0.1:{}", self.client),
             format!("--redirect-listen=127.0.0.1:{}", self.redirect),
             format!("--agi-listen=127.0.0.1:{}", self.agi),
+            format!("--metrics-listen=127.0.0.1:{}", self.metrics),
         ];
         flags.extend(self.flags.iter().cloned());
         flags

@@ -13,7 +13,7 @@ use crate::raft::stored;
 pub(super) const VOTE: &[u8] = b"vote";
 pub(super) const PURGED: &[u8] = b"purged";
 pub(super) const COMMITTED: &[u8] = b"committed";
-const OWNER: &[u8] = b"owner";
+pub(super) const OWNER: &[u8] = b"owner";
 
 pub(super) fn create(folder: &Path, identity: &Identity) -> Result<(), StartError> {
     let owner = owner(identity);
@@ -106,7 +106,7 @@ pub(super) fn other(error: impl std::fmt::Display) -> io::Error {
     io::Error::other(error.to_string())
 }
 
-fn owner(identity: &Identity) -> Vec<u8> {
+pub(super) fn owner(identity: &Identity) -> Vec<u8> {
     format!("{}/{}/{}", identity.cluster, identity.node, identity.incarnation).into_bytes()
 }
 

@@ -7,6 +7,7 @@
 //! - The newest entries are also in memory, so replication and apply do not read the disk.
 
 mod db;
+mod recover;
 mod store;
 mod sync;
 mod tail;
@@ -23,7 +24,8 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::error::StartError;
 use crate::identity::Identity;
-use crate::platform::Db;
+use crate::metrics::Metrics;
+use crate::platform::{Database, Db};
 use crate::raft::{LogId, Vote};
 use sync::{Job, Syncer};
 use tail::Tail;
@@ -71,11 +73,13 @@ impl LogStore {
         identity: &Identity,
         delay_sync: Duration,
         on_failure: OnFailure,
+        metrics: &Metrics,
     ) -> Result<Self, StartError> {
         let db = Arc::new(db::open(folder, identity)?);
         let marks = db::load_marks(&db, folder)?;
-        let syncer =
-            Syncer::start(db.clone(), identity, delay_sync, on_failure).map_err(|e| crate::identity::at(folder, e))?;
+        let seconds = metrics.fsync.clone();
+        let syncer = Syncer::start(db.clone(), identity, delay_sync, on_failure, seconds)
+            .map_err(|e| crate::identity::at(folder, e))?;
         let inner = Inner {
             #[cfg(feature = "simulation")]
             node: identity.node.0,
@@ -96,6 +100,11 @@ impl LogStore {
     /// The bytes of the entries with indexes in `from..=to`, roughly.
     pub(crate) fn bytes_between(&self, from: u64, to: u64) -> u64 {
         db::bytes_between(&self.inner.db, from, to)
+    }
+
+    /// Whether the database gave up on a write in the background: it takes no more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.inner.db.has_failed()
     }
 
     /// Makes everything written so far durable.

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use fed_core::ids::NodeId;
 use openraft::storage::IOFlushed;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::OnFailure;
 use crate::identity::Identity;
+use crate::metrics::timed;
 use crate::platform::{Database, Db, tasks};
 use crate::raft::TypeConfig;
 
@@ -37,7 +39,13 @@ pub(super) struct Syncer {
 }
 
 impl Syncer {
-    pub(super) fn start(db: Arc<Db>, identity: &Identity, delay: Duration, on_failure: OnFailure) -> io::Result<Self> {
+    pub(super) fn start(
+        db: Arc<Db>,
+        identity: &Identity,
+        delay: Duration,
+        on_failure: OnFailure,
+        seconds: Histogram,
+    ) -> io::Result<Self> {
         let (jobs, queue) = unbounded_channel();
         let rounds = Rounds {
             db,
@@ -45,6 +53,7 @@ impl Syncer {
             on_failure,
             failure: None,
             node: identity.node,
+            seconds,
         };
         Ok(Self {
             jobs: Some(jobs),
@@ -74,6 +83,7 @@ struct Rounds {
     on_failure: OnFailure,
     failure: Option<String>,
     node: NodeId,
+    seconds: Histogram,
 }
 
 impl Rounds {
@@ -87,7 +97,7 @@ impl Rounds {
     /// Syncs once for all the jobs and answers them.
     fn turn(&mut self, jobs: &mut Vec<Job>) {
         if self.failure.is_none()
-            && let Err(error) = self.db.sync()
+            && let Err(error) = timed(&self.seconds, || self.db.sync())
         {
             // After a failed fsync the kernel may have dropped the data: trying again would lie.
             let why = format!("syncing the log of node {} failed: {error}", self.node);

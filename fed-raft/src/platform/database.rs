@@ -86,6 +86,9 @@ pub(crate) trait Database: Reads + Sized + Send + Sync + 'static {
     /// Makes everything written before this call durable.
     fn sync(&self) -> Result<()>;
 
+    /// Whether a write in the background failed: it keeps that, and takes no more.
+    fn has_failed(&self) -> bool;
+
     /// Copies it, as it is now, into a new folder. The files there are not synced yet.
     fn checkpoint(&self, folder: &Path) -> Result<()>;
 

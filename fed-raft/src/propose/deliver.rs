@@ -65,7 +65,11 @@ pub(super) async fn deliver<M: Machine>(node: &Node<M>, mut groups: Vec<Group<M>
         };
         match attempt {
             Attempt::Answered(answers) => return hand_out(groups, answers),
-            Attempt::Refused(error) => return answer_all(groups, &error),
+            Attempt::Refused(error) => {
+                // An earlier attempt may have been proposed: nothing is certain any more.
+                let error = perhaps.map_or(error, |why| ProposeError::OutcomeUnknown { why });
+                return answer_all(groups, &error);
+            }
             Attempt::Perhaps(why) => {
                 perhaps = Some(why);
                 tokio::time::sleep(PAUSE).await;
@@ -90,13 +94,19 @@ async fn write<M: Machine>(node: &Node<M>, groups: &[Group<M>]) -> Attempt<M> {
         return Attempt::Answered(Vec::new());
     }
     let batch = batch::join(requests.iter().copied());
+    node.metrics.batch_requests.observe(requests.len() as f64);
+    node.metrics.batch_bytes.observe(batch.0.len() as f64);
+    let begun = std::time::Instant::now();
     let latest = groups.iter().map(|group| group.deadline).max();
     let written = node.raft.client_write(batch);
     let until = latest.unwrap_or_else(Instant::now);
     match tokio::time::timeout_at(until, written).await {
         Ok(Ok(response)) => match response.data {
             Applied::Answers(answers) => match answers.downcast::<Vec<Proposed<M::Reply>>>() {
-                Ok(answers) => Attempt::Answered(*answers),
+                Ok(answers) => {
+                    node.metrics.commit.observe(begun.elapsed().as_secs_f64());
+                    Attempt::Answered(*answers)
+                }
                 Err(_) => Attempt::Perhaps("the answer is of another machine".to_owned()),
             },
             Applied::Nothing => Attempt::Perhaps("the entry was no batch".to_owned()),
@@ -141,6 +151,11 @@ async fn forward<M: Machine>(node: &Node<M>, leader: u64, address: &str, groups:
         )))),
         Some(Reply::Unknown(why)) => Attempt::Perhaps(why),
         Some(Reply::Refused(why)) => Attempt::Refused(ProposeError::Refused(why)),
+        Some(Reply::LowSpace(low)) => Attempt::Refused(ProposeError::LowSpace {
+            path: low.folder.into(),
+            free: low.free,
+            needed: low.needed,
+        }),
         None => Attempt::Perhaps("the leader's answer is empty".to_owned()),
     }
 }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::TypeConfig;
 use crate::identity::{ClusterId, Identity};
 use crate::log::LogStore;
+use crate::metrics::Metrics;
 use crate::state::{self, State, StateMachine};
 
 /// The suite has entries without commands only.
@@ -54,8 +55,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine<Idle>, TempDir> for Stores 
         LogStore::create(&log, &identity).expect("a new log");
         state::create(folder.path(), &identity).expect("a new state");
         let on_failure = Arc::new(|why: String| panic!("{why}"));
-        let log = LogStore::open(&log, &identity, self.delay, on_failure).expect("opens");
-        let state = State::open(folder.path(), &identity, Idle, 16).expect("opens");
+        let log = LogStore::open(&log, &identity, self.delay, on_failure, &Metrics::new()).expect("opens");
+        let state = State::open(folder.path(), &identity, Idle, 16, Arc::new(Metrics::new())).expect("opens");
         Ok((folder, log, StateMachine::new(state)))
     }
 }

@@ -8,7 +8,7 @@ use fed_core::machine::{Machine, Outcome, apply_batch};
 use openraft::storage::ApplyResponder;
 
 use super::{State, View};
-use crate::batch::{self, Proposed};
+use crate::batch::{self, Content, Proposed};
 use crate::raft::stored::StoredMembers;
 use crate::raft::{Applied, Entry, Membership, Payload, TypeConfig};
 
@@ -38,8 +38,15 @@ impl<M: Machine> State<M> {
                     Applied::Nothing
                 }
                 Payload::Normal(requests) => {
-                    let requests =
-                        batch::split::<M>(&requests).map_err(|e| failed(format!("log entry {index}: {e}")))?;
+                    let content = batch::split::<M>(&requests);
+                    let requests = match content.map_err(|e| failed(format!("log entry {index}: {e}")))? {
+                        Content::Requests(requests) => requests,
+                        Content::RaiseLevel(level) => {
+                            self.check_level(level).map_err(failed)?;
+                            new_meta.feature_level = new_meta.feature_level.max(level);
+                            Vec::new()
+                        }
+                    };
                     #[cfg(feature = "planted-bugs")]
                     let requests = renamed(index, requests);
                     let outcomes = apply_batch(&*self.machine, &mut overlay, requests)

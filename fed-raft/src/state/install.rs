@@ -37,6 +37,7 @@ impl<M: Machine> State<M> {
                 found.cluster, self.identity.cluster
             )));
         }
+        self.check_level(found.feature_level).map_err(io::Error::other)?;
         let meta = owned_by(found, &self.identity);
         #[cfg(feature = "planted-bugs")]
         if crate::planted::is("install-keeps-deleted") {

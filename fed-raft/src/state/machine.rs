@@ -11,6 +11,7 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use super::State;
 use super::apply::Item;
 use super::snapshot::SnapshotDir;
+use crate::metrics::timed;
 use crate::platform::tasks;
 use crate::raft::{LogId, Membership, Payload, SnapshotMeta, StoredMembership, TypeConfig};
 
@@ -68,7 +69,8 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for StateMachine<M> {
                 bytes += size(&next);
                 chunk.push(next);
             }
-            self.blocking(move |state| state.apply(chunk)).await?;
+            self.blocking(move |state| timed(&state.metrics.apply, || state.apply(chunk)))
+                .await?;
         }
         Ok(())
     }
@@ -79,7 +81,8 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for StateMachine<M> {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Arc<SnapshotDir>) -> io::Result<()> {
         let index = meta.last_log_id.map_or(0, |id| id.index);
-        self.blocking(move |state| state.install(&snapshot, index)).await
+        self.blocking(move |state| timed(&state.metrics.snapshot_install, || state.install(&snapshot, index)))
+            .await
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
@@ -91,7 +94,9 @@ impl<M: Machine> RaftSnapshotBuilder<TypeConfig> for StateMachine<M> {
     type SnapshotData = Arc<SnapshotDir>;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let built = self.blocking(State::build_snapshot).await?;
+        let built = self
+            .blocking(|state| timed(&state.metrics.snapshot_build, || state.build_snapshot()))
+            .await?;
         with_meta(built)
     }
 }

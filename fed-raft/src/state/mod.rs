@@ -10,6 +10,7 @@ mod db;
 mod install;
 mod machine;
 mod manifest;
+mod recover;
 mod snapshot;
 mod view;
 
@@ -23,12 +24,14 @@ use tokio::sync::watch;
 
 use crate::error::StartError;
 use crate::identity::{Identity, at, write_durably};
-use crate::platform::fs;
+use crate::metrics::Metrics;
+use crate::platform::{Database, fs};
 use crate::raft::stored::StoredMeta;
 use crate::watch::Hub;
 use db::Generation;
 pub(crate) use machine::StateMachine;
 pub(crate) use manifest::{Manifest, ManifestFile};
+pub(crate) use recover::{change_owner, inspect};
 pub(crate) use snapshot::SnapshotDir;
 pub use view::Snapshot;
 pub(crate) use view::View;
@@ -37,6 +40,7 @@ pub(crate) use view::View;
 pub(crate) struct State<M: Machine> {
     pub(crate) machine: Arc<M>,
     pub(crate) hub: Arc<Hub<M::Event>>,
+    metrics: Arc<Metrics>,
     folders: Folders,
     identity: Identity,
     generation: RwLock<Arc<Generation>>,
@@ -89,6 +93,7 @@ impl<M: Machine> State<M> {
         identity: &Identity,
         machine: M,
         watch_events: usize,
+        metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, StartError> {
         let folders = Folders::of(data_dir);
         let number = current_generation(&folders, identity)?;
@@ -99,6 +104,14 @@ impl<M: Machine> State<M> {
             return Err(StartError::Mixed {
                 path,
                 part: "the state",
+            });
+        }
+        let known = machine.newest_level();
+        if meta.feature_level > known {
+            return Err(StartError::NewerLevel {
+                path,
+                found: meta.feature_level,
+                known,
             });
         }
         let damaged = |what: String| StartError::Damaged {
@@ -112,6 +125,7 @@ impl<M: Machine> State<M> {
         Ok(Arc::new(Self {
             machine: Arc::new(machine),
             hub,
+            metrics,
             folders,
             identity: identity.clone(),
             generation: RwLock::new(generation),
@@ -133,6 +147,27 @@ impl<M: Machine> State<M> {
 
     pub(crate) fn revision(&self) -> Revision {
         self.view.borrow().revision()
+    }
+
+    /// Whether the database gave up on a write in the background: it takes no more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.generation.read().db().has_failed()
+    }
+
+    /// Commands up to this feature level may be proposed.
+    pub(crate) fn feature_level(&self) -> u32 {
+        self.meta.lock().feature_level.max(1)
+    }
+
+    /// Refuses a feature level that this program does not know, in words.
+    fn check_level(&self, level: u32) -> Result<(), String> {
+        let known = self.machine.newest_level();
+        if level <= known {
+            return Ok(());
+        }
+        Err(format!(
+            "the cluster uses feature level {level}, this program knows up to {known}: use the version that the other nodes run"
+        ))
     }
 
     /// Whether the member was removed: its id is spent.

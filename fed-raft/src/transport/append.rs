@@ -113,13 +113,16 @@ mod tests {
     /// openraft pauses inside the stream of requests after an error; a call that returned before taking one would turn in circles.
     #[tokio::test]
     async fn a_node_that_cannot_be_reached_is_not_called_before_there_is_something_to_send() {
-        let channels = Arc::new(Channels::new(Identity {
-            cluster: ClusterId(7),
-            node: NodeId(1),
-            incarnation: 5,
-            founder: true,
-            seeds: Vec::new(),
-        }));
+        let channels = Arc::new(Channels::new(
+            Identity {
+                cluster: ClusterId(7),
+                node: NodeId(1),
+                incarnation: 5,
+                founder: true,
+                seeds: Vec::new(),
+            },
+            Arc::new(crate::metrics::Metrics::new()),
+        ));
         let nobody = channels.client(2, "127.0.0.1:1", Lane::Append).expect("an address");
         let never = stream::pending::<AppendEntriesRequest<TypeConfig>>();
         let called = stream(channels, nobody, 2, never);

@@ -1,6 +1,7 @@
 //! Connections to the other nodes: made when first used, kept, made anew when an address changes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fed_proto::peer::peer_client::PeerClient;
@@ -10,6 +11,7 @@ use tonic::{Request, Status};
 
 use super::{Badge, LARGEST_MESSAGE};
 use crate::identity::Identity;
+use crate::metrics::Metrics;
 use crate::platform::net::connect_lazily;
 
 /// What a connection is for.
@@ -30,15 +32,17 @@ pub(crate) type Client = PeerClient<Channel>;
 
 pub(crate) struct Channels {
     identity: Identity,
+    pub(super) metrics: Arc<Metrics>,
     open: Mutex<HashMap<(u64, Lane), (String, Channel)>>,
     /// Where each member is now. openraft keeps the address with which it began to replicate.
     book: Mutex<HashMap<u64, String>>,
 }
 
 impl Channels {
-    pub(crate) fn new(identity: Identity) -> Self {
+    pub(crate) fn new(identity: Identity, metrics: Arc<Metrics>) -> Self {
         Self {
             identity,
+            metrics,
             open: Mutex::new(HashMap::new()),
             book: Mutex::new(HashMap::new()),
         }

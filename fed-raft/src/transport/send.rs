@@ -9,6 +9,7 @@ use bytes::Bytes;
 use fed_proto::peer as proto;
 use openraft::errors::{NetworkError, StreamingError, Unreachable};
 use openraft::raft::SnapshotResponse;
+use prometheus_client::metrics::counter::Counter;
 use proto::snapshot_part::Part;
 use proto::snapshot_reply::Reply;
 use tokio::sync::mpsc;
@@ -64,7 +65,7 @@ pub(super) async fn snapshot(
         let from = offsets.get(number).copied().unwrap_or(0).min(file.size);
         let path = snapshot.path.join(&file.name);
         let number = u32::try_from(number).map_err(|e| broken(&e))?;
-        send_file(&parts, number, path, from).await?;
+        send_file(&parts, number, path, from, &channels.metrics.snapshot_sent_bytes).await?;
     }
     offer(&parts, Part::End(proto::SnapshotEnd {})).await?;
     drop(parts);
@@ -84,6 +85,7 @@ async fn send_file(
     number: u32,
     path: PathBuf,
     from: u64,
+    sent: &Counter,
 ) -> Result<(), StreamingError<TypeConfig>> {
     let mut offset = from;
     loop {
@@ -100,6 +102,7 @@ async fn send_file(
             data,
         };
         offer(parts, Part::Chunk(chunk)).await?;
+        sent.inc_by(length);
         offset += length;
     }
 }

@@ -180,11 +180,16 @@ impl<M: Machine> Peer for Service<M> {
             Err(ProposeError::Overloaded { retry_after }) => Reply::Overloaded(proto::Overloaded {
                 retry_after_ms: u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX),
             }),
+            Err(ProposeError::LowSpace { path, free, needed }) => Reply::LowSpace(proto::LowSpace {
+                folder: path.display().to_string(),
+                free,
+                needed,
+            }),
             Err(ProposeError::NoLeader | ProposeError::Stopped(_)) => Reply::NotLeader(node.not_leader()),
             Err(ProposeError::OutcomeUnknown { why }) => Reply::Unknown(why),
-            Err(error @ (ProposeError::Refused(_) | ProposeError::TooLarge { .. })) => {
-                Reply::Refused(error.to_string())
-            }
+            Err(
+                error @ (ProposeError::Refused(_) | ProposeError::TooLarge { .. } | ProposeError::FeatureLevel { .. }),
+            ) => Reply::Refused(error.to_string()),
         };
         let result = Some(result);
         Ok(Response::new(proto::ProposeReply { result }))
@@ -326,6 +331,7 @@ impl<M: Machine> Peer for Service<M> {
                 .into_iter()
                 .map(|(id, entries)| proto::Lag { member: id.0, entries })
                 .collect(),
+            newest_level: node.state.machine.newest_level(),
         }))
     }
 }

@@ -3,7 +3,7 @@
 use fed_core::ids::NodeId;
 use fed_raft::{Cluster, Config, StartError, inspect};
 
-use crate::lab::Lab;
+use crate::lab::{Lab, until};
 use crate::machine::Values;
 
 /// A folder of node 1 that was used once, and its configuration.
@@ -11,13 +11,13 @@ async fn used() -> (tempfile::TempDir, Config) {
     let folder = tempfile::tempdir().expect("a folder");
     let config = Config::new(folder.path().join("data"), "127.0.0.1:0");
     Cluster::<Values>::init(&config).expect("made");
-    let cluster = Cluster::start(config.clone(), Values).await.expect("starts");
+    let cluster = Cluster::start(config.clone(), Values::default()).await.expect("starts");
     cluster.shutdown().await;
     (folder, config)
 }
 
 async fn refusal(config: Config) -> StartError {
-    Cluster::start(config, Values).await.expect_err("refused")
+    Cluster::start(config, Values::default()).await.expect_err("refused")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,6 +104,82 @@ async fn a_folder_in_use_is_refused() {
     config.listen = "127.0.0.1:0".to_owned();
     assert!(matches!(refusal(config).await, StartError::InUse(_)));
     lab.put(0, "still", "works").await;
+}
+
+/// The newest write-ahead file of the log.
+fn write_ahead(config: &Config) -> std::path::PathBuf {
+    let files = std::fs::read_dir(config.data_dir.join("log")).expect("readable");
+    let files = files.map(|entry| entry.expect("readable").path());
+    let logs = files.filter(|path| path.extension().is_some_and(|e| e == "log"));
+    let newest = logs.max_by_key(|path| path.metadata().map_or(0, |m| m.len()));
+    newest.expect("there is one")
+}
+
+/// A node that was killed in the middle of its work, with what it had acknowledged.
+async fn killed() -> (Lab, Config) {
+    let mut lab = Lab::of(1).await;
+    for n in 0..50 {
+        lab.put(0, &format!("k{n}"), &"v".repeat(300)).await;
+    }
+    let config = lab.hosts[0].config.clone();
+    lab.kill(0);
+    until("the folder is free", async || {
+        fed_raft::plan_recovery(&config.data_dir).is_ok()
+    })
+    .await;
+    // Opened once, the log begins a new file: written to again, and killed again.
+    lab.start(0).await;
+    for n in 50..100 {
+        lab.put(0, &format!("k{n}"), &"v".repeat(300)).await;
+    }
+    lab.kill(0);
+    let lock = config.data_dir.join("log/LOCK");
+    until("the folder is free", async || {
+        std::fs::File::open(&lock).is_ok_and(|file| file.try_lock().is_ok()) && lock_is_free(&config)
+    })
+    .await;
+    (lab, config)
+}
+
+/// Whether no process, nor a thread of this one, holds the folder.
+fn lock_is_free(config: &Config) -> bool {
+    let file = std::fs::File::open(config.data_dir.join("LOCK"));
+    file.is_ok_and(|file| file.try_lock().is_ok())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_half_written_end_of_the_log_is_cut_off_and_nothing_acknowledged_is_lost() {
+    let (mut lab, config) = killed().await;
+    let path = write_ahead(&config);
+    let mut bytes = std::fs::read(&path).expect("readable");
+    // A record that says it is long, and of which little arrived.
+    let mut torn = bytes[..200].to_vec();
+    torn[4..6].copy_from_slice(&5000_u16.to_le_bytes());
+    torn[6] = 1;
+    bytes.extend(torn);
+    std::fs::write(&path, &bytes).expect("written");
+    lab.start(0).await;
+    lab.leader().await;
+    for n in 0..100 {
+        assert!(lab.get(0, &format!("k{n}")).await.is_some(), "k{n} is gone");
+    }
+    lab.put(0, "after", "v").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_in_the_log_is_refused_with_the_two_ways_out() {
+    let (_lab, config) = killed().await;
+    let path = write_ahead(&config);
+    let mut bytes = std::fs::read(&path).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    let error = refusal(config).await;
+    assert!(matches!(error, StartError::Damaged { .. }), "{error}");
+    let text = error.to_string();
+    let file = path.file_name().expect("named").to_string_lossy().into_owned();
+    assert!(text.contains(&file), "{text}");
+    assert!(text.contains("backup") && text.contains("join again"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

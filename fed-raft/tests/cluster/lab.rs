@@ -16,18 +16,20 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Host {
     _folder: TempDir,
     pub config: Config,
+    /// The program that it runs.
+    pub machine: Values,
     pub cluster: Option<Cluster<Values>>,
     /// Its own threads, so that it can be ended from one moment to the next.
     runtime: Option<Runtime>,
 }
 
-async fn run(config: Config) -> (Runtime, Result<Cluster<Values>, StartError>) {
+async fn run(config: Config, machine: Values) -> (Runtime, Result<Cluster<Values>, StartError>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("threads");
-    let started = runtime.spawn(Cluster::start(config, Values)).await;
+    let started = runtime.spawn(Cluster::start(config, machine)).await;
     (runtime, started.expect("the start does not panic"))
 }
 
@@ -76,7 +78,7 @@ impl Lab {
                 joined.expect("the cluster takes it in");
             }
         }
-        let (runtime, started) = run(config.clone()).await;
+        let (runtime, started) = run(config.clone(), Values::default()).await;
         let cluster = started.expect("starts");
         // The port stays the same over restarts.
         config.listen = cluster.address().to_string();
@@ -84,6 +86,7 @@ impl Lab {
         self.hosts.push(Host {
             _folder: folder,
             config,
+            machine: Values::default(),
             cluster: Some(cluster),
             runtime: Some(runtime),
         });
@@ -137,10 +140,10 @@ impl Lab {
 
     /// Starts a node again in its folder, as soon as that is free.
     pub async fn start(&mut self, number: usize) {
-        let config = self.hosts[number].config.clone();
+        let (config, machine) = (self.hosts[number].config.clone(), self.hosts[number].machine);
         let deadline = Instant::now() + PATIENCE;
         let (runtime, cluster) = loop {
-            match run(config.clone()).await {
+            match run(config.clone(), machine).await {
                 (runtime, Ok(cluster)) => break (runtime, cluster),
                 (runtime, Err(StartError::InUse(_) | StartError::Listen { .. })) if Instant::now() < deadline => {
                     runtime.shutdown_background();

@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 const VALUES: Table = Table(16);
 const SESSIONS: Table = Table(17);
 
-pub struct Values;
+/// Knows feature levels up to 1 + `more`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Values {
+    pub more: u32,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
@@ -25,6 +29,14 @@ pub enum Command {
     Open,
     End {
         session: u64,
+    },
+    Delete {
+        key: String,
+    },
+    /// A kind of command that came with feature level 2.
+    Append {
+        key: String,
+        value: String,
     },
 }
 
@@ -65,6 +77,15 @@ impl Machine for Values {
                 put(store, events, key, counted.to_string());
                 Reply::Counted(counted)
             }
+            Command::Append { key, value: more } => {
+                let all = value(store, &key)?.unwrap_or_default() + &more;
+                put(store, events, key, all);
+                Reply::Done
+            }
+            Command::Delete { key } => {
+                store.delete(VALUES, key.into_bytes());
+                Reply::Done
+            }
             Command::Open => {
                 store.put(SESSIONS, revision.0.to_be_bytes().to_vec(), Vec::new());
                 events.push(Event::Opened(revision.0));
@@ -76,6 +97,18 @@ impl Machine for Values {
                 Reply::Done
             }
         })
+    }
+
+    fn shrinks(&self, command: &Command) -> bool {
+        matches!(command, Command::Delete { .. } | Command::End { .. })
+    }
+
+    fn level_of(&self, command: &Command) -> u32 {
+        1 + u32::from(matches!(command, Command::Append { .. }))
+    }
+
+    fn newest_level(&self) -> u32 {
+        1 + self.more
     }
 
     fn forgotten(&self) -> Reply {

@@ -2,11 +2,17 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test binary")]
 
 mod basics;
+mod disk;
+mod engine;
 mod faults;
+mod features;
+mod fixtures;
 mod folders;
 mod lab;
 mod machine;
 mod members;
+mod metrics;
+mod recovery;
 mod sessions;
 mod signatures;
 mod snapshots;

@@ -128,6 +128,70 @@ async fn the_only_voter_cannot_be_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_that_loses_the_majority_is_made_when_asked_for_by_name() {
+    let mut lab = Lab::of(3).await;
+    lab.put(0, "a", "1").await;
+    let followers = lab.followers().await;
+    lab.kill(followers[0]);
+    let node = lab.node(lab.leader().await).clone();
+    let (dead, other) = (lab.hosts[followers[0]].config.clone(), lab.id(followers[1]));
+    until("the leader misses the dead one", async || {
+        let silent = node.members().into_iter().filter_map(|m| m.silent).max();
+        silent.is_some_and(|silent| silent > dead.election_max)
+    })
+    .await;
+    let asked = node.remove_losing_quorum(other);
+    let outcome = asked.await.expect_err("nobody is left to confirm it");
+    assert!(matches!(outcome, MembersError::OutcomeUnknown(_)), "{outcome}");
+    // The dead one comes back, and the change is complete.
+    lab.start(followers[0]).await;
+    until("the removal is confirmed when asked for again", async || {
+        node.remove(other).await.is_ok()
+    })
+    .await;
+    assert!(node.members().iter().all(|m| m.id != other));
+    lab.put(followers[0], "a", "2").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_that_is_dead_for_long_is_replaced_by_a_learner_and_may_come_back_as_one() {
+    let mut lab = Lab::tuned(4, |config| config.replace_dead_after = Duration::from_secs(2)).await;
+    lab.put(0, "a", "1").await;
+    lab.agree().await;
+    let leader = lab.leader().await;
+    let members = lab.node(leader).members();
+    let role = |members: &[fed_raft::Member], id| members.iter().find(|m| m.id == id).map(|m| m.role);
+    let learner = (0..4).find(|n| role(&members, lab.id(*n)) == Some(Role::Learner));
+    let learner = learner.expect("one of four");
+    let dead = (0..4).find(|n| *n != leader && *n != learner).expect("there is one");
+    let (dead_id, learner_id) = (lab.id(dead), lab.id(learner));
+    lab.kill(dead);
+    let node = lab.node(leader).clone();
+    until("the learner votes in its place", async || {
+        let members = node.members();
+        role(&members, learner_id) == Some(Role::Voter) && role(&members, dead_id) == Some(Role::Learner)
+    })
+    .await;
+    let voters = node.members().iter().filter(|m| m.role != Role::Learner).count();
+    assert_eq!(voters, 3);
+    lab.put(learner, "a", "2").await;
+    lab.start(dead).await;
+    lab.agree().await;
+    assert_eq!(lab.get(dead, "a").await.as_deref(), Some("2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_vote_when_five_are_wanted() {
+    let mut lab = Lab::tuned(5, |config| config.target_voters = 5).await;
+    lab.put(4, "a", "1").await;
+    let followers = lab.followers().await;
+    lab.kill(followers[0]);
+    lab.kill(followers[1]);
+    lab.put(followers[2], "a", "2").await;
+    assert_eq!(lab.get(followers[3], "a").await.as_deref(), Some("2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_learner_does_not_count_for_a_majority() {
     let mut lab = Lab::tuned(4, |config| config.propose_timeout = Duration::from_secs(2)).await;
     lab.put(0, "a", "1").await;

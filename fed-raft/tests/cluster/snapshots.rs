@@ -1,5 +1,7 @@
 //! Nodes for which the log is not enough any more.
 
+use std::path::{Path, PathBuf};
+
 use crate::lab::{Lab, until};
 use crate::machine::Command;
 
@@ -39,7 +41,7 @@ async fn a_follower_that_was_away_too_long_gets_a_snapshot() {
     outgrow(&lab, here).await;
     lab.start(away).await;
     lab.agree().await;
-    assert!(lab.node(away).status().snapshot_index > 0);
+    until("it says so", async || lab.node(away).status().snapshot_index > 0).await;
     assert_eq!(lab.get(away, "last").await.as_deref(), Some("one"));
     // It is whole: it survives a restart, and goes on.
     lab.kill(away);
@@ -91,4 +93,99 @@ async fn a_node_restarts_after_its_own_snapshots() {
     let after = lab.node(0).status();
     assert_eq!(after.revision, before.revision);
     assert_eq!(after.state_hash, before.state_hash);
+}
+
+/// A node with a state of a few megabytes, all of it in a snapshot and none of it in the log; the snapshot's folder.
+async fn big(lab: &Lab) -> PathBuf {
+    let node = lab.node(0).clone();
+    for n in 0..40_u64 {
+        // Bytes that do not compress, so that there is something to send.
+        let value: String = (0..1500_u64)
+            .map(|at| format!("{:x}", (n * 7919 + at).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+            .collect();
+        lab.put(0, &format!("k{n}"), &value).await;
+    }
+    let snapshots = lab.hosts[0].config.data_dir.join("snapshots");
+    let mut found = None;
+    until("all is in one snapshot", async || {
+        let status = node.status();
+        let complete = |path: &PathBuf| path.join("MANIFEST.fed").is_file();
+        let folders = std::fs::read_dir(&snapshots).expect("readable");
+        let mut folders: Vec<PathBuf> = folders.flatten().map(|entry| entry.path()).filter(complete).collect();
+        found = folders.pop().filter(|_| folders.is_empty());
+        status.snapshot_index + 20 > status.last_index && status.purged_index > 10 && found.is_some()
+    })
+    .await;
+    found.expect("there is one")
+}
+
+/// The files of a snapshot, with the names under which a receiver keeps them until all have come.
+fn files(snapshot: &Path) -> Vec<(PathBuf, String, u64)> {
+    let entries = std::fs::read_dir(snapshot)
+        .expect("readable")
+        .map(|entry| entry.expect("readable").path());
+    let named = entries.filter_map(|path| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        let bytes = std::fs::read(&path).expect("readable");
+        let kept = format!("{:032x}-{name}", xxhash_rust::xxh3::xxh3_128(&bytes));
+        (name != "MANIFEST.fed").then_some((path, kept, bytes.len() as u64))
+    });
+    named.collect()
+}
+
+fn sent(node: &fed_raft::Cluster<crate::machine::Values>) -> u64 {
+    let page = node.metrics();
+    let sample = page
+        .lines()
+        .find_map(|line| line.strip_prefix("fed_raft_snapshot_sent_bytes_total "));
+    sample.expect("it is served").parse().expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_snapshot_goes_on_where_it_was_and_a_damaged_part_is_sent_anew() {
+    for damaged in [false, true] {
+        let lab = Lab::tuned(1, |config| {
+            config.snapshot_bytes = 400 << 10;
+            config.keep_entries = 5;
+        })
+        .await;
+        let snapshot = big(&lab).await;
+        let leader = lab.node(0).clone();
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = fed_raft::Config::new(folder.path().join("data"), "127.0.0.1:0");
+        config.on_failure = fed_raft::OnFailure::StopNode;
+        let seed = leader.address().to_string();
+        fed_raft::Cluster::<crate::machine::Values>::join(&config, &seed)
+            .await
+            .expect("an id");
+        // As after a transfer that broke off: one file whole, the largest one in part, the others not there.
+        let mut parts = files(&snapshot);
+        parts.sort_by_key(|(_, _, size)| *size);
+        let total: u64 = parts.iter().map(|(_, _, size)| size).sum();
+        let (largest, kept, size) = parts.pop().expect("files");
+        assert!(size > 100_000, "the state is in one large file: {size}");
+        let incoming = config.data_dir.join("incoming");
+        let half = usize::try_from(size / 2).expect("small");
+        let mut bytes = std::fs::read(&largest).expect("readable")[..half].to_vec();
+        bytes[half / 2] ^= u8::from(damaged);
+        std::fs::write(incoming.join(kept), bytes).expect("written");
+        let (whole, kept, whole_size) = parts.pop().expect("more files");
+        std::fs::copy(whole, incoming.join(kept)).expect("copied");
+
+        let new = fed_raft::Cluster::start(config, crate::machine::Values::default())
+            .await
+            .expect("starts");
+        until("it has everything", async || {
+            new.status().revision == leader.status().revision
+        })
+        .await;
+        assert_eq!(new.status().state_hash, leader.status().state_hash);
+        let there = size / 2 + whole_size;
+        if damaged {
+            assert!(sent(&leader) >= total - there + size, "the damaged file was sent anew");
+        } else {
+            assert_eq!(sent(&leader), total - there, "only what was missing");
+        }
+        new.shutdown().await;
+    }
 }

@@ -1,7 +1,7 @@
 //! Watching what happens, whatever happens.
 
 use fed_core::ids::Revision;
-use fed_raft::{Cluster, Watch, WatchItem};
+use fed_raft::{Cluster, Consistency, Watch, WatchItem};
 
 use crate::lab::{Lab, PATIENCE};
 use crate::machine::{Command, Event, Values};
@@ -117,6 +117,66 @@ async fn an_event_is_seen_only_when_the_state_has_it() {
     for _ in 0..50 {
         let (revision, _) = next(&mut watch).await;
         assert!(node.local().revision() >= revision);
+    }
+    writes.await.expect("no panic");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_thousand_watchers_all_see_everything_in_order() {
+    let lab = Lab::of(1).await;
+    let node = lab.node(0).clone();
+    let watchers: Vec<_> = (0..5000)
+        .map(|_| {
+            let mut watch = node.watch(Revision(0));
+            tokio::spawn(async move {
+                for expected in 1..=20 {
+                    let (revision, events) = next(&mut watch).await;
+                    assert_eq!((revision, counted(&events)), (Revision(expected), expected));
+                }
+                watch.position()
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        count(&node).await;
+    }
+    for watcher in watchers {
+        assert_eq!(watcher.await.expect("no gap, no repeat"), Revision(20));
+    }
+    assert!(node.metrics().contains("fed_raft_watchers 0\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_moves_between_nodes_never_travels_back() {
+    let mut lab = Lab::of(3).await;
+    let leader = lab.leader().await;
+    let writer = lab.node((leader + 1) % 3).clone();
+    let writes = tokio::spawn(async move {
+        for _ in 0..300 {
+            count(&writer).await;
+        }
+    });
+    let (mut seen, mut visits, mut killed) = (Revision(0), 0_usize, false);
+    while seen < Revision(300) {
+        let at = [(leader + 1) % 3, (leader + 2) % 3, leader][visits % if killed { 2 } else { 3 }];
+        visits += 1;
+        let read = lab.node(at).read(Consistency::AtLeast(seen), PATIENCE).await;
+        let snapshot = read.expect("it gets there");
+        assert!(
+            snapshot.revision() >= seen,
+            "from {seen} back to {}",
+            snapshot.revision()
+        );
+        let mut watch = lab.node(at).watch(seen);
+        seen = snapshot.revision().max(seen);
+        if seen < Revision(300) {
+            let (next, _) = next(&mut watch).await;
+            seen = seen.max(next);
+        }
+        if !killed && seen > Revision(100) {
+            killed = true;
+            lab.kill(leader);
+        }
     }
     writes.await.expect("no panic");
 }

@@ -19,7 +19,7 @@ use super::exit::{Failure, Outcome};
 use super::output::emit;
 use crate::address::Address;
 use crate::config::{self, ConfigFlags};
-use crate::{dev, founding, install, roster, run};
+use crate::{dev, founding, install, recovery, roster, run};
 
 /// Does what was asked.
 ///
@@ -33,6 +33,7 @@ pub async fn dispatch(cli: Cli) -> Outcome {
         Command::Init(args) => founding::init(&config(&args.flags)?, &args.realm),
         Command::Join(args) => founding::join(&config(&args.flags)?, &args.seed).await,
         Command::Run(args) => run::run(config(&args.flags)?).await,
+        Command::Recover(args) => recovery::recover(&config(&args.flags)?, args.yes, output),
         Command::AsteriskConfig(args) => install::command(&config(&args.flags)?, &args, output).await,
         Command::Dev(args) => dev::dev(&args).await,
         asking => {
@@ -76,6 +77,7 @@ async fn ask(client: Client, command: Command, output: super::args::Output) -> O
         Command::ExampleConfig
         | Command::Init(_)
         | Command::Join(_)
+        | Command::Recover(_)
         | Command::Run(_)
         | Command::AsteriskConfig(_)
         | Command::Dev(_) => unreachable!("dispatched before a node is asked"),

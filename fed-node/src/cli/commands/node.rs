@@ -17,7 +17,21 @@ pub(super) async fn node(client: &Client, command: NodeCommand, output: Output) 
             print(output, &Nodes(nodes))
         }
         NodeCommand::Show { node } => print(output, &NodeView::from(named(client, &node).await?)),
+        NodeCommand::Lead { node } => lead(client, &node, output).await,
     }
+}
+
+async fn lead(client: &Client, node: &str, output: Output) -> Outcome {
+    let node = named(client, node).await?.node.unwrap_or_default();
+    let request = pb::TransferLeadershipRequest { id: node.id };
+    let reply = client.api.clone().transfer_leadership(request).await?.into_inner();
+    print(
+        output,
+        &Done {
+            text: format!("node {} (id {}) leads", node.name, node.id),
+            revision: reply.revision,
+        },
+    )
 }
 
 /// Every node.
@@ -55,6 +69,15 @@ pub(super) async fn leave(client: &Client, args: &LeaveArgs, output: Output) -> 
         }
         None => (0, format!("the node at {}", client.address)),
     };
+    let lose_quorum = match (&args.force_lose_quorum, &args.node) {
+        (None, _) => false,
+        (Some(again), Some(node)) if again == node => true,
+        (Some(again), _) => {
+            return Err(Failure::usage(format!(
+                "--force-lose-quorum names {again}, which is not the node to take out: nothing was changed"
+            )));
+        }
+    };
     if !args.yes {
         confirm(&format!(
             "{what} leaves the federation for good; its data folder cannot be used again. Go on?"
@@ -63,7 +86,7 @@ pub(super) async fn leave(client: &Client, args: &LeaveArgs, output: Output) -> 
     let reply = client
         .api
         .clone()
-        .remove_node(pb::RemoveNodeRequest { id })
+        .remove_node(pb::RemoveNodeRequest { id, lose_quorum })
         .await?
         .into_inner();
     print(

@@ -5,6 +5,7 @@ pub(crate) mod fs;
 pub(crate) mod net;
 mod rocks;
 pub(crate) mod tasks;
+mod torn;
 
 pub(crate) use rocks::Rocks as Db;
 

@@ -11,6 +11,7 @@ use rocksdb::{
 };
 use self_cell::self_cell;
 
+use super::torn;
 use crate::platform::{Changes, Database, DatabaseError, ENTRIES, Kind, META, Reads, Row, Space, TABLES, Visit};
 
 const BLOCK_CACHE: usize = 64 << 20;
@@ -95,6 +96,9 @@ impl Database for Rocks {
     }
 
     fn open(folder: &Path, kind: Kind) -> Result<Self> {
+        if kind == Kind::Log {
+            torn::cut_torn_tail(folder)?;
+        }
         open(folder, kind, &options(kind))
     }
 
@@ -120,6 +124,11 @@ impl Database for Rocks {
 
     fn sync(&self) -> Result<()> {
         self.db.flush_wal(true).map_err(failed)
+    }
+
+    fn has_failed(&self) -> bool {
+        let errors = self.db.property_int_value("rocksdb.background-errors");
+        matches!(errors, Ok(Some(1..)))
     }
 
     fn checkpoint(&self, folder: &Path) -> Result<()> {

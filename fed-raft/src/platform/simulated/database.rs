@@ -217,6 +217,10 @@ impl Database for Simulated {
         fs::sync(&self.folder.join(JOURNAL)).map_err(io)
     }
 
+    fn has_failed(&self) -> bool {
+        false
+    }
+
     fn checkpoint(&self, folder: &Path) -> Result<()> {
         // As RocksDB does: what is copied is on disk here first.
         self.sync()?;

@@ -1,0 +1,71 @@
+//! A federation of which one node is left.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use support::{Federation, Node, until};
+
+#[test]
+fn the_last_node_of_a_lost_federation_goes_on_and_takes_new_ones_in() {
+    let mut federation = Federation::start(3);
+    federation.nodes[0].add_user("alice", "1001").ok();
+    federation.hashes_agree();
+    let old = federation.nodes[2].json(&["status"]);
+    let refused = federation.nodes[2].setup(&["recover", "--yes"]);
+    assert_eq!(refused.code, 2, "it runs: {refused:?}");
+    assert!(refused.err.contains("in use"), "{refused:?}");
+    for node in &mut federation.nodes {
+        node.kill();
+    }
+    for lost in &federation.nodes[..2] {
+        std::fs::remove_dir_all(lost.data_dir()).unwrap();
+    }
+
+    let survivor = &mut federation.nodes[2];
+    let planned = survivor.setup(&["recover"]).ok().out;
+    assert!(
+        planned.contains("would become") && planned.contains("Nothing was changed"),
+        "{planned}"
+    );
+    assert_eq!(planned.matches("(voter, 127.0.0.1:").count(), 2, "{planned}");
+    let done = survivor.setup(&["recover", "--yes", "-o", "json"]).ok().json();
+    assert_eq!(done["done"], true);
+    assert_ne!(done["new_cluster"], old["cluster"]);
+    assert_eq!(done["revision"], old["revision"]);
+    survivor.run();
+    until("it leads alone", || {
+        (survivor.json(&["status"])["quorum"] == true).then_some(())
+    });
+    assert_eq!(survivor.json(&["user", "show", "alice"])["id"], "alice");
+    until("changes are taken", || {
+        (survivor.add_user("bob", "1002").code == 0).then_some(())
+    });
+    until("the sessions of the lost nodes have ended", || {
+        (survivor.asks(&["leave", "n1", "--yes"]).code == 0).then_some(())
+    });
+
+    let root = tempfile::tempdir().unwrap();
+    let mut new = Node::new(root.path(), "n4");
+    new.setup(&["join", &survivor.peer_address()]).ok();
+    new.run();
+    until("the new node has everything", || {
+        (new.asks(&["user", "show", "alice"]).code == 0).then_some(())
+    });
+    let two = |node: &Node| {
+        let status = node.json(&["status"]);
+        let voters = status["members"]
+            .as_array()?
+            .iter()
+            .filter(|m| m["role"] != "learner")
+            .count();
+        (voters == 2 && status["quorum"] == true).then_some(())
+    };
+    until("two vote", || two(&new));
+    new.asks(&["node", "lead", "n4"]).ok();
+    until("the new node leads", || {
+        (new.json(&["status"])["role"] == "leader").then_some(())
+    });
+    let none = new.asks(&["leave", "n3", "--yes", "--force-lose-quorum", "n4"]);
+    assert_eq!(none.code, 2, "the wrong node is named: {none:?}");
+}

@@ -1,0 +1,58 @@
+//! Raising the feature level: once every member runs a program that understands it, the leader puts it into the log.
+
+use std::time::Duration;
+
+use fed_core::machine::Machine;
+use fed_proto::peer as proto;
+
+use crate::batch;
+use crate::node::Node;
+use crate::status::Member;
+use crate::transport::Lane;
+
+/// How long a member may take to say what it understands.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl<M: Machine> Node<M> {
+    /// The leader's part: asks everybody, and raises the level to what all of them understand. A member that does not
+    /// answer keeps it where it is.
+    pub(crate) async fn raise_feature_level(&self) {
+        let current = self.state.feature_level();
+        let mut common = self.state.machine.newest_level();
+        for member in self.members() {
+            if common <= current {
+                return;
+            }
+            if member.id != self.identity.node {
+                match self.newest_level_of(&member).await {
+                    Some(known) => common = common.min(known),
+                    None => return,
+                }
+            }
+        }
+        if common <= current {
+            return;
+        }
+        match tokio::time::timeout(
+            self.config.propose_timeout,
+            self.raft.client_write(batch::raise(common)),
+        )
+        .await
+        {
+            Ok(Ok(_)) => tracing::info!(
+                level = common,
+                "all members understand it: the feature level was raised"
+            ),
+            Ok(Err(error)) => tracing::debug!(%error, "the feature level was not raised yet"),
+            Err(_) => tracing::debug!("the feature level was not raised in time"),
+        }
+    }
+
+    async fn newest_level_of(&self, member: &Member) -> Option<u32> {
+        let id = member.id.0;
+        let mut client = self.channels.client(id, &member.address, Lane::Client).ok()?;
+        let call = client.describe(self.channels.request(id, proto::DescribeRequest {}));
+        let reply = tokio::time::timeout(PATIENCE, call).await.ok()?.ok()?;
+        Some(reply.into_inner().newest_level.max(1))
+    }
+}

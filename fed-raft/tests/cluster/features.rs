@@ -1,0 +1,69 @@
+//! Clusters in which not every node runs the same program.
+
+use fed_raft::{Cluster, ProposeError, StartError};
+
+use crate::lab::{Lab, until};
+use crate::machine::{Command, Reply, Values};
+
+fn append() -> Command {
+    Command::Append {
+        key: "a".to_owned(),
+        value: "+".to_owned(),
+    }
+}
+
+/// Restarts a node with a program that knows one more feature level.
+async fn upgrade(lab: &mut Lab, node: usize) {
+    lab.stop(node).await;
+    lab.hosts[node].machine = Values { more: 1 };
+    lab.start(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_kind_of_command_waits_until_every_node_knows_it() {
+    let mut lab = Lab::of(3).await;
+    lab.put(0, "a", "1").await;
+    for node in 0..3 {
+        for asked in 0..3 {
+            let refused = lab.node(asked).propose(append()).await.expect_err("not all know it");
+            let told = ProposeError::FeatureLevel { needed: 2, current: 1 };
+            assert_eq!(refused, told);
+            assert!(refused.to_string().contains("all nodes"), "{refused}");
+        }
+        upgrade(&mut lab, node).await;
+        lab.put(node, "b", "old commands go on").await;
+    }
+    until("the level rises by itself", async || {
+        lab.clone_handles().iter().all(|node| node.status().feature_level == 2)
+    })
+    .await;
+    for node in 0..3 {
+        let proposed = lab.node(node).propose(append()).await.expect("acknowledged");
+        assert_eq!(proposed.reply, Reply::Done);
+    }
+    assert_eq!(lab.get(1, "a").await.as_deref(), Some("1+++"));
+    lab.agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_knows_too_little_does_not_open_the_state() {
+    let mut lab = Lab::of(1).await;
+    upgrade(&mut lab, 0).await;
+    let node = lab.node(0).clone();
+    until("the level rises", async || node.status().feature_level == 2).await;
+    drop(node);
+    lab.stop(0).await;
+    let config = lab.hosts[0].config.clone();
+    let mut refused = None;
+    until("the folder is free", async || {
+        refused = Cluster::start(config.clone(), Values::default()).await.err();
+        !matches!(refused, Some(StartError::InUse(_)))
+    })
+    .await;
+    assert!(
+        matches!(refused, Some(StartError::NewerLevel { found: 2, known: 1, .. })),
+        "{refused:?}"
+    );
+    lab.start(0).await;
+    lab.put(0, "a", "1").await;
+}
