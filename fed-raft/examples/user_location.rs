@@ -70,7 +70,7 @@ impl ChatServer {
         let device = DeviceId::new(user)?;
         let bind = Command::Bind {
             device: device.clone(),
-            contact: ContactUri::new(&format!("sip:{user}@{}", self.cluster.address()))?,
+            contact: ContactUri::new(format!("sip:{user}@{}", self.cluster.address()))?,
             node: self.cluster.id(),
             session: self.session,
             basis: Some(self.cluster.local().revision()),

@@ -97,9 +97,18 @@ impl LogStore {
         self.inner.appended.load(Ordering::Relaxed)
     }
 
-    /// The bytes of the entries with indexes in `from..=to`, roughly.
+    /// The bytes of the entries with indexes in `from..=to`: exactly for those in memory, roughly for older ones.
     pub(crate) fn bytes_between(&self, from: u64, to: u64) -> u64 {
-        db::bytes_between(&self.inner.db, from, to)
+        let tail = self.inner.tail.read();
+        let in_memory = tail.first().map_or(u64::MAX, |first| first.max(from));
+        let sizes = tail.range(in_memory..to.saturating_add(1)).into_iter().flatten();
+        let newer: usize = sizes.map(|(_, size)| size).sum();
+        drop(tail);
+        let older = match in_memory.min(to.saturating_add(1)) {
+            end if end > from => db::bytes_between(&self.inner.db, from, end - 1),
+            _ => 0,
+        };
+        older + newer as u64
     }
 
     /// Whether the database gave up on a write in the background: it takes no more.

@@ -30,6 +30,11 @@ impl Tail {
         }
     }
 
+    /// The index of the oldest entry here.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.entries.front().map(|(entry, _)| entry.log_id.index)
+    }
+
     /// The entries of `range` that the tail has, each with its size, when it has the first one.
     pub(super) fn range(&self, range: Range<u64>) -> Option<impl Iterator<Item = &(Entry, usize)>> {
         let first = self.entries.front()?.0.log_id.index;

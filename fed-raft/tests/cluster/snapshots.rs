@@ -189,3 +189,21 @@ async fn an_interrupted_snapshot_goes_on_where_it_was_and_a_damaged_part_is_sent
         new.shutdown().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_of_few_large_entries_is_purged_by_its_bytes() {
+    let lab = Lab::tuned(1, |config| {
+        config.snapshot_bytes = 64 << 10;
+        config.keep_entries = 1_000_000;
+        config.keep_bytes = 100 << 10;
+    })
+    .await;
+    let node = lab.node(0).clone();
+    let mut n = 0;
+    until("the log is purged", async || {
+        n += 1;
+        lab.put(0, &format!("k{n}"), &"v".repeat(20_000)).await;
+        node.status().purged_index > 3
+    })
+    .await;
+}
