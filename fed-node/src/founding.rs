@@ -52,6 +52,7 @@ pub fn raft_config(config: &Config) -> fed_raft::Config {
     raft.session_ttl = millis(config.raft.session_ttl_ms);
     raft.propose_timeout = millis(config.raft.write_timeout_ms);
     raft.target_voters = config.raft.voters;
+    raft.replace_dead_after = Duration::from_secs(config.raft.replace_dead_after_s);
     raft.min_free_bytes = config.disk.min_free_mb << 20;
     raft
 }

@@ -16,6 +16,7 @@ Exit codes:
   6  outcome unknown: the change may or may not have happened; look before repeating it
   7  drift was found
   8  no drift was found, but not every node could be compared
+ 70  run: the disk or the log failed, and the node stopped before it could acknowledge what is not safe; start it again
 
 With -o json, stdout holds nothing but JSON. What went wrong is always text on stderr, and the exit code says which kind.";
 

@@ -263,6 +263,16 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "raft.replace_dead_after_s",
+        value: "0..86400",
+        default: "300",
+        help: "Silence of a voting node, in seconds, after which a node that does not vote yet takes its place. 0: never.",
+        set: |c, v| {
+            c.raft.replace_dead_after_s = number(v, 0..=86_400)?;
+            Ok(())
+        },
+    },
+    Key {
         name: "raft.heartbeat_ms",
         value: "10..10000",
         default: "150",

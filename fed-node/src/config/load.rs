@@ -213,6 +213,7 @@ fn blank() -> Config {
         disk: DiskConfig { min_free_mb: 0 },
         raft: RaftConfig {
             voters: 0,
+            replace_dead_after_s: 0,
             heartbeat_ms: 0,
             election_min_ms: 0,
             election_max_ms: 0,

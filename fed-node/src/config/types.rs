@@ -142,6 +142,8 @@ pub struct AsteriskConfig {
 pub struct RaftConfig {
     /// Voters aimed at.
     pub voters: usize,
+    /// Silence of a voter after which a learner takes its place; 0: never.
+    pub replace_dead_after_s: u64,
     /// Leader to followers.
     pub heartbeat_ms: u64,
     /// Shortest silence before an election.
