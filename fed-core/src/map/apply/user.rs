@@ -19,7 +19,10 @@ impl Applier<'_> {
         }
         let created = before.as_ref().map(|record| record.created);
         let old = before.map_or_else(Vec::new, |record| record.value.numbers);
-        self.claim(user.id.as_str(), &user.id)?;
+        if created.is_none() {
+            // One that is there has had its id since it was made: nobody else was led there since.
+            self.claim(user.id.as_str(), &user.id)?;
+        }
         for number in user.numbers.iter().filter(|number| !old.contains(number)) {
             self.claim(number.as_str(), &user.id)?;
         }
