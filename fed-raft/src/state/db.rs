@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fed_core::kv::{Change, ReadStore, StoreError, Table, Visit};
+use parking_lot::Mutex;
 
+use super::rows::Rows;
 use crate::error::StartError;
 use crate::log::failed;
 use crate::platform::{Changes, Database, DatabaseError, Db, Kind, Reads, TABLES, fs};
@@ -20,6 +22,8 @@ pub(super) struct Generation {
     pub(super) number: u64,
     path: PathBuf,
     obsolete: AtomicBool,
+    /// Rows for apply, which alone reads and writes a generation in use; readers have a [`View`](super::View).
+    rows: Mutex<Rows>,
     /// `None` only while it is dropped: the folder may go after the database is closed.
     db: Option<Arc<Db>>,
 }
@@ -48,7 +52,12 @@ impl Generation {
             }
             put_meta(batch, &meta);
         });
-        write.map_err(|e| e.to_string())
+        write.map_err(|e| e.to_string())?;
+        let mut rows = self.rows.lock();
+        for change in changes {
+            rows.put(full_key(change.table, &change.key), change.value.as_deref());
+        }
+        Ok(())
     }
 }
 
@@ -66,7 +75,14 @@ impl Drop for Generation {
 
 impl ReadStore for Generation {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        get(&**self.db(), table, key)
+        let key = full_key(table, key);
+        let mut rows = self.rows.lock();
+        if let Some(known) = rows.get(&key) {
+            return Ok(known);
+        }
+        let found = self.db().get(TABLES, &key).map_err(backend)?;
+        rows.put(key, found.as_deref());
+        Ok(found)
     }
 
     fn scan(&self, table: Table, start: Bound<&[u8]>, end: Bound<&[u8]>, visit: Visit<'_>) -> Result<(), StoreError> {
@@ -95,6 +111,7 @@ pub(super) fn open(path: &Path, number: u64) -> Result<(Generation, StoredMeta),
         number,
         path: path.to_owned(),
         obsolete: AtomicBool::new(false),
+        rows: Mutex::new(Rows::default()),
         db: Some(Arc::new(db)),
     };
     Ok((generation, meta))

@@ -11,6 +11,7 @@ mod install;
 mod machine;
 mod manifest;
 mod recover;
+mod rows;
 mod snapshot;
 mod view;
 

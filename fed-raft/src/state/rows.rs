@@ -1,0 +1,94 @@
+//! Rows lately read or written by apply, in memory: most commands touch rows that others touched a moment ago, and a read from
+//! the database costs ten times as much.
+//!
+//! Two halves: what is used goes into the young one; when that is full it becomes the old one and the old one is dropped. So memory
+//! is bounded and nothing is sorted.
+
+use std::collections::HashMap;
+
+/// Bytes of keys and values in one half.
+const HALF: usize = 24 << 20;
+/// What a row takes besides its bytes, about.
+const OVERHEAD: usize = 80;
+
+/// A value, or that there is none.
+type Value = Option<Box<[u8]>>;
+
+/// The rows. Right for as long as every write to the database is told to it.
+#[derive(Default)]
+pub(super) struct Rows {
+    young: HashMap<Box<[u8]>, Value>,
+    old: HashMap<Box<[u8]>, Value>,
+    bytes: usize,
+}
+
+impl Rows {
+    /// What is known of the key: its value, or that it has none.
+    pub(super) fn get(&mut self, key: &[u8]) -> Option<Option<Vec<u8>>> {
+        if let Some(value) = self.young.get(key) {
+            return Some(value.as_deref().map(<[u8]>::to_vec));
+        }
+        let (key, value) = self.old.remove_entry(key)?;
+        let found = value.as_deref().map(<[u8]>::to_vec);
+        self.insert(key, value);
+        Some(found)
+    }
+
+    /// What the database holds now under the key.
+    pub(super) fn put(&mut self, key: Vec<u8>, value: Option<&[u8]>) {
+        self.old.remove(key.as_slice());
+        self.insert(key.into(), value.map(Box::from));
+    }
+
+    fn insert(&mut self, key: Box<[u8]>, value: Value) {
+        self.bytes += key.len() + value.as_ref().map_or(0, |value| value.len()) + OVERHEAD;
+        self.young.insert(key, value);
+        if self.bytes > HALF {
+            self.old = std::mem::take(&mut self.young);
+            self.bytes = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_put_is_the_one_that_is_found() {
+        let mut rows = Rows::default();
+        rows.put(b"a".to_vec(), Some(b"1"));
+        rows.put(b"b".to_vec(), None);
+        rows.put(b"a".to_vec(), Some(b"2"));
+        assert_eq!(rows.get(b"a"), Some(Some(b"2".to_vec())));
+        assert_eq!(rows.get(b"b"), Some(None));
+        assert_eq!(rows.get(b"c"), None);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_no_old_value_comes_back() {
+        let mut rows = Rows::default();
+        let value = vec![0; 1 << 20];
+        rows.put(b"kept".to_vec(), Some(b"old"));
+        for n in 0..200u32 {
+            rows.put(n.to_be_bytes().to_vec(), Some(&value));
+            if n == 22 {
+                // The first half is full by now: the row is found in the old one, and overwritten from there.
+                rows.put(b"kept".to_vec(), Some(b"new"));
+            }
+            if let Some(found) = rows.get(b"kept") {
+                let expected: &[u8] = if n < 22 { b"old" } else { b"new" };
+                assert_eq!(found.as_deref(), Some(expected));
+            }
+        }
+        let held: usize = rows
+            .young
+            .values()
+            .chain(rows.old.values())
+            .flatten()
+            .map(|v| v.len())
+            .sum();
+        assert!(held <= 2 * HALF + value.len(), "{held}");
+        assert_eq!(rows.get(&0u32.to_be_bytes()), None);
+    }
+}
