@@ -222,7 +222,9 @@ impl<M: Machine> Node<M> {
             return heard.map_or(Duration::MAX, |heard| heard.elapsed());
         }
         let me = self.identity.node.0;
-        if metrics.membership_config.voter_ids().all(|id| id == me) {
+        // Not `voter_ids`: it makes a set of its own, for each local read of a leader.
+        let voters = metrics.membership_config.membership().get_joint_config();
+        if voters.iter().flatten().all(|&id| id == me) {
             return Duration::ZERO;
         }
         metrics.last_quorum_acked.map_or(Duration::MAX, |acked| acked.elapsed())

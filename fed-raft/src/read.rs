@@ -35,13 +35,30 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// One round takes no longer; then the leader may be another one.
 const ROUND: Duration = Duration::from_secs(1);
 
-type Index = Result<u64, ReadError>;
-
-/// Who waits for a read index.
+/// Who waits for a read index, and until when.
 pub(crate) struct Asking {
     until: Instant,
-    reply: oneshot::Sender<Index>,
+    wants: Wants,
 }
+
+/// What for.
+enum Wants {
+    /// A reader here: a view that has reached the index.
+    View(Reader),
+    /// Another node, which has its own view.
+    Index(oneshot::Sender<Result<u64, NotConfirmed>>),
+}
+
+impl Wants {
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::View(reply) => reply.is_closed(),
+            Self::Index(reply) => reply.is_closed(),
+        }
+    }
+}
+
+type Reader = oneshot::Sender<Result<Arc<View>, ReadError>>;
 
 /// The way to the task that asks for all.
 pub(crate) struct ReadIndex {
@@ -69,11 +86,7 @@ impl<M: Machine> Node<M> {
             #[cfg(feature = "planted-bugs")]
             Consistency::Linearizable if self.reads_wrongly() => Ok(self.local()),
             Consistency::Linearizable => {
-                let index = self.read_index(until).await?;
-                let view = self
-                    .wait_for(until, |view| view.index() >= index)
-                    .await?
-                    .ok_or(ReadError::NoQuorum)?;
+                let view = self.confirmed_view(until).await?;
                 Ok(Snapshot::new(view, Duration::ZERO, false))
             }
             Consistency::AtLeast(wanted) => {
@@ -99,7 +112,8 @@ impl<M: Machine> Node<M> {
     }
 
     fn marked(&self, view: Arc<View>) -> Snapshot {
-        Snapshot::new(view, self.out_of_touch(), self.is_cut_off())
+        let age = self.out_of_touch();
+        Snapshot::new(view, age, age > self.config.election_max)
     }
 
     /// The view that fulfils the condition; `None` when there is none in time.
@@ -116,19 +130,51 @@ impl<M: Machine> Node<M> {
         }
     }
 
-    /// An index at or above everything acknowledged before this call.
-    async fn read_index(&self, until: Instant) -> Index {
+    /// A view that holds everything acknowledged before this call.
+    async fn confirmed_view(&self, until: Instant) -> Result<Arc<View>, ReadError> {
         let stopped = || ReadError::Stopped(self.life.reason());
         let (reply, answer) = oneshot::channel();
+        let wants = Wants::View(reply);
         self.read_index
             .asking
-            .send(Asking { until, reply })
+            .send(Asking { until, wants })
             .map_err(|_| stopped())?;
         match tokio::time::timeout_at(until, answer).await {
-            Ok(Ok(index)) => index,
+            Ok(Ok(view)) => view,
             Ok(Err(_)) if self.life.stop.is_cancelled() => Err(stopped()),
             // Too late, here or where it waited: whichever noticed first.
             Ok(Err(_)) | Err(_) => Err(ReadError::NoQuorum),
+        }
+    }
+
+    /// A read index for another node that takes this one for the leader: one round for all who ask meanwhile.
+    pub(crate) async fn index_for_peer(&self) -> Result<u64, NotConfirmed> {
+        if self.leader() != Leader::Here {
+            return Err(NotConfirmed::NotLeader);
+        }
+        let (reply, answer) = oneshot::channel();
+        let (until, wants) = (Instant::now() + ROUND, Wants::Index(reply));
+        let asked = self.read_index.asking.send(Asking { until, wants });
+        asked.map_err(|_| NotConfirmed::NotLeader)?;
+        match tokio::time::timeout_at(until, answer).await {
+            Ok(Ok(index)) => index,
+            Ok(Err(_)) => Err(NotConfirmed::NotLeader),
+            Err(_) => Err(NotConfirmed::NoQuorum),
+        }
+    }
+
+    /// Gives the readers their view as soon as it has reached the index.
+    async fn hand_out(&self, index: u64, readers: Vec<(Instant, Reader)>) {
+        let latest = readers.iter().map(|(until, _)| *until).max();
+        let until = latest.unwrap_or_else(Instant::now);
+        let reached = match self.wait_for(until, |view| view.index() >= index).await {
+            Ok(Some(view)) => Ok(view),
+            Ok(None) => Err(ReadError::NoQuorum),
+            Err(error) => Err(error),
+        };
+        for (_, reader) in readers {
+            // Whoever asked may have stopped waiting.
+            drop(reader.send(reached.clone()));
         }
     }
 
@@ -192,20 +238,47 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>, mut asking: mpsc::Unboun
             Leader::Unknown => Err(NotConfirmed::NotLeader),
         };
         match round {
-            Ok(index) => {
-                for asked in waiting.drain(..) {
-                    // Whoever asked may have stopped waiting.
-                    drop(asked.reply.send(Ok(index)));
+            Ok(index) => answer(&node, index, waiting.drain(..)),
+            Err(why) => {
+                // Another node asks elsewhere; readers here wait for the next leader.
+                for asked in waiting.extract_if(.., |asked| matches!(asked.wants, Wants::Index(_))) {
+                    if let Wants::Index(reply) = asked.wants {
+                        let _ = reply.send(Err(why));
+                    }
                 }
-            }
-            Err(_) => {
                 let now = Instant::now();
-                waiting.retain(|asked| asked.until > now && !asked.reply.is_closed());
+                waiting.retain(|asked| asked.until > now && !asked.wants.is_closed());
                 tokio::select! {
                     () = node.leader_changed(PAUSE) => {}
                     () = node.life.stop.cancelled() => return,
                 }
             }
         }
+    }
+}
+
+/// Answers who was covered by the round. Readers whose view is not there yet are waited for beside the next round.
+fn answer<M: Machine>(node: &Arc<Node<M>>, index: u64, covered: impl Iterator<Item = Asking>) {
+    let mut readers = Vec::new();
+    for Asking { until, wants } in covered {
+        match wants {
+            Wants::View(reader) => readers.push((until, reader)),
+            // The other node may have stopped waiting.
+            Wants::Index(reply) => drop(reply.send(Ok(index))),
+        }
+    }
+    if readers.is_empty() {
+        return;
+    }
+    let view = node.state.view();
+    if view.index() >= index {
+        for (_, reader) in readers {
+            drop(reader.send(Ok(view.clone())));
+        }
+    } else {
+        let node_ = node.clone();
+        node.life
+            .tasks
+            .spawn(async move { node_.hand_out(index, readers).await });
     }
 }

@@ -201,7 +201,7 @@ impl<M: Machine> Peer for Service<M> {
     ) -> Result<Response<proto::ReadIndexReply>, Status> {
         use proto::read_index_reply::Result as Reply;
         let (node, _) = self.admit(&request)?;
-        let result = match node.confirm_leadership().await {
+        let result = match node.index_for_peer().await {
             Ok(index) => Reply::Index(index),
             Err(NotConfirmed::NotLeader) => Reply::NotLeader(node.not_leader()),
             Err(NotConfirmed::NoQuorum) => Reply::NoQuorum("no majority confirmed the leader".to_owned()),
