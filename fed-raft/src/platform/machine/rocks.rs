@@ -159,7 +159,7 @@ fn columns(kind: Kind) -> Vec<ColumnFamilyDescriptor> {
     match kind {
         Kind::Log => {
             let mut entries = Options::default();
-            entries.set_write_buffer_size(64 << 20);
+            entries.set_write_buffer_size(32 << 20);
             vec![
                 ColumnFamilyDescriptor::new(TABLES.0, Options::default()),
                 ColumnFamilyDescriptor::new(ENTRIES.0, entries),
@@ -179,6 +179,9 @@ fn options(kind: Kind) -> Options {
             // RocksDB's default drops everything after a damaged record, silently: acknowledged entries, perhaps.
             options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
             options.set_manual_wal_flush(true);
+            // The vote is written rarely; without a limit its column family would keep the whole write-ahead log from being dropped,
+            // and a start reads all of it.
+            options.set_max_total_wal_size(96 << 20);
             options.set_max_open_files(256);
         }
         Kind::State => {
@@ -188,7 +191,9 @@ fn options(kind: Kind) -> Options {
             table.set_cache_index_and_filter_blocks(true);
             table.set_pin_l0_filter_and_index_blocks_in_cache(true);
             options.set_block_based_table_factory(&table);
-            options.set_compression_type(DBCompressionType::Lz4);
+            // What is hot is in the first levels: compressing it costs more than it saves.
+            let [plain, packed] = [DBCompressionType::None, DBCompressionType::Lz4];
+            options.set_compression_per_level(&[plain, plain, packed, packed, packed, packed, packed]);
             options.set_write_buffer_size(32 << 20);
             options.set_max_open_files(512);
         }
