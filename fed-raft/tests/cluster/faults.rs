@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use fed_core::ids::ClientId;
+use fed_core::machine::Request;
 use fed_raft::{Consistency, ProposeError, ReadError};
 use tokio::time::Instant;
 
-use crate::lab::{Lab, until};
-use crate::machine::{self, Command};
+use crate::lab::{Lab, PATIENCE, until};
+use crate::machine::{self, Command, Reply};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_leader_is_replaced_and_nothing_acknowledged_is_lost() {
@@ -148,6 +150,31 @@ async fn writes_under_way_when_the_leader_dies_have_at_most_one_effect() {
             "{acknowledged} acknowledged, {counted} applied, 20 asked"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_no_majority_confirmed_in_time_is_unknown_and_has_one_effect_when_sent_again() {
+    let mut lab = Lab::of(3).await;
+    let leader = lab.leader().await;
+    let others = lab.followers().await;
+    others.iter().for_each(|&other| lab.kill(other));
+    let request = Request {
+        client: ClientId(5),
+        sequence: 1,
+        command: Command::Count {
+            key: "calls".to_owned(),
+        },
+    };
+    let node = lab.node(leader).clone();
+    let within = Duration::from_secs(1);
+    let alone = node.propose_request(request.clone(), within).await;
+    assert!(matches!(alone, Err(ProposeError::OutcomeUnknown { .. })), "{alone:?}");
+    for &other in &others {
+        lab.start(other).await;
+    }
+    let again = lab.node(others[0]).propose_request(request, PATIENCE).await;
+    assert_eq!(again.expect("acknowledged").reply, Reply::Counted(1));
+    assert_eq!(lab.get(others[1], "calls").await.as_deref(), Some("1"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
