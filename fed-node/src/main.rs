@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use fed_node::cli::{Cli, dispatch};
 
+/// Small pieces come and go by the thousand, in RocksDB too: the system's allocator takes a sixth of the processor time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
