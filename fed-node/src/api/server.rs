@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use fed_proto::client::federation_server::FederationServer;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
 use super::service::ApiService;
 use crate::address::Address;
 
 /// Largest request: a full batch of changes with room to spare.
 const LARGEST_REQUEST: usize = 8 << 20;
+
+/// Calls at once on one connection; a client waits with the next.
+const MOST_CALLS: u32 = 256;
 
 /// Why the API cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -41,11 +44,14 @@ pub async fn serve(
     let bound = listener.local_addr().map_err(failed)?;
     let service = FederationServer::new(service).max_decoding_message_size(LARGEST_REQUEST);
     let served = Server::builder()
-        .concurrency_limit_per_connection(256)
+        .max_concurrent_streams(MOST_CALLS)
         .http2_max_pending_accept_reset_streams(Some(64))
         .timeout(Duration::from_secs(60))
         .add_service(service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned());
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            stop.cancelled_owned(),
+        );
     let task = tokio::spawn(async move {
         if let Err(error) = served.await {
             tracing::error!(%error, "the client API stopped");
