@@ -6,6 +6,7 @@
 pub mod convert;
 mod events;
 pub(crate) mod failure;
+mod pipeline;
 mod plan;
 mod read;
 mod server;

@@ -12,11 +12,11 @@ use fed_core::route::{Caller, route};
 use fed_proto::client as pb;
 use fed_proto::client::federation_server::Federation;
 use fed_raft::{Cluster, Consistency, Snapshot};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::failure::{damaged, not_changed, not_proposed, not_read, refused_together};
 use super::read::{PAGE, Reader};
-use super::{plan, status, watch, write};
+use super::{pipeline, plan, status, watch, write};
 
 /// Longest wait for a read to be confirmed by a majority.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -73,6 +73,7 @@ pub struct NodeView {
 }
 
 /// The service; one for all connections.
+#[derive(Clone)]
 pub struct ApiService(pub(super) Arc<NodeView>);
 
 impl ApiService {
@@ -82,7 +83,7 @@ impl ApiService {
         Self(Arc::new(node))
     }
 
-    async fn snapshot(&self, consistency: i32) -> Result<(Snapshot, pb::Freshness), Status> {
+    pub(super) async fn snapshot(&self, consistency: i32) -> Result<(Snapshot, pb::Freshness), Status> {
         let local = consistency == pb::Consistency::Local as i32;
         let snapshot = if local {
             self.0.cluster.local()
@@ -150,13 +151,16 @@ pub(super) fn freshness(snapshot: &Snapshot) -> pb::Freshness {
     }
 }
 
+/// There is no such object.
+pub(super) fn missing(what: &str, id: &str) -> Status {
+    Status::not_found(format!(
+        "{what} {} does not exist: check the spelling, or list what there is",
+        id.escape_debug()
+    ))
+}
+
 fn found<T>(what: &str, id: &str, record: Option<T>) -> Answer<T> {
-    record.map(Response::new).ok_or_else(|| {
-        Status::not_found(format!(
-            "{what} {} does not exist: check the spelling, or list what there is",
-            id.escape_debug()
-        ))
-    })
+    record.map(Response::new).ok_or_else(|| missing(what, id))
 }
 
 fn page(limit: u32) -> usize {
@@ -174,6 +178,7 @@ fn after<T: std::str::FromStr<Err = fed_core::ids::InvalidId>>(what: &str, after
 #[tonic::async_trait]
 impl Federation for ApiService {
     type WatchStream = watch::Stream;
+    type PipelineStream = pipeline::Stream;
 
     async fn status(&self, _: Request<pb::StatusRequest>) -> Answer<pb::StatusReply> {
         status::status(&self.0)
@@ -283,6 +288,10 @@ impl Federation for ApiService {
             .map(|proposed| write::result(&proposed.reply, proposed.revision.0))
             .collect();
         Ok(Response::new(pb::WriteManyReply { results }))
+    }
+
+    async fn pipeline(&self, request: Request<Streaming<pb::PipelineRequest>>) -> Answer<Self::PipelineStream> {
+        Ok(Response::new(pipeline::start(self, request.into_inner())))
     }
 
     async fn r#where(&self, request: Request<pb::GetRequest>) -> Answer<pb::WhereReply> {

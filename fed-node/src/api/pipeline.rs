@@ -1,0 +1,187 @@
+//! Many changes and reads on one stream. What has arrived together is done together: its changes are proposed as one group, its reads
+//! answered from one snapshot; each has the answer that a call of its own would have had.
+
+use std::sync::Arc;
+
+use fed_core::command::Command;
+use fed_core::ids::{DeviceId, UserId};
+use fed_core::kv::StoreError;
+use fed_core::map::MapView;
+use fed_proto::client as pb;
+use futures::FutureExt;
+use pb::pipeline_reply::What as Answer;
+use pb::pipeline_request::What as Asked;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::failure::{damaged, not_proposed};
+use super::read::Reader;
+use super::service::ApiService;
+use super::write;
+
+/// What the client reads.
+pub(super) type Stream = ReceiverStream<Result<pb::PipelineReply, Status>>;
+
+/// Requests of one stream that are done together.
+const TOGETHER: usize = 64;
+/// Groups of one stream under way at once; with more, the stream is not read.
+const GROUPS: usize = 16;
+/// Answers that may wait for a slow client.
+const ANSWERS: usize = 256;
+
+/// Answers what comes, until the client ends the stream or the node stops.
+pub(super) fn start(service: &ApiService, mut requests: Streaming<pb::PipelineRequest>) -> Stream {
+    let (answers, stream) = mpsc::channel(ANSWERS);
+    let service = service.clone();
+    tokio::spawn(async move {
+        let groups = Arc::new(Semaphore::new(GROUPS));
+        let stop = service.0.stop.clone();
+        loop {
+            let first = tokio::select! {
+                first = requests.message() => first,
+                () = stop.cancelled() => return,
+                () = answers.closed() => return,
+            };
+            let Ok(Some(first)) = first else { return };
+            let mut group = vec![first];
+            while group.len() < TOGETHER
+                && let Some(Ok(Some(next))) = requests.message().now_or_never()
+            {
+                group.push(next);
+            }
+            let slot = groups.clone().acquire_owned().await;
+            let (service, answers) = (service.clone(), answers.clone());
+            tokio::spawn(async move {
+                let _slot = slot;
+                for (id, what) in answer(&service, group).await {
+                    let what = Some(what.unwrap_or_else(|status| Answer::Error(error(&status))));
+                    if answers.send(Ok(pb::PipelineReply { id, what })).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    ReceiverStream::new(stream)
+}
+
+type Answered = Vec<(u64, Result<Answer, Status>)>;
+
+async fn answer(service: &ApiService, group: Vec<pb::PipelineRequest>) -> Answered {
+    let mut sorted = Sorted::default();
+    for request in group {
+        sorted.take(request);
+    }
+    let (written, fresh, local) = tokio::join!(
+        written(service, sorted.changes),
+        read(service, pb::Consistency::Linearizable, sorted.fresh),
+        read(service, pb::Consistency::Local, sorted.local),
+    );
+    let mut answered = sorted.malformed;
+    answered.extend(written);
+    answered.extend(fresh);
+    answered.extend(local);
+    answered
+}
+
+/// Requests by what they need.
+#[derive(Default)]
+struct Sorted {
+    changes: Vec<(u64, Command)>,
+    fresh: Vec<(u64, Read)>,
+    local: Vec<(u64, Read)>,
+    malformed: Answered,
+}
+
+/// What is read, and whether credentials are shown.
+enum Read {
+    User(UserId),
+    Device(DeviceId, bool),
+}
+
+impl Sorted {
+    fn take(&mut self, request: pb::PipelineRequest) {
+        let id = request.id;
+        let taken = match request.what {
+            None => Err(super::BadRequest::Missing("question")),
+            Some(Asked::Change(change)) => write::command(change).map(|command| self.changes.push((id, command))),
+            Some(Asked::GetUser(get)) => {
+                write::parse("user", &get.id).map(|user| self.reads(get.consistency).push((id, Read::User(user))))
+            }
+            Some(Asked::GetDevice(get)) => write::parse("device", &get.id).map(|device| {
+                let read = Read::Device(device, get.with_credentials);
+                self.reads(get.consistency).push((id, read));
+            }),
+        };
+        if let Err(bad) = taken {
+            self.malformed.push((id, Err(bad.into())));
+        }
+    }
+
+    fn reads(&mut self, consistency: i32) -> &mut Vec<(u64, Read)> {
+        if consistency == pb::Consistency::Local as i32 {
+            &mut self.local
+        } else {
+            &mut self.fresh
+        }
+    }
+}
+
+async fn written(service: &ApiService, changes: Vec<(u64, Command)>) -> Answered {
+    if changes.is_empty() {
+        return Vec::new();
+    }
+    let (ids, commands): (Vec<u64>, Vec<Command>) = changes.into_iter().unzip();
+    match service.0.cluster.propose_many(commands).await {
+        Ok(proposed) => {
+            let replies = proposed.into_iter().map(|p| write::reply(&p.reply, p.revision.0));
+            ids.into_iter()
+                .zip(replies.map(|reply| reply.map(Answer::Written)))
+                .collect()
+        }
+        Err(error) => {
+            let status = not_proposed(&error);
+            ids.into_iter().map(|id| (id, Err(status.clone()))).collect()
+        }
+    }
+}
+
+async fn read(service: &ApiService, consistency: pb::Consistency, reads: Vec<(u64, Read)>) -> Answered {
+    if reads.is_empty() {
+        return Vec::new();
+    }
+    let (snapshot, freshness) = match service.snapshot(consistency as i32).await {
+        Ok(found) => found,
+        Err(status) => return reads.into_iter().map(|(id, _)| (id, Err(status.clone()))).collect(),
+    };
+    let one = |(id, read): (u64, Read)| {
+        let mut reader = Reader {
+            view: MapView::new(&snapshot),
+            freshness,
+            with_credentials: false,
+        };
+        let answer = match read {
+            Read::User(user) => found("user", &user, reader.user(&user)).map(Answer::User),
+            Read::Device(device, with_credentials) => {
+                reader.with_credentials = with_credentials;
+                found("device", &device, reader.device(&device)).map(Answer::Device)
+            }
+        };
+        (id, answer)
+    };
+    reads.into_iter().map(one).collect()
+}
+
+fn found<T>(what: &str, id: &impl std::fmt::Display, record: Result<Option<T>, StoreError>) -> Result<T, Status> {
+    record
+        .map_err(|error| damaged(&error))?
+        .ok_or_else(|| super::service::missing(what, &id.to_string()))
+}
+
+fn error(status: &Status) -> pb::PipelineError {
+    pb::PipelineError {
+        code: status.code() as u32,
+        message: status.message().to_owned(),
+    }
+}
