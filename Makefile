@@ -49,7 +49,7 @@ demo: lab-prerequisites ## three real Asterisks, phones, calls, a move, a dead h
 # ROWS=writes,reads SECONDS=3 ROUNDS=1 shorten it; OUT=file.json also writes the figures; DIR= is a folder on the disk to measure.
 bench: prerequisites ## three fed-nodes against three etcds under the same load, as a table (ROWS=, SECONDS=, ROUNDS=, OUT=, DIR=)
 	@scripts/prerequisites bench
-	$(ENV); cargo build --release --workspace --bins --locked
+	$(ENV); cargo build --release --workspace --bins --features fed-chaos/embedded --locked
 	$(ENV); "$$CARGO_TARGET_DIR/release/chaos" bench --etcd "$$(scripts/etcd)" $(if $(ROWS),--rows $(ROWS)) \
 	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(OUT),--out $(OUT)) $(if $(DIR),--dir $(DIR))
 

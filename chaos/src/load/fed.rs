@@ -55,6 +55,20 @@ pub fn put_request(key: u64, seed: u64) -> pb::PutUserRequest {
     }
 }
 
+/// The question for the key.
+#[must_use]
+pub fn get_request(key: u64, freshness: Freshness) -> pb::GetRequest {
+    let consistency = match freshness {
+        Freshness::Linearizable => pb::Consistency::Linearizable,
+        Freshness::Local => pb::Consistency::Local,
+    };
+    pb::GetRequest {
+        id: id(key),
+        consistency: consistency as i32,
+        with_credentials: false,
+    }
+}
+
 /// Whether this is the whole user.
 pub(crate) fn check(user: Option<&pb::User>) -> Result<(), Status> {
     let whole = user.is_some_and(|user| user.display_name.len() == DISPLAY_NAME);
@@ -87,15 +101,7 @@ impl Store for FedStore {
 
     async fn get(&self, key: u64, freshness: Freshness) -> Result<(), Status> {
         let mut client = self.client.clone();
-        let consistency = match freshness {
-            Freshness::Linearizable => pb::Consistency::Linearizable,
-            Freshness::Local => pb::Consistency::Local,
-        };
-        let request = pb::GetRequest {
-            id: id(key),
-            consistency: consistency as i32,
-            with_credentials: false,
-        };
+        let request = get_request(key, freshness);
         let found = client.get_user(request).await?.into_inner();
         check(found.user.as_ref())
     }

@@ -1,10 +1,13 @@
 //! Load for key-value clusters, ours and etcd, by the same kind of client on both sides.
 //!
 //! [`Store`] is what a client can do; [`fed::FedStore`] and [`etcd::EtcdStore`] do it over tonic with the same settings, the same
-//! number of connections and the same sizes. [`drive`](fn@drive) keeps a number of clients busy, each with one call at a time, and says what came of it.
+//! number of connections and the same sizes, [`fed_stream::FedStream`] by our stream of calls. [`drive`](fn@drive) keeps a number of clients busy, each with one call at a time, and says what came of it.
 
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod etcd;
 pub mod fed;
+pub mod fed_stream;
 
 mod drive;
 mod record;

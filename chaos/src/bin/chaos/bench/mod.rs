@@ -1,11 +1,18 @@
 //! `chaos bench`: three `fed-node` processes and three etcd processes on this machine, under the same load, in turns. A
 //! measurement, not a test: it fails only when one of them fails.
 
+#[cfg(feature = "embedded")]
+mod inside;
+mod leader;
+mod learners;
+mod side;
 mod sides;
+#[cfg(feature = "embedded")]
+mod size;
 mod steady;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -25,6 +32,18 @@ pub(crate) enum Row {
     Reads,
     /// Reads of whatever the node asked has, against etcd's serializable ones.
     Local,
+    /// Writes and reads of ours by the stream of calls (`Pipeline`), against etcd's single calls.
+    Stream,
+    /// The leader killed under load, ten times.
+    Leader,
+    /// Reads by a node embedded in this program.
+    #[cfg(feature = "embedded")]
+    Inside,
+    /// Twenty learners beside three voters.
+    Learners,
+    /// The state at several sizes: writes, memory, restart, join.
+    #[cfg(feature = "embedded")]
+    Size,
 }
 
 /// Arguments of the command.
@@ -36,8 +55,12 @@ connection for one client and six, two to each node, for more. Both sides sync b
 )]
 pub(crate) struct Bench {
     /// Rows to measure.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Row::Writes, Row::Batches, Row::Reads, Row::Local])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Row::value_variants().to_vec())]
     rows: Vec<Row>,
+    /// Bindings of the row `size`.
+    #[cfg(feature = "embedded")]
+    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000])]
+    sizes: Vec<u64>,
     /// Seconds of each measurement, after one second that is not counted.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
@@ -91,12 +114,14 @@ impl Bench {
             rounds: self.rounds,
         };
         let mut report = Report::default();
-        let steady: Vec<Row> = self.rows.clone();
-        if !steady.is_empty() {
-            eprintln!("starting three nodes of each side in {}", folder.path().display());
-            let sides = Sides::start(&fed_node, etcd.as_deref(), folder.path()).await?;
-            sides.fill().await?;
-            steady::measure(&sides, &steady, &plan, &mut report).await?;
+        let (root, etcd) = (folder.path(), etcd.as_deref());
+        self.on_three_nodes(&fed_node, etcd, root, &plan, &mut report).await?;
+        if self.rows.contains(&Row::Learners) {
+            learners::measure(&fed_node, &subfolder(root, "learners")?, &plan, &mut report).await?;
+        }
+        #[cfg(feature = "embedded")]
+        if self.rows.contains(&Row::Size) {
+            size::measure(&fed_node, etcd, root, &plan, &self.sizes, &mut report).await?;
         }
         println!("{}", report.table());
         if let Some(out) = &self.out {
@@ -104,4 +129,42 @@ impl Bench {
         }
         Ok(Verdict::True)
     }
+
+    /// The rows that share one federation and one etcd with [`KEYS`](fed_chaos::load::KEYS) keys.
+    async fn on_three_nodes(
+        &self,
+        fed_node: &Path,
+        etcd: Option<&Path>,
+        root: &Path,
+        plan: &Plan,
+        report: &mut Report,
+    ) -> Result<(), Box<dyn Error>> {
+        let apart = |row: &Row| match row {
+            Row::Learners => true,
+            #[cfg(feature = "embedded")]
+            Row::Size => true,
+            _ => false,
+        };
+        if self.rows.iter().all(apart) {
+            return Ok(());
+        }
+        eprintln!("starting three nodes of each side in {}", root.display());
+        let mut sides = Sides::start(fed_node, etcd, &subfolder(root, "three")?).await?;
+        sides.fill().await?;
+        steady::measure(&sides, &self.rows, plan, report).await?;
+        if self.rows.contains(&Row::Leader) {
+            leader::measure(&mut sides, report).await?;
+        }
+        #[cfg(feature = "embedded")]
+        if self.rows.contains(&Row::Inside) {
+            inside::measure(&sides, root, plan, report).await?;
+        }
+        Ok(())
+    }
+}
+
+fn subfolder(root: &Path, name: &str) -> std::io::Result<PathBuf> {
+    let folder = root.join(name);
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
 }

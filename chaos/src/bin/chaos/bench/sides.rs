@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use fed_chaos::load::etcd::EtcdStore;
-use fed_chaos::load::fed::FedStore;
 use fed_chaos::load::{KEYS, Store};
 use fed_chaos::process::{Etcd, Federation};
 
+use super::side::Side;
+
 /// Connections of more than one client, spread over the nodes evenly.
 const CONNECTIONS: usize = 6;
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Writes in one call while the keys are made.
 const FILL: u64 = 100;
 
@@ -34,34 +33,11 @@ impl Sides {
 
     /// Makes every key on both sides.
     pub(super) async fn fill(&self) -> Result<(), Box<dyn Error>> {
-        fill(&self.fed_stores(6).await?).await?;
-        if self.etcd.is_some() {
-            fill(&self.etcd_stores(6).await?).await?;
+        fill(&self.fed.clients(CONNECTIONS).await?).await?;
+        if let Some(etcd) = &self.etcd {
+            fill(&etcd.clients(CONNECTIONS).await?).await?;
         }
         Ok(())
-    }
-
-    /// Connections to ours for that many clients; the first is to the leader.
-    pub(super) async fn fed_stores(&self, clients: usize) -> Result<Vec<FedStore>, Box<dyn Error>> {
-        let leader = self.fed.leader(PATIENCE).await?;
-        let nodes: Vec<SocketAddr> = self.fed.nodes.iter().map(|node| node.addresses().client).collect();
-        let mut stores = Vec::new();
-        for address in from_leader(&nodes, leader, clients) {
-            stores.push(FedStore::connect(address).await?);
-        }
-        Ok(stores)
-    }
-
-    /// The same to etcd.
-    pub(super) async fn etcd_stores(&self, clients: usize) -> Result<Vec<EtcdStore>, Box<dyn Error>> {
-        let Some(etcd) = &self.etcd else { return Ok(Vec::new()) };
-        let leader = etcd.leader(PATIENCE).await?;
-        let members: Vec<SocketAddr> = etcd.members.iter().map(|member| member.client).collect();
-        let mut stores = Vec::new();
-        for address in from_leader(&members, leader, clients) {
-            stores.push(EtcdStore::connect(address).await?);
-        }
-        Ok(stores)
     }
 
     /// Processor time of all servers of each side so far.
@@ -74,7 +50,7 @@ impl Sides {
 }
 
 /// One address for each connection: the leader's first, then in turns.
-fn from_leader(nodes: &[SocketAddr], leader: usize, clients: usize) -> Vec<SocketAddr> {
+pub(super) fn from_leader(nodes: &[SocketAddr], leader: usize, clients: usize) -> Vec<SocketAddr> {
     let ring = nodes.iter().cycle().skip(leader);
     ring.take(clients.min(CONNECTIONS)).copied().collect()
 }

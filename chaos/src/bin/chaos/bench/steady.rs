@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::time::Duration;
 
+use fed_chaos::load::fed_stream::FedStream;
 use fed_chaos::load::{Effort, Freshness, KEYS, Report, Sample, Store, drive};
 
-use super::sides::Sides;
+use super::side::{PATIENCE, Side};
+use super::sides::{Sides, from_leader};
 use super::{Plan, Row};
 
 /// Writes in one call.
@@ -26,6 +28,8 @@ struct Line {
     unit: &'static str,
     clients: usize,
     work: Work,
+    /// Ours by the stream of calls; etcd's by single calls, as it has no other.
+    stream: bool,
 }
 
 fn lines(rows: &[Row]) -> Vec<Line> {
@@ -34,6 +38,11 @@ fn lines(rows: &[Row]) -> Vec<Line> {
         unit: "1/s",
         clients,
         work,
+        stream: false,
+    };
+    let stream = |name, clients, work| Line {
+        stream: true,
+        ..line(name, clients, work)
     };
     let of = |row: &Row| match row {
         Row::Writes => [1, 64, 256].map(|n| line("single writes", n, Work::Put)).into(),
@@ -42,6 +51,16 @@ fn lines(rows: &[Row]) -> Vec<Line> {
             .map(|n| line("linearizable reads", n, Work::Get(Freshness::Linearizable)))
             .into(),
         Row::Local => vec![line("local reads", 64, Work::Get(Freshness::Local))],
+        Row::Stream => vec![
+            stream("single writes, ours by stream", 256, Work::Put),
+            stream(
+                "linearizable reads, ours by stream",
+                256,
+                Work::Get(Freshness::Linearizable),
+            ),
+            stream("local reads, ours by stream", 256, Work::Get(Freshness::Local)),
+        ],
+        _ => Vec::new(),
     };
     rows.iter().flat_map(of).collect()
 }
@@ -61,14 +80,18 @@ pub(super) async fn measure(
                 seed: u64::from(round) + 1,
             };
             let before = sides.cpu();
-            let ours = run(&sides.fed_stores(line.clients).await?, effort, line.work).await?;
+            let ours = if line.stream {
+                run(&streams(sides, line.clients).await?, effort, line.work).await?
+            } else {
+                run(&sides.fed.clients(line.clients).await?, effort, line.work).await?
+            };
             let between = sides.cpu();
             note(&line, "ours", &ours, between.0.saturating_sub(before.0), plan);
             enter(&line, &ours, |row, unit, figure| {
                 report.ours(row, line.clients as u64, unit, figure)
             });
-            if sides.etcd.is_some() {
-                let theirs = run(&sides.etcd_stores(line.clients).await?, effort, line.work).await?;
+            if let Some(etcd) = &sides.etcd {
+                let theirs = run(&etcd.clients(line.clients).await?, effort, line.work).await?;
                 note(&line, "etcd", &theirs, sides.cpu().1.saturating_sub(between.1), plan);
                 enter(&line, &theirs, |row, unit, figure| {
                     report.theirs(row, line.clients as u64, unit, figure)
@@ -100,6 +123,16 @@ async fn run<S: Store>(stores: &[S], effort: Effort, work: Work) -> Result<Sampl
             .await
         }
     }
+}
+
+/// As [`Side::clients`], but each connection is one stream.
+async fn streams(sides: &Sides, clients: usize) -> Result<Vec<FedStream>, Box<dyn Error>> {
+    let leader = sides.fed.leader(PATIENCE).await?;
+    let mut streams = Vec::new();
+    for address in from_leader(&sides.fed.addresses(), leader, clients) {
+        streams.push(FedStream::connect(address).await?);
+    }
+    Ok(streams)
 }
 
 fn each(work: Work) -> f64 {
