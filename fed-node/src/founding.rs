@@ -54,6 +54,8 @@ pub fn raft_config(config: &Config) -> fed_raft::Config {
     raft.target_voters = config.raft.voters;
     raft.replace_dead_after = Duration::from_secs(config.raft.replace_dead_after_s);
     raft.min_free_bytes = config.disk.min_free_mb << 20;
+    raft.snapshot_entries = config.raft.snapshot_entries;
+    raft.keep_entries = config.raft.keep_entries;
     raft
 }
 

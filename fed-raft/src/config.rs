@@ -49,6 +49,8 @@ pub struct Config {
 
     /// A snapshot is made when this many bytes were logged since the last one. Default 64 MiB.
     pub snapshot_bytes: u64,
+    /// A snapshot is also made when this many entries were logged since the last one. 0, the default: by bytes alone.
+    pub snapshot_entries: u64,
     /// Log entries kept after a snapshot, so that a node that was away for a while needs no snapshot.
     /// Default 20,000.
     pub keep_entries: u64,
@@ -107,6 +109,7 @@ impl Config {
             batch_requests: 1024,
             batch_bytes: 256 << 10,
             snapshot_bytes: 64 << 20,
+            snapshot_entries: 0,
             keep_entries: 20_000,
             keep_bytes: 256 << 20,
             watch_events: 65_536,

@@ -89,7 +89,7 @@ impl<M: Machine> Node<M> {
 
     async fn keep_log_short(&self, logged: &mut Logged) {
         let bytes = self.log.appended_bytes();
-        if bytes - logged.bytes >= self.config.snapshot_bytes {
+        if bytes - logged.bytes >= self.config.snapshot_bytes || self.many_entries() {
             logged.bytes = bytes;
             // When openraft has stopped, the next look sees it.
             drop(self.raft.trigger().snapshot().await);
@@ -99,6 +99,13 @@ impl<M: Machine> Node<M> {
             logged.purged_at = Some(Instant::now());
             self.purge_by_bytes().await;
         }
+    }
+
+    fn many_entries(&self) -> bool {
+        let most = self.config.snapshot_entries;
+        let metrics = self.raft.metrics();
+        let snapshot = metrics.borrow_watched().snapshot.map_or(0, |id| id.index);
+        most > 0 && self.state.view().index().saturating_sub(snapshot) >= most
     }
 
     /// openraft keeps a number of entries after a snapshot; when they are big, they are still too many.

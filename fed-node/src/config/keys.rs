@@ -323,6 +323,46 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "raft.voters",
+        value: "1|3|5|7",
+        default: "3",
+        help: "How many nodes decide (all others follow, and take over when one of these leaves). The same at every node.",
+        set: |c, v| {
+            c.raft.voters = match v {
+                "1" => 1,
+                "3" => 3,
+                "5" => 5,
+                "7" => 7,
+                _ => return Err("must be 1, 3, 5 or 7".to_owned()),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "raft.snapshot_entries",
+        value: "0 or 10..100000000",
+        default: "0",
+        help: "A snapshot is made when so many log entries came since the last one; 0: by the size of the log alone.",
+        set: |c, v| {
+            let entries = number(v, 0..=100_000_000)?;
+            if (1..10).contains(&entries) {
+                return Err("must be 0, or from 10 to 100000000".to_owned());
+            }
+            c.raft.snapshot_entries = entries;
+            Ok(())
+        },
+    },
+    Key {
+        name: "raft.keep_entries",
+        value: "1..100000000",
+        default: "20000",
+        help: "Log entries kept after a snapshot, so that a node that was away for a while needs no snapshot.",
+        set: |c, v| {
+            c.raft.keep_entries = number(v, 1..=100_000_000)?;
+            Ok(())
+        },
+    },
+    Key {
         name: "log.level",
         value: "FILTER",
         default: "info,openraft=warn",

@@ -187,6 +187,24 @@ async fn an_interrupted_snapshot_goes_on_where_it_was_and_a_damaged_part_is_sent
             assert_eq!(sent(&leader), total - there, "only what was missing");
         }
         new.shutdown().await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_follows_so_many_entries_however_small() {
+    let lab = Lab::tuned(1, |config| {
+        config.snapshot_entries = 10;
+        config.keep_entries = 5;
+    })
+    .await;
+    for snapshot in 1..=2 {
+        let before = lab.node(0).status().snapshot_index;
+        let mut n = 0;
+        until("there is another snapshot", async || {
+            n += 1;
+            lab.put(0, &format!("k{n}"), "v").await;
+            lab.node(0).status().snapshot_index > before
+        })
+        .await;
+        let status = lab.node(0).status();
+        assert!(status.snapshot_index >= before + 10, "number {snapshot}: {status:?}");
     }
 }
 
