@@ -3,13 +3,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh
 
-.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench bench-calls clean
+.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench bench-calls chaos chaos-ci chaos-prerequisites clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 prerequisites:
 	@scripts/prerequisites build
+
+chaos-prerequisites:
+	@scripts/prerequisites chaos
 
 lint-prerequisites:
 	@scripts/prerequisites lint
@@ -56,6 +59,15 @@ bench: prerequisites ## three fed-nodes against three etcds under the same load,
 bench-calls: lab-prerequisites ## call set-up time and REGISTER rate beside plain Asterisk, as a table
 	$(ENV); cargo build --workspace --bins --locked
 	$(ENV); "$$CARGO_TARGET_DIR/debug/bench_calls"
+
+# PLANS=file.. runs others; OUT= keeps what was recorded of all runs, otherwise of those that do not pass.
+chaos: chaos-prerequisites ## real nodes under every fault, each with its bar, as a table; half an hour (PLANS=, OUT=)
+	$(ENV); cargo build --workspace --bins --locked
+	$(ENV); "$$CARGO_TARGET_DIR/debug/chaos" run --quiet $(if $(OUT),--out $(OUT)) $(or $(PLANS),chaos/plans/*.toml)
+
+chaos-ci: chaos-prerequisites ## the core of it in four minutes: partitions, kill -9, power cuts with their control
+	$(ENV); cargo build --workspace --bins --locked
+	$(ENV); "$$CARGO_TARGET_DIR/debug/chaos" run --quiet $(if $(OUT),--out $(OUT)) chaos/plans/ci/*.toml
 
 clean: ## remove build products (RocksDB takes half an hour to come back)
 	$(ENV); cargo clean

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Exit code of a command whose own machinery failed: unreadable or impossible input, wrong arguments. It says nothing
 /// about the product under test.
 pub const HARNESS_FAILURE: u8 = 3;
 
 /// What a checker found out about the product under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The promise was kept, and enough was seen to say so.
@@ -42,7 +42,7 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Verdict::True => "true",
             Verdict::False => "false",
             Verdict::Unknown => "unknown",

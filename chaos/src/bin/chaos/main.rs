@@ -5,11 +5,16 @@ mod bench;
 mod bench_check;
 mod check;
 mod exam;
+mod lab;
 mod minimize;
+mod plan;
 mod replay;
+mod report;
+mod run;
 mod runner;
 mod sim;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +48,14 @@ enum Command {
     Minimize(minimize::Minimize),
     /// Let the simulation find planted bugs (`make exam`).
     Exam(exam::Exam),
+    /// Carry out plans: real fed-node processes under faults, judged by what their clients saw.
+    Run(run::Run),
+    /// Make the plan of a row of the table of faults from a seed.
+    Plan(plan::Plan),
+    /// A cluster for hand work: up, partition, heal, down.
+    Lab(lab::Lab),
+    /// Make one HTML page of a run: faults, operations, leaders and latency on one time line, the first bad key.
+    Report(report::Report),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +79,10 @@ fn main() -> ExitCode {
         Command::Replay(replay) => replay.run(),
         Command::Minimize(minimize) => minimize.run(),
         Command::Exam(exam) => exam.run(),
+        Command::Run(run) => run.run(),
+        Command::Plan(plan) => plan.run(),
+        Command::Lab(lab) => lab.run(),
+        Command::Report(report) => report.run(),
     };
     match result {
         Ok(verdict) => ExitCode::from(verdict.exit_code()),
@@ -73,5 +90,23 @@ fn main() -> ExitCode {
             eprintln!("chaos: {error}");
             ExitCode::from(HARNESS_FAILURE)
         }
+    }
+}
+
+/// The fed-node to test: the one named, or the one beside this program.
+fn fed_node_binary(named: Option<&Path>) -> Result<PathBuf, String> {
+    let binary = match named {
+        Some(named) => named.to_owned(),
+        None => std::env::current_exe()
+            .map_err(|error| error.to_string())?
+            .with_file_name("fed-node"),
+    };
+    if binary.exists() {
+        Ok(binary)
+    } else {
+        Err(format!(
+            "{} does not exist: build it, or name another with --fed-node",
+            binary.display()
+        ))
     }
 }

@@ -1,0 +1,187 @@
+//! The picture: time from left to right; from top to bottom the faults, who led, what each node answered, and how long it took.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::page::escaped;
+use crate::operation::{Operation, Outcome};
+use crate::run::journal::{Entry, Sample};
+
+const WIDTH: f64 = 1_100.0;
+const LEFT: f64 = 60.0;
+const LANE: f64 = 16.0;
+/// Columns in which operations are counted.
+const COLUMNS: usize = 260;
+/// Height of the two curves.
+const CURVE: f64 = 90.0;
+
+/// Moment and words of every fault.
+pub(super) fn faults(entries: &[Entry]) -> impl Iterator<Item = (i64, &str)> {
+    entries.iter().filter_map(|entry| match entry {
+        Entry::Fault { at_ns, words, .. } => Some((*at_ns, words.as_str())),
+        Entry::Broken { at_ns, words } | Entry::Ended { at_ns, words } => Some((*at_ns, words.as_str())),
+        Entry::Healed { at_ns } => Some((*at_ns, "all faults are over")),
+        _ => None,
+    })
+}
+
+/// Seconds to pixels.
+struct Scale {
+    end_ns: f64,
+}
+
+impl Scale {
+    fn x(&self, at_ns: i64) -> f64 {
+        LEFT + (at_ns as f64 / self.end_ns).clamp(0.0, 1.0) * (WIDTH - LEFT - 10.0)
+    }
+}
+
+pub(super) fn svg(operations: &[Operation], entries: &[Entry]) -> String {
+    let samples: Vec<&Sample> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Sample(sample) => Some(sample),
+            _ => None,
+        })
+        .collect();
+    let ends = operations.iter().map(|operation| operation.end_ns);
+    let end = ends
+        .chain(samples.iter().map(|sample| sample.at_ns))
+        .max()
+        .unwrap_or(1)
+        .max(1);
+    let scale = Scale { end_ns: end as f64 };
+    let nodes = samples.iter().map(|sample| sample.node).max().unwrap_or(0);
+    let lanes_at = 24.0;
+    let counts_at = lanes_at + LANE * nodes as f64 + 14.0;
+    let latency_at = counts_at + CURVE + 14.0;
+    let height = latency_at + CURVE + 22.0;
+    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"time line\">");
+    draw_faults(&mut svg, entries, &scale, height);
+    draw_nodes(&mut svg, &samples, nodes, &scale, lanes_at);
+    draw_operations(&mut svg, operations, &scale, end, counts_at, latency_at);
+    for tenth in 0..=10 {
+        let at = end / 10 * tenth;
+        let _ = write!(
+            svg,
+            "<text x=\"{:.0}\" y=\"{:.0}\">{:.0} s</text>",
+            scale.x(at),
+            height - 6.0,
+            at as f64 / 1e9
+        );
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+fn draw_faults(svg: &mut String, entries: &[Entry], scale: &Scale, height: f64) {
+    for (number, (at_ns, words)) in faults(entries).enumerate() {
+        let x = scale.x(at_ns);
+        let _ = write!(
+            svg,
+            "<g><title>{:.1} s: {}</title><line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"14\" y2=\"{:.0}\" stroke=\"#c1121f\" \
+             stroke-opacity=\".35\"/><text x=\"{x:.1}\" y=\"11\" text-anchor=\"middle\">{}</text></g>",
+            at_ns as f64 / 1e9,
+            escaped(words),
+            height - 18.0,
+            number + 1
+        );
+    }
+}
+
+/// A lane for each node: dark where it leads, light where it has a quorum, orange where it answers and has none, nothing where it does
+/// not answer.
+fn draw_nodes(svg: &mut String, samples: &[&Sample], nodes: usize, scale: &Scale, top: f64) {
+    for node in 1..=nodes {
+        let y = top + LANE * (node - 1) as f64;
+        let _ = write!(svg, "<text x=\"8\" y=\"{:.0}\">n{node}</text>", y + 11.0);
+        let mut span: Option<(i64, i64, &str)> = None;
+        let mut drawn = |span: (i64, i64, &str)| {
+            let (from, to) = (scale.x(span.0), scale.x(span.1));
+            let _ = write!(
+                svg,
+                "<rect x=\"{from:.1}\" y=\"{y:.0}\" width=\"{:.1}\" height=\"12\" fill=\"{}\"/>",
+                (to - from).max(0.8),
+                span.2
+            );
+        };
+        for sample in samples.iter().filter(|sample| sample.node == node) {
+            let colour = match (sample.leads, sample.quorum) {
+                (true, true) => "#1a4f8b",
+                (false, true) => "#a8c7e8",
+                (_, false) => "#e8a33d",
+            };
+            match &mut span {
+                Some((_, last, same)) if *same == colour && sample.at_ns - *last < 700_000_000 => *last = sample.at_ns,
+                _ => {
+                    if let Some(before) = span.replace((sample.at_ns, sample.at_ns, colour)) {
+                        drawn(before);
+                    }
+                }
+            }
+        }
+        if let Some(last) = span {
+            drawn(last);
+        }
+    }
+}
+
+#[derive(Default, Clone)]
+struct Column {
+    known: usize,
+    unknown: usize,
+    worst_ms: f64,
+}
+
+/// Bars of answered (blue) and unknown (red) operations, and below them the longest answer of each moment.
+fn draw_operations(
+    svg: &mut String,
+    operations: &[Operation],
+    scale: &Scale,
+    end: i64,
+    counts_at: f64,
+    latency_at: f64,
+) {
+    let mut columns: BTreeMap<usize, Column> = BTreeMap::new();
+    for operation in operations {
+        let place = (operation.start_ns as f64 / end as f64 * COLUMNS as f64) as usize;
+        let column = columns.entry(place.min(COLUMNS - 1)).or_default();
+        if operation.outcome == Outcome::Unknown {
+            column.unknown += 1;
+        } else {
+            column.known += 1;
+            column.worst_ms = column
+                .worst_ms
+                .max((operation.end_ns - operation.start_ns) as f64 / 1e6);
+        }
+    }
+    let most = columns
+        .values()
+        .map(|column| column.known + column.unknown)
+        .max()
+        .unwrap_or(1)
+        .max(1) as f64;
+    let slowest = columns.values().map(|column| column.worst_ms).fold(1.0, f64::max);
+    let _ = write!(
+        svg,
+        "<text x=\"4\" y=\"{:.0}\">{most:.0} ops</text><text x=\"4\" y=\"{:.0}\">{slowest:.0} ms</text>",
+        counts_at + 10.0,
+        latency_at + 10.0
+    );
+    let width = (WIDTH - LEFT - 10.0) / COLUMNS as f64;
+    for (place, column) in columns {
+        let x = scale.x((place as f64 / COLUMNS as f64 * end as f64) as i64);
+        let mut bar = |top: f64, height: f64, colour: &str| {
+            let _ = write!(
+                svg,
+                "<rect x=\"{x:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{colour}\"/>"
+            );
+        };
+        let known = column.known as f64 / most * CURVE;
+        let unknown = column.unknown as f64 / most * CURVE;
+        bar(counts_at + CURVE - known, known, "#5b8fc7");
+        bar(counts_at + CURVE - known - unknown, unknown, "#d1495b");
+        let worst = column.worst_ms / slowest * CURVE;
+        bar(latency_at + CURVE - worst, worst, "#7d8b99");
+    }
+}

@@ -1,0 +1,246 @@
+//! The cluster under test: its network, its processes, and what is being done to them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::disk::Disk;
+use crate::network::{Backend, Network, Wires};
+use crate::plan::Clock;
+use crate::process::FedNode;
+
+use super::RunFailure;
+use super::clock_file::ClockFile;
+
+/// Longest wait for a new node to answer, and for a new cluster to settle.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the nodes of an arena are started with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The `fed-node` to test.
+    pub binary: PathBuf,
+    /// What the wires are made of.
+    pub backend: Backend,
+    /// Nodes at the beginning.
+    pub nodes: usize,
+    /// Further nodes that may join later.
+    pub spare: usize,
+    /// Decides every chance of the wires.
+    pub seed: u64,
+    /// Whose clocks can be changed.
+    pub clocks: Clock,
+    /// Whether every node has a disk that forgets.
+    pub disks: bool,
+    /// Further flags of every node.
+    pub flags: Vec<String>,
+}
+
+/// A cluster of real processes. Dropping it ends them and removes its network; its folder stays.
+pub struct Arena {
+    /// Nodes in the order in which they came, those that left included.
+    pub(super) nodes: Vec<ArenaNode>,
+    /// The wires. Dropped after the nodes.
+    pub(super) network: Network,
+    setup: Setup,
+    folder: PathBuf,
+}
+
+/// One node of an arena.
+pub(super) struct ArenaNode {
+    pub(super) process: FedNode,
+    /// It belongs to the cluster, or was not yet told to leave.
+    pub(super) member: bool,
+    /// It should be running.
+    pub(super) wanted: bool,
+    pub(super) paused: bool,
+    /// It may end by itself: its disk does not work.
+    pub(super) may_end: bool,
+    pub(super) clock: Option<ClockFile>,
+    /// After the process, which has files of it open.
+    pub(super) disk: Option<Disk>,
+    /// The most memory of its own that was seen, in bytes.
+    pub(super) memory: u64,
+}
+
+impl Arena {
+    /// Makes the network and starts the nodes, one cluster, everybody up. The calling thread must be in the clients' place.
+    ///
+    /// # Errors
+    /// When something cannot be made or does not settle.
+    pub fn start(network: Network, setup: Setup, runtime: &tokio::runtime::Runtime) -> Result<Self, RunFailure> {
+        let folder = network.folder().to_owned();
+        let mut arena = Arena {
+            nodes: Vec::new(),
+            network,
+            setup,
+            folder,
+        };
+        for _ in 0..arena.setup.nodes {
+            arena.add(runtime)?;
+        }
+        let voters = arena.setup.nodes;
+        for node in &mut arena.nodes {
+            let settled = |status: &fed_proto::client::StatusReply| {
+                let count = status
+                    .members
+                    .iter()
+                    .filter(|member| member.role == "voter" && member.up)
+                    .count();
+                status.quorum && count == voters
+            };
+            runtime.block_on(node.process.reaches("every node votes", PATIENCE, settled))?;
+        }
+        Ok(arena)
+    }
+
+    /// Founds the cluster, or lets one more node join it; its number, from 0.
+    ///
+    /// # Errors
+    /// When there is no place left, or it does not start, join or answer.
+    pub(super) fn add(&mut self, runtime: &tokio::runtime::Runtime) -> Result<usize, RunFailure> {
+        let number = self.nodes.len();
+        if number >= self.setup.nodes + self.setup.spare {
+            return Err(RunFailure::Plan("there is no place for one more node".into()));
+        }
+        let place = self.network.place(number);
+        let name = format!("n{}", number + 1);
+        let clock = match self.setup.clocks {
+            Clock::Real => None,
+            clocks => Some(ClockFile::make(&self.folder.join(format!("{name}.clock")), clocks)?),
+        };
+        let disk = match self.setup.disks {
+            true => Some(Disk::mount(&self.folder.join(&name).join("data"))?),
+            false => None,
+        };
+        let mut through = place.through.clone();
+        through.extend(clock.iter().flat_map(ClockFile::through));
+        let mut process = FedNode::new(&self.setup.binary, &self.folder, &name, place.listen)?
+            .through(through)
+            .flag(format!("--peer-advertise={}", place.advertised))
+            .flag(format!("--raft-voters={}", self.setup.nodes))
+            .flag("--raft-snapshot-entries=100")
+            .flag("--raft-keep-entries=100");
+        for flag in &self.setup.flags {
+            process = process.flag(flag);
+        }
+        let seed = self
+            .nodes
+            .iter()
+            .position(|node| node.member && node.process.is_running() && !node.paused);
+        match seed {
+            None if self.nodes.is_empty() => process.init()?,
+            None => return Err(RunFailure::Plan("a node cannot join: no member runs".into())),
+            Some(seed) => process.join(self.network.place(seed).advertised)?,
+        }
+        process.start()?;
+        self.network.learn_process(number, process.process().pid());
+        runtime.block_on(process.ready(PATIENCE))?;
+        self.nodes.push(ArenaNode {
+            process,
+            member: true,
+            wanted: true,
+            paused: false,
+            may_end: false,
+            clock,
+            disk,
+            memory: 0,
+        });
+        Ok(number)
+    }
+
+    /// Where the folders of the nodes, with their logs, lie.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Numbers of the members, from 0.
+    pub(super) fn members(&self) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|node| self.nodes[*node].member).collect()
+    }
+
+    /// Number, from 1, and client address of every member.
+    pub fn clients_addresses(&self) -> Vec<(usize, SocketAddr)> {
+        let address = |node: usize| (node + 1, self.nodes[node].process.addresses().client);
+        self.members().into_iter().map(address).collect()
+    }
+
+    /// Words for somebody who wants to ask a node by hand: where its client API is, and how to get there.
+    pub(super) fn ways_in(&self) -> Vec<String> {
+        let way = |(number, node): (usize, &ArenaNode)| {
+            let through = self.network.place(number).through.join(" ");
+            format!("{through} fed-node --server {} status", node.process.addresses().client)
+        };
+        self.nodes.iter().enumerate().map(way).collect()
+    }
+
+    pub(super) fn kill(&mut self, node: usize) {
+        let killed = &mut self.nodes[node];
+        killed.wanted = false;
+        killed.paused = false;
+        killed.process.kill();
+        self.network.learn_process(node, None);
+    }
+
+    pub(super) fn start_node(&mut self, node: usize) -> Result<(), RunFailure> {
+        let started = &mut self.nodes[node];
+        if !started.process.is_running() {
+            started.process.start()?;
+            started.wanted = true;
+            let pid = started.process.process().pid();
+            self.network.learn_process(node, pid);
+        }
+        Ok(())
+    }
+
+    /// Starts every member that does not run.
+    pub(super) fn start_all(&mut self) -> Result<(), RunFailure> {
+        for node in self.members() {
+            self.start_node(node)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn pause(&mut self, node: usize) -> Result<(), RunFailure> {
+        if self.nodes[node].process.is_running() {
+            self.nodes[node].process.pause()?;
+            self.nodes[node].paused = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, node: usize) -> Result<(), RunFailure> {
+        if std::mem::take(&mut self.nodes[node].paused) {
+            self.nodes[node].process.resume()?;
+        }
+        Ok(())
+    }
+
+    /// Changes the wires at one moment.
+    pub(super) fn rewire(&mut self, change: impl FnOnce(&mut Wires)) -> Result<(), RunFailure> {
+        let mut wires = self.network.wires().clone();
+        change(&mut wires);
+        Ok(self.network.set(wires)?)
+    }
+
+    /// Looks at the processes, and at what memory they use. Those that should run and have ended are told once, in words: first
+    /// those that may not end by themselves, then those that may.
+    pub(super) fn inspect(&mut self) -> (Vec<String>, Vec<String>) {
+        let (mut broken, mut ended) = (Vec::new(), Vec::new());
+        for node in self.nodes.iter_mut().filter(|node| node.wanted) {
+            if let Err(why) = node.process.process().check() {
+                node.wanted = false;
+                // The rest is in its log, which is kept with the run.
+                let words = why.to_string().lines().next().unwrap_or_default().to_owned();
+                if node.may_end {
+                    ended.push(words);
+                } else {
+                    broken.push(words);
+                }
+            } else if let Ok(usage) = node.process.usage() {
+                node.memory = node.memory.max(usage.anonymous);
+            }
+        }
+        (broken, ended)
+    }
+}

@@ -1,0 +1,128 @@
+//! What is done to disks: power cuts, faults, flipped bits.
+
+use std::time::{Duration, Instant};
+
+use super::RunFailure;
+use super::director::{Director, Done, names};
+use super::journal::Entry;
+use super::roles::Roles;
+use crate::disk::Fault;
+use crate::plan::{Cover, Damage, Selector};
+use crate::seeded::Seeded;
+
+/// How long a node on damaged data may take to notice.
+const NOTICE: Duration = Duration::from_secs(10);
+
+impl Director<'_> {
+    /// All disks stop at one moment, then the processes, then the disks forget.
+    pub(super) fn power_cut(
+        &mut self,
+        who: Selector,
+        torn: bool,
+        roles: &Roles,
+        window: f64,
+    ) -> Result<Done, RunFailure> {
+        let mut random = Seeded::new(self.draw());
+        let nodes = roles.select(who, &mut random);
+        let at_ns = self.journal.now_ns();
+        for node in &nodes {
+            if let Some(disk) = &self.arena.nodes[*node].disk {
+                disk.power_off();
+            }
+        }
+        for node in &nodes {
+            self.arena.kill(*node);
+            if let Some(disk) = &mut self.arena.nodes[*node].disk {
+                disk.power_on(torn.then_some(&mut random))?;
+            }
+        }
+        let how = if torn {
+            "with torn writes"
+        } else {
+            "with all that was not synced"
+        };
+        let mut done = Done::of(format!("the power of {} goes, {how}", names(&nodes)));
+        done.at_ns = Some(at_ns);
+        self.note_leader(&nodes, roles, window, Cover::LeaderKilled, &mut done);
+        Ok(done)
+    }
+
+    pub(super) fn set_disks(&mut self, who: Selector, fault: Fault, roles: &Roles) -> Done {
+        let mut random = Seeded::new(self.draw());
+        let nodes = roles.select(who, &mut random);
+        for node in &nodes {
+            let node = &mut self.arena.nodes[*node];
+            let Some(disk) = &node.disk else { continue };
+            let capacity = if fault.capacity > 0 {
+                disk.used() + fault.capacity
+            } else {
+                0
+            };
+            disk.set_fault(Fault { capacity, ..fault });
+            // Once its disk has failed, it may find that out later.
+            node.may_end |= fault.capacity > 0 || fault.sync_fails || fault.sync_delay_ms > 0;
+        }
+        let led = roles
+            .leader
+            .map_or(String::new(), |(leader, _)| format!("; n{} led", leader + 1));
+        Done::of(format!("disk of {}: {fault:?}{led}", names(&nodes)))
+    }
+
+    pub(super) fn heal_disks(&mut self) {
+        for node in &self.arena.nodes {
+            if let Some(disk) = &node.disk {
+                disk.set_fault(Fault::default());
+            }
+        }
+    }
+
+    /// A node that does not notice is judged, and replaced all the same.
+    pub(super) fn damage(&mut self, who: Selector, place: Damage, roles: &Roles) -> Result<Done, RunFailure> {
+        let mut random = Seeded::new(self.draw());
+        let Some(node) = roles.select(who, &mut random).first().copied() else {
+            return Ok(Done::of("nobody is there to be damaged".into()));
+        };
+        let at_ns = self.journal.now_ns();
+        self.arena.kill(node);
+        let (words, ending): (&[&str], &str) = match place {
+            Damage::Log => (&["/log/"], ".log"),
+            Damage::State => (&["/state/"], ".sst"),
+        };
+        let damaged = &mut self.arena.nodes[node];
+        let Some(disk) = &mut damaged.disk else {
+            return Err(RunFailure::Plan("a node without a disk cannot be damaged".into()));
+        };
+        let Some(file) = disk.flip_a_bit(words, ending, &mut random)? else {
+            return Err(RunFailure::Plan(format!(
+                "n{} has no {place:?} to damage yet",
+                node + 1
+            )));
+        };
+        self.arena.start_node(node)?;
+        self.arena.nodes[node].wanted = false;
+        let deadline = Instant::now() + NOTICE;
+        let mut noticed = false;
+        while !noticed && Instant::now() < deadline {
+            self.wait_until(Instant::now() + Duration::from_millis(50))?;
+            noticed = self.arena.nodes[node].process.process().check().is_err();
+        }
+        let log = self.arena.nodes[node].process.process().log_tail();
+        let said = log.lines().last().unwrap_or_default().to_owned();
+        self.journal.write(Entry::Damaged {
+            at_ns,
+            node: node + 1,
+            file: file.clone(),
+            noticed,
+            said,
+        });
+        let new = self.take_the_place_of(node)?;
+        let saw = if noticed { "and noticed" } else { "and did not notice" };
+        let mut done = Done::of(format!(
+            "a bit flipped in {file} of n{}, which started {saw}; n{} took its place",
+            node + 1,
+            new + 1
+        ));
+        done.at_ns = Some(at_ns);
+        Ok(done)
+    }
+}
