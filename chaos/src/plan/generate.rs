@@ -72,7 +72,7 @@ pub fn generate(number: u8, seed: u64) -> Option<Plan> {
         flags: Vec::new(),
         load: Load::default(),
         bars: Bars {
-            operations: 1_000,
+            operations: if number == 14 { 500 } else { 1_000 },
             equal_s: 10.0,
             ..Bars::default()
         },
