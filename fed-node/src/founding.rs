@@ -73,10 +73,10 @@ pub fn init(config: &Config, realm: &str) -> Outcome {
             "{realm:?} cannot be a SIP realm: use 1 to 64 printable characters without blanks, quotes, backslashes, brackets, : ; or ,"
         )));
     }
-    std::fs::create_dir_all(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
+    make_durably(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
     let identity = Cluster::<FederationMap>::init(&raft_config(config)).map_err(|error| start_failure(&error))?;
     let file = realm_file(&config.data_dir);
-    std::fs::write(&file, format!("{realm}\n")).map_err(|error| folder(&file, &error))?;
+    write_durably(&file, &format!("{realm}\n")).map_err(|error| folder(&file, &error))?;
     eprintln!(
         "made federation {} with node {} in {}; start it with `fed-node run`",
         identity.cluster,
@@ -92,7 +92,7 @@ pub fn init(config: &Config, realm: &str) -> Outcome {
 /// # Errors
 /// When the folder is taken or nobody at `seed` takes this node in.
 pub async fn join(config: &Config, seed: &Address) -> Outcome {
-    std::fs::create_dir_all(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
+    make_durably(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
     let identity = Cluster::<FederationMap>::join(&raft_config(config), &seed.to_string())
         .await
         .map_err(|error| start_failure(&error))?;
@@ -121,6 +121,28 @@ pub fn start_failure(error: &StartError) -> Failure {
         _ => Exit::Failed,
     };
     Failure::new(exit, error)
+}
+
+/// Makes a folder whose name a power cut does not take away.
+fn make_durably(folder: &Path) -> std::io::Result<()> {
+    if folder.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder)?;
+    sync_names(folder)
+}
+
+/// Writes a file that is there, whole, after a power cut.
+fn write_durably(file: &Path, text: &str) -> std::io::Result<()> {
+    std::fs::write(file, text)?;
+    std::fs::File::open(file)?.sync_all()?;
+    sync_names(file)
+}
+
+/// The names beside this one are on the disk when it returns.
+fn sync_names(path: &Path) -> std::io::Result<()> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    std::fs::File::open(above.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn folder(path: &Path, error: &std::io::Error) -> Failure {

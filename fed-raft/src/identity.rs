@@ -86,7 +86,7 @@ pub(crate) fn create(data_dir: &Path, identity: &Identity) -> Result<(), StartEr
             node: owner.node,
         });
     }
-    fs::create_dir_all(data_dir).map_err(|e| at(data_dir, e))?;
+    make_durably(data_dir).map_err(|e| at(data_dir, e))?;
     let format = format!("fed-raft {FORMAT}\nneeds {FORMAT_NEEDS}\n");
     write_durably(&data_dir.join("FORMAT"), format.as_bytes())?;
     write_durably(&data_dir.join("identity"), render(identity).as_bytes())
@@ -95,6 +95,19 @@ pub(crate) fn create(data_dir: &Path, identity: &Identity) -> Result<(), StartEr
 /// Gives the folder to another.
 pub(crate) fn replace(data_dir: &Path, identity: &Identity) -> Result<(), StartError> {
     write_durably(&data_dir.join("identity"), render(identity).as_bytes())
+}
+
+/// Makes a folder, and those above it that are missing, so that a power cut does not take their names away with all that is in
+/// them.
+fn make_durably(folder: &Path) -> io::Result<()> {
+    let named = folder.ancestors().filter(|path| !path.as_os_str().is_empty());
+    let missing: Vec<&Path> = named.take_while(|path| !fs::exists(path)).collect();
+    fs::create_dir_all(folder)?;
+    for above in missing.into_iter().filter_map(Path::parent) {
+        let here = above.as_os_str().is_empty();
+        fs::sync(if here { Path::new(".") } else { above })?;
+    }
+    Ok(())
 }
 
 /// Holds the folder for this process until dropped.

@@ -226,14 +226,17 @@ impl Arena {
     /// Looks at the processes, and at what memory they use. Those that should run and have ended are told once, in words: first
     /// those that may not end by themselves, then those that may.
     pub(super) fn inspect(&mut self) -> (Vec<String>, Vec<String>) {
-        let (mut broken, mut ended) = (Vec::new(), Vec::new());
+        let (mut broken, mut may) = (Vec::new(), Vec::new());
         for node in self.nodes.iter_mut().filter(|node| node.wanted) {
             if let Err(why) = node.process.process().check() {
                 node.wanted = false;
                 // The rest is in its log, which is kept with the run.
-                let words = why.to_string().lines().next().unwrap_or_default().to_owned();
+                let why = why.to_string();
+                let ended = why.split(": ").next().unwrap_or_default();
+                let said = why.lines().last().unwrap_or_default();
+                let words = format!("{ended}, having said: {said}");
                 if node.may_end {
-                    ended.push(words);
+                    may.push(words);
                 } else {
                     broken.push(words);
                 }
@@ -241,6 +244,6 @@ impl Arena {
                 node.memory = node.memory.max(usage.anonymous);
             }
         }
-        (broken, ended)
+        (broken, may)
     }
 }

@@ -323,22 +323,6 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
-        name: "raft.voters",
-        value: "1|3|5|7",
-        default: "3",
-        help: "How many nodes decide (all others follow, and take over when one of these leaves). The same at every node.",
-        set: |c, v| {
-            c.raft.voters = match v {
-                "1" => 1,
-                "3" => 3,
-                "5" => 5,
-                "7" => 7,
-                _ => return Err("must be 1, 3, 5 or 7".to_owned()),
-            };
-            Ok(())
-        },
-    },
-    Key {
         name: "raft.snapshot_entries",
         value: "0 or 10..100000000",
         default: "0",

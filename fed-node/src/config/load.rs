@@ -219,7 +219,6 @@ fn blank() -> Config {
             election_max_ms: 0,
             session_ttl_ms: 0,
             write_timeout_ms: 0,
-            voters: 0,
             snapshot_entries: 0,
             keep_entries: 0,
         },

@@ -154,8 +154,6 @@ pub struct RaftConfig {
     pub session_ttl_ms: u64,
     /// Longest wait for a write.
     pub write_timeout_ms: u64,
-    /// Nodes that decide.
-    pub voters: usize,
     /// Log entries between two snapshots; 0: by size alone.
     pub snapshot_entries: u64,
     /// Log entries kept after a snapshot.

@@ -187,6 +187,9 @@ async fn an_interrupted_snapshot_goes_on_where_it_was_and_a_damaged_part_is_sent
             assert_eq!(sent(&leader), total - there, "only what was missing");
         }
         new.shutdown().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_follows_so_many_entries_however_small() {
     let lab = Lab::tuned(1, |config| {
