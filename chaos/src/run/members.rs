@@ -169,7 +169,11 @@ impl Director<'_> {
 
 async fn ask_to_remove(address: SocketAddr, id: u64) -> Result<(), String> {
     let mut connection = connect(address).await.ok_or("no connection")?;
-    let asked = connection.remove_node(pb::RemoveNodeRequest { id });
+    let request = pb::RemoveNodeRequest {
+        id,
+        ..pb::RemoveNodeRequest::default()
+    };
+    let asked = connection.remove_node(request);
     match tokio::time::timeout(Duration::from_secs(8), asked).await {
         Ok(Ok(_)) => Ok(()),
         // Taken out already, by a try whose answer was lost.
