@@ -56,7 +56,7 @@ fn probe<M: Machine>(node: &Weak<Node<M>>, disk: &Disk, every: Duration) {
         disk.look_at_space();
         let Some(here) = alive(node) else { return };
         if let Err(error) = written
-            && error.kind() != io::ErrorKind::StorageFull
+            && !says_nothing_of_the_disk(&error)
         {
             let why = format!("{}: a synced write failed: {error}", disk.folder().display());
             here.life.fail(&why, here.config.on_failure);
@@ -74,6 +74,12 @@ fn probe<M: Machine>(node: &Weak<Node<M>>, disk: &Disk, every: Duration) {
             }
         }
     }
+}
+
+/// A full disk is looked after by its free space, and a folder that was taken away is no disk that fails: what the
+/// databases have open goes on until they need more.
+fn says_nothing_of_the_disk(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::NotFound)
 }
 
 /// A small file, written and synced.
