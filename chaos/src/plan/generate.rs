@@ -100,7 +100,9 @@ pub fn generate(number: u8, seed: u64) -> Option<Plan> {
         14 => storm(&mut script, &mut plan.bars),
         _ => {
             everything(&mut script);
-            plan.load.pause_ms = 25;
+            plan.load.clients = 16;
+            plan.load.clients_per_key = 8;
+            plan.load.pause_ms = 12;
             plan.bars.operations = 50_000;
             plan.bars.leader_changes = 20;
         }

@@ -37,7 +37,7 @@ pub struct Plan {
     /// What the wires are made of.
     #[serde(default)]
     pub backend: Backend,
-    /// Run the nodes under libfaketime, so that clock steps work.
+    /// Which clocks of the nodes can be changed by clock steps.
     #[serde(default)]
     pub clocks: Clock,
     /// Every node has a disk of its own that forgets what was not synced.

@@ -1,71 +1,76 @@
-//! A clock that can be set: libfaketime, told by a file what time it is.
+//! A clock that can be set while its process runs: a small library of our own (`clock.c`), loaded before all others, told by a file.
+//!
+//! Not libfaketime: it allocates before a process with an allocator of its own is ready, and such a process dies of it.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::RunFailure;
+use super::{RunFailure, at};
 use crate::plan::Clock;
 
-/// Where Debian's package `faketime` puts the library, for this machine's kind of processor.
-const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
+/// The library's source; the C compiler that Rust links with makes it.
+const SOURCE: &str = include_str!("clock.c");
 
 /// The clock of one node.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct ClockFile {
     path: PathBuf,
     library: PathBuf,
     clocks: Clock,
+    orders: AtomicU64,
 }
 
 impl ClockFile {
-    /// Makes the file, with the true time in it.
+    /// Makes the file, with the true time in it, and the library beside it.
     pub(super) fn make(path: &Path, clocks: Clock) -> Result<Self, RunFailure> {
-        let library =
-            library().ok_or_else(|| RunFailure::Missing("libfaketime: install Debian's package faketime".into()))?;
+        let (source, library) = (path.with_extension("c"), path.with_extension("so"));
+        std::fs::write(&source, SOURCE).map_err(|error| at(&source, error))?;
+        let made = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O2", "-o"])
+            .args([&library, &source])
+            .output();
+        match made {
+            Ok(made) if made.status.success() => {}
+            Ok(made) => return Err(RunFailure::Missing(String::from_utf8_lossy(&made.stderr).into_owned())),
+            Err(error) => return Err(RunFailure::Missing(format!("cc, the C compiler: {error}"))),
+        }
         let clock = ClockFile {
             path: path.to_owned(),
             library,
             clocks,
+            orders: AtomicU64::new(1),
         };
+        std::fs::write(path, [0; 32]).map_err(|error| at(path, error))?;
         clock.set(0, 1.0)?;
         Ok(clock)
     }
 
-    /// From now on the clock is so many seconds off, and so many times as fast.
+    /// From now on the wall clock is so many seconds off, and the clocks that may be changed are so many times as fast.
     pub(super) fn set(&self, offset_s: i64, rate: f64) -> Result<(), RunFailure> {
-        let text = if (rate - 1.0).abs() < f64::EPSILON {
-            format!("{offset_s:+}\n")
-        } else {
-            format!("{offset_s:+} x{rate}\n")
-        };
-        // Replaced at one moment: the library reads it at any.
-        let new = self.path.with_extension("new");
-        std::fs::write(&new, text)
-            .and_then(|()| std::fs::rename(&new, &self.path))
-            .map_err(|error| RunFailure::File {
-                path: self.path.clone(),
-                source: error,
-            })
+        let monotonic_rate = if self.clocks == Clock::All { rate } else { 1.0 };
+        let mut order = Vec::with_capacity(24);
+        order.extend((offset_s * 1_000_000_000).to_ne_bytes());
+        order.extend(rate.to_ne_bytes());
+        order.extend(monotonic_rate.to_ne_bytes());
+        let number = self.orders.fetch_add(1, Ordering::Relaxed);
+        // The number last: who sees it sees the rest. Never a new file: the old one is mapped.
+        let file = File::options().write(true).open(&self.path);
+        file.and_then(|file| {
+            file.write_all_at(&order, 8)?;
+            file.write_all_at(&number.to_ne_bytes(), 0)
+        })
+        .map_err(|error| at(&self.path, error))
     }
 
     /// Words before a command that give it this clock.
     pub(super) fn through(&self) -> Vec<String> {
-        let mut words = vec![
+        vec![
             "env".to_owned(),
             format!("LD_PRELOAD={}", self.library.display()),
-            format!("FAKETIME_TIMESTAMP_FILE={}", self.path.display()),
-            "FAKETIME_CACHE_DURATION=1".to_owned(),
-        ];
-        if self.clocks == Clock::Wall {
-            words.push("FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned());
-        }
-        words
+            format!("FEDCHAOS_CLOCK={}", self.path.display()),
+        ]
     }
-}
-
-fn library() -> Option<PathBuf> {
-    let folders = std::fs::read_dir("/usr/lib")
-        .ok()?
-        .flatten()
-        .map(|folder| folder.path().join(LIBRARY));
-    folders.into_iter().find(|file| file.exists())
 }
