@@ -13,12 +13,36 @@ use super::sync::Job;
 use crate::platform::{Database, ENTRIES, META, Reads};
 use crate::raft::{Entry, LogId, TypeConfig, Vote, stored};
 #[cfg(feature = "simulation")]
-use crate::witness::{Happened, saw};
+use crate::witness::{Ballot, Happened, Note, Place, saw};
 
 /// Replication sends no more than about this much in one message.
 const LARGEST_READ: usize = 2 << 20;
 
 impl LogStore {
+    /// Whose entry is at the index, if one is there.
+    fn id_at(&self, index: u64) -> io::Result<Option<LogId>> {
+        let found = self.read(index..index.saturating_add(1), usize::MAX)?;
+        Ok(found.first().map(|entry| entry.log_id))
+    }
+
+    /// Makes the log fit a state that got further. True when entries up to `applied` are missing in it.
+    ///
+    /// The state is not synced, but what of it reaches the disk may get there before the log does: then the log ends
+    /// earlier, or even has, at an index that is applied, what a leader before left there. That can never be committed,
+    /// and goes.
+    pub(crate) async fn fit(&mut self, applied: LogId) -> io::Result<bool> {
+        let at = self.id_at(applied.index)?;
+        if at.is_some_and(|id| id != applied) {
+            let before = match applied.index.checked_sub(1) {
+                Some(before) => self.id_at(before)?,
+                None => None,
+            };
+            self.truncate_after(before.or(self.inner.marks.lock().purged)).await?;
+        }
+        let last = self.inner.marks.lock().last;
+        Ok(last.is_none_or(|last| last.index < applied.index))
+    }
+
     #[cfg(feature = "simulation")]
     pub(crate) fn tell_start(
         &self,
@@ -29,12 +53,12 @@ impl LogStore {
         let log = self.read(0..u64::MAX, usize::MAX)?;
         let marks = *self.inner.marks.lock();
         let started = Happened::Started {
-            vote: marks.vote.as_ref().map(Into::into),
-            log: log.iter().map(Into::into).collect(),
-            purged: marks.purged.map(Into::into),
-            committed: marks.committed.map(Into::into),
-            applied: applied.map(Into::into),
-            snapshot: snapshot.map(Into::into),
+            vote: marks.vote.as_ref().map(Ballot::of),
+            log: log.iter().map(Note::of).collect(),
+            purged: marks.purged.map(Place::of),
+            committed: marks.committed.map(Place::of),
+            applied: applied.map(Place::of),
+            snapshot: snapshot.map(Place::of),
             damaged,
         };
         saw(self.inner.node, started);
@@ -139,7 +163,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         }
         self.inner.marks.lock().vote = Some(*vote);
         #[cfg(feature = "simulation")]
-        saw(self.inner.node, Happened::Voted(vote.into()));
+        saw(self.inner.node, Happened::Voted(Ballot::of(vote)));
         Ok(())
     }
 
@@ -149,7 +173,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         marks.committed_waits = committed.is_some();
         #[cfg(feature = "simulation")]
         if let Some(committed) = committed {
-            saw(self.inner.node, Happened::Committed(committed.into()));
+            saw(self.inner.node, Happened::Committed(Place::of(committed)));
         }
         Ok(())
     }
@@ -186,7 +210,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             marks.committed_waits = false;
             #[cfg(feature = "simulation")]
             {
-                let entries = appended.iter().map(|(entry, _)| entry.into()).collect();
+                let entries = appended.iter().map(|(entry, _)| Note::of(entry)).collect();
                 saw(inner.node, Happened::Appended(entries));
             }
             for (entry, bytes) in appended {
@@ -233,7 +257,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         write.map_err(other)?;
         tail.purge_to(upto.index);
         #[cfg(feature = "simulation")]
-        saw(inner.node, Happened::Purged(upto.into()));
+        saw(inner.node, Happened::Purged(Place::of(upto)));
         marks.purged = Some(upto);
         if marks.last.is_none_or(|id| id.index < upto.index) {
             marks.last = Some(upto);
