@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh
 
-.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench bench-calls chaos chaos-ci chaos-prerequisites clean
+.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench bench-calls chaos chaos-ci chaos-prerequisites sim exam clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

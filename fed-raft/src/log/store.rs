@@ -19,30 +19,6 @@ use crate::witness::{Ballot, Happened, Note, Place, saw};
 const LARGEST_READ: usize = 2 << 20;
 
 impl LogStore {
-    /// Whose entry is at the index, if one is there.
-    fn id_at(&self, index: u64) -> io::Result<Option<LogId>> {
-        let found = self.read(index..index.saturating_add(1), usize::MAX)?;
-        Ok(found.first().map(|entry| entry.log_id))
-    }
-
-    /// Makes the log fit a state that got further. True when entries up to `applied` are missing in it.
-    ///
-    /// The state is not synced, but what of it reaches the disk may get there before the log does: then the log ends
-    /// earlier, or even has, at an index that is applied, what a leader before left there. That can never be committed,
-    /// and goes.
-    pub(crate) async fn fit(&mut self, applied: LogId) -> io::Result<bool> {
-        let at = self.id_at(applied.index)?;
-        if at.is_some_and(|id| id != applied) {
-            let before = match applied.index.checked_sub(1) {
-                Some(before) => self.id_at(before)?,
-                None => None,
-            };
-            self.truncate_after(before.or(self.inner.marks.lock().purged)).await?;
-        }
-        let last = self.inner.marks.lock().last;
-        Ok(last.is_none_or(|last| last.index < applied.index))
-    }
-
     #[cfg(feature = "simulation")]
     pub(crate) fn tell_start(
         &self,
@@ -66,7 +42,7 @@ impl LogStore {
     }
 
     /// The entries of `range` that are there, until they are more than `limit` bytes; at least one.
-    fn read(&self, range: Range<u64>, limit: usize) -> io::Result<Vec<Entry>> {
+    pub(super) fn read(&self, range: Range<u64>, limit: usize) -> io::Result<Vec<Entry>> {
         let tail = self.inner.tail.read();
         let mut entries = Vec::new();
         let mut bytes = 0;
@@ -151,16 +127,17 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is("vote-not-persisted") {
+            self.inner.marks.lock().vote = Some(*vote);
+            #[cfg(feature = "simulation")]
+            saw(self.inner.node, Happened::Voted(Ballot::of(vote)));
+            return Ok(());
+        }
         let bytes = stored::encode_vote(vote).map_err(other)?;
         let db = &self.inner.db;
         db.write(|changes| changes.put(META, VOTE, &bytes)).map_err(other)?;
-        #[cfg(feature = "planted-bugs")]
-        let synced = crate::planted::is("vote-not-persisted");
-        #[cfg(not(feature = "planted-bugs"))]
-        let synced = false;
-        if !synced {
-            self.flush().await?;
-        }
+        self.flush().await?;
         self.inner.marks.lock().vote = Some(*vote);
         #[cfg(feature = "simulation")]
         saw(self.inner.node, Happened::Voted(Ballot::of(vote)));
