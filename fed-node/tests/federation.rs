@@ -274,3 +274,39 @@ fn a_refused_leave_leaves_nothing_behind() {
         (n2["state"] == "up").then_some(())
     });
 }
+
+#[test]
+fn what_would_be_ignored_or_never_end_is_refused() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    for ignored in [["--codec", "alaw"], ["--password-file", "nowhere"]] {
+        let said = node.asks(&[&["user", "add", "alice", "--no-device"], ignored.as_slice()].concat());
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(said.err.contains("--no-device adds no device"), "{said:?}");
+    }
+    let said = node.asks(&["user", "add", "alice", "--no-device", "--preferred-node", "99"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.err.contains("no node 99"), "{said:?}");
+    assert_eq!(node.asks(&["user", "show", "alice"]).code, 4, "nothing was added");
+    node.asks(&["user", "add", "alice", "--no-device", "--preferred-node", "1"])
+        .ok();
+    assert_eq!(node.asks(&["user", "set", "alice", "--preferred-node", "99"]).code, 2);
+    assert_eq!(node.asks(&["watch", "--count", "0"]).code, 2);
+    let said = node.hears(&["user", "add", "bob", "--password-stdin"], b"caf\xe9\n");
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.err.contains("the password on stdin"), "{said:?}");
+}
+
+#[test]
+fn what_answers_there_but_is_no_client_api_is_said_with_the_remedy() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    for (port, code) in [(node.peer, 2), (node.redirect, 5), (node.agi, 5)] {
+        for command in [&["status"][..], &["user", "list"], &["drift"]] {
+            let server = format!("127.0.0.1:{port}");
+            let said = support::says(&[&["--server", &server], command].concat());
+            assert_eq!(said.code, code, "{command:?} at {port}: {said:?}");
+            assert!(said.err.contains("client.listen"), "{command:?} at {port}: {said:?}");
+        }
+    }
+}

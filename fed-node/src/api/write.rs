@@ -102,14 +102,14 @@ pub(super) fn name(asked: &str) -> Result<(), BadRequest> {
 /// Checks a text that may name a node.
 pub(super) fn node_name(asked: &str) -> Result<(), BadRequest> {
     let fine =
-        (1..=63).contains(&asked.len()) && asked.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c));
+        (1..=40).contains(&asked.len()) && asked.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c));
     if fine {
         return Ok(());
     }
     Err(BadRequest::Name {
-        value: asked.chars().take(63).flat_map(char::escape_default).collect(),
+        value: asked.chars().take(40).flat_map(char::escape_default).collect(),
         what: "node",
-        rule: "use its name, of 1 to 63 of A-Z a-z 0-9 . _ -, or its id; `fed-node node list` shows both",
+        rule: "use its name, of 1 to 40 of A-Z a-z 0-9 . _ -, or its id; `fed-node node list` shows both",
     })
 }
 

@@ -381,8 +381,8 @@ pub struct WatchArgs {
     /// Begin after this revision instead of now; the map must have reached it
     #[arg(long, value_name = "REVISION")]
     pub after: Option<u64>,
-    /// End after this many changes
-    #[arg(long, value_name = "COUNT")]
+    /// End after this many changes, at least 1
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 }
 

@@ -71,7 +71,7 @@ impl Client {
                 );
                 Err(Failure::new(Exit::Unavailable, text))
             }
-            Err(status) => Err(status.into()),
+            Err(status) => Err(Failure::of_read(status)),
         }
     }
 
@@ -86,7 +86,8 @@ impl Client {
         match call(self.api.clone(), pb::Consistency::Linearizable as i32).await {
             Ok(answer) => Ok(answer.into_inner()),
             Err(status) if status.code() == Code::Unavailable => {
-                let answer = call(self.api.clone(), pb::Consistency::Local as i32).await?;
+                let answer = call(self.api.clone(), pb::Consistency::Local as i32).await;
+                let answer = answer.map_err(Failure::of_read)?;
                 eprintln!(
                     "stale: no quorum at {}; this is what that node knew last ({})",
                     self.address,
@@ -94,7 +95,7 @@ impl Client {
                 );
                 Ok(answer.into_inner())
             }
-            Err(status) => Err(status.into()),
+            Err(status) => Err(Failure::of_read(status)),
         }
     }
 }

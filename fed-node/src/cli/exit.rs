@@ -90,10 +90,21 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What a call that only reads met: its outcome is never unknown, there was nothing to happen.
+    pub(crate) fn of_read(status: Status) -> Self {
+        let failure = Self::from(status);
+        match failure.exit {
+            Exit::Unknown => Self::new(Exit::Unavailable, failure.message),
+            _ => failure,
+        }
+    }
+}
+
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let exit = match status.code() {
-            Code::InvalidArgument | Code::OutOfRange => Exit::Usage,
+            Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => Exit::Usage,
             Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition => Exit::Refused,
             Code::NotFound => Exit::NotFound,
             Code::Unavailable | Code::ResourceExhausted => Exit::Unavailable,
@@ -101,9 +112,21 @@ impl From<Status> for Failure {
             Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => Exit::Unknown,
             _ => Exit::Failed,
         };
-        Self::new(exit, status.message())
+        let innermost = std::iter::successors(std::error::Error::source(&status), |error| error.source()).last();
+        let message = match innermost {
+            _ if status.code() == Code::Unimplemented => {
+                format!("what answers there does not know this call (its peer port, or an older fed-node?): {WHERE}")
+            }
+            Some(why) => format!("the connection broke: {why}; if it always does, {WHERE}"),
+            None if status.message().is_empty() => format!("the node answered {:?} without a word", status.code()),
+            None => status.message().to_owned(),
+        };
+        Self::new(exit, message)
     }
 }
+
+/// The remedy where something else than the client API answers.
+const WHERE: &str = "name the client API with --server: the address of client.listen, port 7400 by default";
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
@@ -121,6 +144,8 @@ mod tests {
         assert_eq!(exit(Status::already_exists("")), 3);
         assert_eq!(exit(Status::unavailable("")), 5);
         assert_eq!(exit(Status::deadline_exceeded("")), 6);
+        let read = Failure::of_read(Status::deadline_exceeded("")).exit.code();
+        assert_eq!(read, 5, "a read has no outcome to be unknown");
         for code in 1..=8 {
             assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code} is documented");
         }

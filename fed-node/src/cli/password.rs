@@ -43,7 +43,12 @@ pub(crate) fn read(args: &PasswordArgs, device: &str) -> Outcome<Secret> {
 pub(crate) fn read_given(args: &PasswordArgs) -> Outcome<Option<Secret>> {
     if args.password_stdin {
         let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line)?;
+        let read = std::io::stdin().lock().read_line(&mut line);
+        read.map_err(|why| {
+            Failure::usage(format!(
+                "the password on stdin cannot be read: {why}; nothing was changed"
+            ))
+        })?;
         return filled(Secret::new(line.trim_end_matches(['\r', '\n']))).map(Some);
     }
     args.password_file

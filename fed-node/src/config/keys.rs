@@ -188,9 +188,17 @@ pub static KEYS: &[Key] = &[
         help: "Base of this Asterisk's ARI, without /ari. Keep it on loopback.",
         set: |c, v| {
             c.asterisk.url = v.trim_end_matches('/').to_owned();
-            let fine = v.strip_prefix("http://").is_some_and(|rest| !rest.is_empty());
-            fine.then_some(())
-                .ok_or_else(|| "must start with http://: ARI belongs on loopback".to_owned())
+            let rest = v
+                .strip_prefix("http://")
+                .ok_or_else(|| "must start with http://: ARI belongs on loopback".to_owned())?;
+            let authority = rest.split('/').next().unwrap_or_default();
+            let port_is_fine = match authority.rsplit_once(':') {
+                Some((host, port)) if !authority.ends_with(']') => !host.is_empty() && port.parse::<u16>().is_ok(),
+                _ => !authority.is_empty(),
+            };
+            (port_is_fine && v.parse::<axum::http::Uri>().is_ok())
+                .then_some(())
+                .ok_or_else(|| "must be http://HOST:PORT, such as http://127.0.0.1:8088".to_owned())
         },
     },
     Key {

@@ -113,3 +113,25 @@ fn a_password_is_not_printed_with_the_configuration() {
     assert_eq!(config.asterisk.password.reveal(), "canary");
     assert!(!format!("{config:?}").contains("canary"));
 }
+
+#[test]
+fn an_address_of_asterisk_that_nobody_can_have_is_refused() {
+    for url in [
+        "http://bad host:8088",
+        "http://a:99999",
+        "http://:8088",
+        "http://",
+        "https://a",
+    ] {
+        let error = from_text(&format!("[asterisk]\nurl = \"{url}\"\n")).unwrap_err();
+        assert!(error.contains("asterisk.url"), "{url}: {error}");
+    }
+    for url in [
+        "http://a",
+        "http://[::1]",
+        "http://[::1]:8088",
+        "http://127.0.0.1:8088/prefix",
+    ] {
+        from_text(&format!("[asterisk]\nurl = \"{url}\"\n")).unwrap();
+    }
+}

@@ -190,7 +190,7 @@ impl Node {
     }
 
     /// The same with something on stdin.
-    pub(crate) fn hears(&self, args: &[&str], stdin: &str) -> Said {
+    pub(crate) fn hears(&self, args: &[&str], stdin: impl AsRef<[u8]>) -> Said {
         let mut command = fed_node();
         command
             .arg("--server")
@@ -202,7 +202,7 @@ impl Node {
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // A command that does not read its stdin may be gone already.
-        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_ref());
         Said::of(child.wait_with_output().unwrap())
     }
 
@@ -211,10 +211,17 @@ impl Node {
         self.asks(&[&["-o", "json"], args].concat()).ok().json()
     }
 
+    /// The same of a command that ends with this exit code.
+    pub(crate) fn json_with_code(&self, args: &[&str], code: i32) -> Value {
+        let said = self.asks(&[&["-o", "json"], args].concat());
+        assert_eq!(said.code, code, "{said:?}");
+        said.json()
+    }
+
     pub(crate) fn add_user(&self, id: &str, number: &str) -> Said {
         self.hears(
             &["user", "add", id, "--number", number, "--password-stdin"],
-            &format!("secret-of-{id}\n"),
+            format!("secret-of-{id}\n"),
         )
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::args::Output;
 use crate::cli::client::Client;
-use crate::cli::exit::Outcome;
+use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::{Show, print, table};
 
 #[derive(Serialize)]
@@ -53,7 +53,8 @@ struct MemberView {
 }
 
 pub(super) async fn status(client: &Client, output: Output) -> Outcome {
-    let reply = client.api.clone().status(pb::StatusRequest {}).await?.into_inner();
+    let reply = client.api.clone().status(pb::StatusRequest {}).await;
+    let reply = reply.map_err(Failure::of_read)?.into_inner();
     print(output, &StatusView::from(reply))
 }
 

@@ -4,8 +4,9 @@ use fed_core::records::setting;
 use fed_proto::client as pb;
 
 use super::edit;
+use super::node::all_nodes;
 use crate::api::convert;
-use crate::cli::args::{Output, PasswordArgs, UserAddArgs, UserCommand, UserFields, UserSetArgs};
+use crate::cli::args::{DeviceFields, Output, PasswordArgs, UserAddArgs, UserCommand, UserFields, UserSetArgs};
 use crate::cli::client::{Api, Client};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::print;
@@ -25,6 +26,12 @@ pub(super) async fn user(client: &Client, command: UserCommand, output: Output) 
 }
 
 async fn add(client: &Client, args: UserAddArgs, output: Output) -> Outcome {
+    if args.no_device && (args.device_fields != DeviceFields::default() || args.password != PasswordArgs::default()) {
+        return Err(Failure::usage(
+            "--no-device adds no device: leave out the password and the options of a device, or --no-device",
+        ));
+    }
+    nodes_exist(client, &args.fields.preferred_nodes).await?;
     let mut user = edit::new_user(&args.id);
     edit::user(&mut user, args.fields);
     convert::user(user.clone()).map_err(Failure::usage)?;
@@ -71,6 +78,21 @@ async fn add(client: &Client, args: UserAddArgs, output: Output) -> Outcome {
     )
 }
 
+/// Refuses the id of a node that is not there.
+async fn nodes_exist(client: &Client, ids: &[u64]) -> Outcome {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let nodes = all_nodes(client).await?;
+    let there = |id: u64| nodes.iter().flat_map(|record| &record.node).any(|node| node.id == id);
+    match ids.iter().find(|id| !there(**id)) {
+        Some(id) => Err(Failure::usage(format!(
+            "there is no node {id} to prefer: `fed-node node list` shows the ids"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Turns the password into the digest for the federation's realm; it goes no further than this.
 pub(super) async fn set_credentials(client: &Client, device: &mut pb::Device, secret: &Secret) -> Outcome {
     device.realm = realm(client).await?;
@@ -103,6 +125,7 @@ async fn set(client: &Client, args: UserSetArgs, output: Output) -> Outcome {
     if args.fields == UserFields::default() {
         return Err(edit::nothing_named(&["user", "set"]));
     }
+    nodes_exist(client, &args.fields.preferred_nodes).await?;
     let request = pb::GetRequest {
         id: args.id.clone(),
         ..pb::GetRequest::default()
