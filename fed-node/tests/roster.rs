@@ -82,3 +82,56 @@ fn a_file_with_wrong_lines_changes_nothing() {
     }
     assert!(node.json(&["user", "list"]).as_array().unwrap().is_empty());
 }
+
+/// What everybody's numbers are.
+fn numbers(node: &support::Node) -> Vec<(String, String)> {
+    let users = node.json(&["user", "list"]);
+    let user = |user: &serde_json::Value| {
+        let numbers = user["numbers"].as_array().unwrap().iter();
+        let numbers: Vec<&str> = numbers.map(|number| number.as_str().unwrap()).collect();
+        (user["id"].as_str().unwrap().to_owned(), numbers.join(" "))
+    };
+    users.as_array().unwrap().iter().map(user).collect()
+}
+
+#[test]
+fn what_the_map_would_refuse_is_said_before_the_first_write_and_numbers_may_change_places() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    for (user, number) in [("alice", "1001"), ("bob", "1002"), ("carol", "10003")] {
+        node.add_user(user, number).ok();
+    }
+    let before = node.json(&["status"])["revision"].clone();
+    let file = node.dir.join("users.csv");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, csv(600)).unwrap();
+    for arguments in [vec!["user", "import", path, "--dry-run"], vec!["user", "import", path]] {
+        let said = node.asks(&arguments);
+        assert_eq!(said.code, 3, "{said:?}");
+        assert!(
+            said.err.contains("user u0003: 10003 already leads to user carol")
+                && said.err.contains("nothing was changed"),
+            "{said:?}"
+        );
+    }
+    assert_eq!(node.json(&["status"])["revision"], before, "nothing was written");
+
+    let import = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        node.asks(&["user", "import", path]).ok();
+        numbers(node)
+    };
+    let all = |alice: &str, bob: &str| {
+        [("alice", alice), ("bob", bob), ("carol", "10003")].map(|(user, number)| (user.to_owned(), number.to_owned()))
+    };
+    assert_eq!(
+        import("user,numbers\nalice,1002\nbob,1001\n"),
+        all("1002", "1001"),
+        "a swap"
+    );
+    assert_eq!(
+        import("user,numbers\nbob,1001 1002\nalice,\n"),
+        all("", "1001 1002"),
+        "a move"
+    );
+}

@@ -1,6 +1,5 @@
 //! `user import`: writes what differs from the map, users before devices, in batches.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use fed_proto::client as pb;
@@ -8,7 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pb::change::What;
 use serde::Serialize;
 
-use super::check::{LineError, Roster, check};
+use super::check::{LineError, check};
+use super::plan::{Plan, Present};
 use crate::cli::{Client, Exit, Failure, ImportArgs, Outcome, Output, Show, all_devices, all_users, print, realm};
 
 /// Changes in one call.
@@ -48,11 +48,12 @@ pub async fn import(client: &Client, args: &ImportArgs, output: Output) -> Outco
     let roster =
         check(&text, &realm(client).await?).map_err(|errors| told(&args.file.display().to_string(), &errors))?;
     let (users, devices) = (roster.users.len(), roster.devices.len());
-    let plan = Plan::against(client, roster).await?;
+    let present = Present::new(all_users(client).await?, all_devices(client, "", true).await?);
+    let plan = Plan::new(roster, &present).map_err(|taken| refused(&args.file.display().to_string(), &taken))?;
     let (added, changed) = (plan.added, plan.changes.len() - plan.added);
     let unchanged = users + devices - plan.changes.len();
     if !args.dry_run {
-        write(client, plan.changes).await?;
+        write_all(client, plan).await?;
     }
     let seconds = started.elapsed().as_secs_f64();
     print(
@@ -78,76 +79,47 @@ fn told(file: &str, errors: &[LineError]) -> Failure {
     if errors.len() > MOST_ERRORS {
         lines.push(format!("and {} more", errors.len() - MOST_ERRORS));
     }
-    lines.push(format!("{} lines are wrong; nothing was changed", errors.len()));
+    let verb = if errors.len() == 1 { "line is" } else { "lines are" };
+    lines.push(format!("{} {verb} wrong; nothing was changed", errors.len()));
     Failure::usage(lines.join("\n"))
 }
 
-/// What must be written.
-struct Plan {
-    /// Users first: a device needs its user.
-    changes: Vec<pb::Change>,
-    added: usize,
+/// What the map would refuse.
+fn refused(file: &str, taken: &[String]) -> Failure {
+    let mut lines: Vec<String> = taken
+        .iter()
+        .take(MOST_ERRORS)
+        .map(|why| format!("{file}: {why}"))
+        .collect();
+    if taken.len() > MOST_ERRORS {
+        lines.push(format!("and {} more", taken.len() - MOST_ERRORS));
+    }
+    lines.push("nothing was changed".to_owned());
+    Failure::new(Exit::Refused, lines.join("\n"))
 }
 
-impl Plan {
-    async fn against(client: &Client, roster: Roster) -> Outcome<Self> {
-        let users: HashMap<String, pb::UserRecord> = all_users(client)
-            .await?
-            .into_iter()
-            .filter_map(|r| Some((r.user.as_ref()?.id.clone(), r)))
-            .collect();
-        let devices: HashMap<String, pb::DeviceRecord> = all_devices(client, "", true)
-            .await?
-            .into_iter()
-            .filter_map(|r| Some((r.device.as_ref()?.id.clone(), r)))
-            .collect();
-        let mut plan = Self {
-            changes: Vec::new(),
-            added: 0,
-        };
-        for user in roster.users {
-            let there = users.get(&user.id);
-            if there.and_then(|record| record.user.as_ref()) != Some(&user) {
-                let expect = plan.expect(there.and_then(|record| record.stamp));
-                plan.push(What::PutUser(pb::PutUserRequest {
-                    user: Some(user),
-                    expect,
-                }));
-            }
-        }
-        for device in roster.devices {
-            let there = devices.get(&device.id);
-            if there.and_then(|record| record.device.as_ref()) != Some(&device) {
-                let expect = plan.expect(there.and_then(|record| record.stamp));
-                plan.push(What::PutDevice(pb::PutDeviceRequest {
-                    device: Some(device),
-                    expect,
-                }));
-            }
-        }
-        Ok(plan)
-    }
-
-    /// Somebody else's change since the map was read is not overwritten.
-    fn expect(&mut self, there: Option<pb::Stamp>) -> Option<pb::Expect> {
-        let what = match there {
-            Some(stamp) => pb::expect::What::Revision(stamp.modified),
-            None => {
-                self.added += 1;
-                pb::expect::What::Absent(true)
-            }
-        };
-        Some(pb::Expect { what: Some(what) })
-    }
-
-    fn push(&mut self, what: What) {
-        self.changes.push(pb::Change { what: Some(what) });
-    }
+/// Takes away the numbers that change places, then writes what the file says.
+async fn write_all(client: &Client, mut plan: Plan) -> Outcome {
+    let ids: Vec<String> = plan
+        .releases
+        .iter()
+        .map(|put| put.user.as_ref().map(|user| user.id.clone()).unwrap_or_default())
+        .collect();
+    let releases: Vec<pb::Change> = std::mem::take(&mut plan.releases)
+        .into_iter()
+        .map(|put| pb::Change {
+            what: Some(What::PutUser(put)),
+        })
+        .collect();
+    let revisions = write(client, releases).await?;
+    plan.released(&ids.into_iter().zip(revisions).collect());
+    write(client, plan.changes).await.map(drop)
 }
 
-async fn write(client: &Client, changes: Vec<pb::Change>) -> Outcome {
+/// Writes in batches; the revision of each change.
+async fn write(client: &Client, changes: Vec<pb::Change>) -> Outcome<Vec<u64>> {
     let bar = progress(changes.len());
-    let mut written = 0;
+    let mut written = Vec::with_capacity(changes.len());
     let mut refusals = Vec::new();
     for batch in changes.chunks(BATCH) {
         let request = pb::WriteManyRequest {
@@ -157,14 +129,15 @@ async fn write(client: &Client, changes: Vec<pb::Change>) -> Outcome {
         let reply = client.api.clone().write(request).await.map_err(|status| {
             let failure = Failure::from(status);
             let text = format!(
-                "{}; {written} changes had been written: run the import again to write the rest",
-                failure.message
+                "{}; {} changes had been written: run the import again to write the rest",
+                failure.message,
+                written.len()
             );
             Failure::new(failure.exit, text)
         })?;
         for result in reply.into_inner().results {
             if result.refusal.is_empty() {
-                written += 1;
+                written.push(result.revision);
             } else {
                 refusals.push(result.refusal);
             }
@@ -173,13 +146,14 @@ async fn write(client: &Client, changes: Vec<pb::Change>) -> Outcome {
     }
     bar.finish_and_clear();
     if refusals.is_empty() {
-        return Ok(());
+        return Ok(written);
     }
     let count = refusals.len();
     refusals.truncate(MOST_ERRORS);
     let text = format!(
-        "{}\n{count} changes were refused, {written} were written",
-        refusals.join("\n")
+        "{}\n{count} changes were refused, {} were written: the map was changed meanwhile; run the import again",
+        refusals.join("\n"),
+        written.len()
     );
     Err(Failure::new(Exit::Refused, text))
 }

@@ -7,6 +7,7 @@
 mod check;
 mod export;
 mod import;
+mod plan;
 mod row;
 
 pub use check::{LineError, Roster, check};

@@ -1,0 +1,261 @@
+//! From a checked file and what the map has to the changes, or to everything that the map would refuse. Pure.
+
+use std::collections::HashMap;
+
+use fed_proto::client as pb;
+use pb::change::What;
+
+use super::check::Roster;
+
+/// What must be written.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Plan {
+    /// Before all else: users without the numbers that go from them to others of the file.
+    pub(super) releases: Vec<pb::PutUserRequest>,
+    /// Users first: a device needs its user.
+    pub(super) changes: Vec<pb::Change>,
+    /// How many of the changes make something new.
+    pub(super) added: usize,
+}
+
+/// What the map has, by id.
+#[derive(Debug, Default)]
+pub(super) struct Present {
+    pub(super) users: HashMap<String, pb::UserRecord>,
+    pub(super) devices: HashMap<String, pb::DeviceRecord>,
+}
+
+impl Present {
+    pub(super) fn new(users: Vec<pb::UserRecord>, devices: Vec<pb::DeviceRecord>) -> Self {
+        let users = users.into_iter().filter_map(|r| Some((r.user.as_ref()?.id.clone(), r)));
+        let devices = devices
+            .into_iter()
+            .filter_map(|r| Some((r.device.as_ref()?.id.clone(), r)));
+        Self {
+            users: users.collect(),
+            devices: devices.collect(),
+        }
+    }
+
+    fn user(&self, id: &str) -> Option<&pb::User> {
+        self.users.get(id)?.user.as_ref()
+    }
+
+    fn device(&self, id: &str) -> Option<&pb::Device> {
+        self.devices.get(id)?.device.as_ref()
+    }
+}
+
+impl Plan {
+    /// The changes that make the map say what the file says; nobody outside the file is touched.
+    ///
+    /// # Errors
+    /// Every name of the file that leads to somebody else in the map, who keeps it.
+    pub(super) fn new(roster: Roster, present: &Present) -> Result<Self, Vec<String>> {
+        let taken = taken(&roster, present);
+        if !taken.is_empty() {
+            return Err(taken);
+        }
+        let mut plan = Self {
+            releases: releases(&roster, present),
+            ..Self::default()
+        };
+        for user in roster.users {
+            let there = present.users.get(&user.id);
+            if there.and_then(|record| record.user.as_ref()) != Some(&user) {
+                let expect = plan.expect(there.and_then(|record| record.stamp));
+                plan.push(What::PutUser(pb::PutUserRequest {
+                    user: Some(user),
+                    expect,
+                }));
+            }
+        }
+        for device in roster.devices {
+            let there = present.devices.get(&device.id);
+            if there.and_then(|record| record.device.as_ref()) != Some(&device) {
+                let expect = plan.expect(there.and_then(|record| record.stamp));
+                plan.push(What::PutDevice(pb::PutDeviceRequest {
+                    device: Some(device),
+                    expect,
+                }));
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Takes note of the revisions that the users have now that their numbers were taken away.
+    pub(super) fn released(&mut self, revisions: &HashMap<String, u64>) {
+        for change in &mut self.changes {
+            if let Some(What::PutUser(put)) = &mut change.what
+                && let Some(revision) = put.user.as_ref().and_then(|user| revisions.get(&user.id))
+            {
+                put.expect = Some(at(*revision));
+            }
+        }
+    }
+
+    /// Somebody else's change since the map was read is not overwritten.
+    fn expect(&mut self, there: Option<pb::Stamp>) -> Option<pb::Expect> {
+        Some(match there {
+            Some(stamp) => at(stamp.modified),
+            None => {
+                self.added += 1;
+                pb::Expect {
+                    what: Some(pb::expect::What::Absent(true)),
+                }
+            }
+        })
+    }
+
+    fn push(&mut self, what: What) {
+        self.changes.push(pb::Change { what: Some(what) });
+    }
+}
+
+fn at(revision: u64) -> pb::Expect {
+    pb::Expect {
+        what: Some(pb::expect::What::Revision(revision)),
+    }
+}
+
+/// Names of the file that lead to somebody else: to a user outside the file, or as the id of a device that is there. The file
+/// itself has been checked.
+fn taken(roster: &Roster, present: &Present) -> Vec<String> {
+    let inside: HashMap<&str, &pb::User> = roster.users.iter().map(|user| (user.id.as_str(), user)).collect();
+    let mut outside: HashMap<&str, &str> = HashMap::new();
+    for user in present.users.values().filter_map(|record| record.user.as_ref()) {
+        if !inside.contains_key(user.id.as_str()) {
+            let names = std::iter::once(&user.id).chain(&user.numbers);
+            outside.extend(names.map(|name| (name.as_str(), user.id.as_str())));
+        }
+    }
+    let mut taken = Vec::new();
+    let mut look = |name: &str, user: &str, holder: Option<&str>| {
+        if let Some(holder) = holder.filter(|holder| *holder != user) {
+            taken.push(format!(
+                "user {user}: {name} already leads to user {holder}: choose another, or take it from {holder} first"
+            ));
+        }
+    };
+    for user in &roster.users {
+        for name in std::iter::once(&user.id).chain(&user.numbers) {
+            let device = present.device(name).map(|device| device.user.as_str());
+            look(name, &user.id, outside.get(name.as_str()).copied().or(device));
+        }
+    }
+    for device in &roster.devices {
+        look(&device.id, &device.user, outside.get(device.id.as_str()).copied());
+    }
+    taken
+}
+
+/// Users of the file without the numbers that it gives to others.
+fn releases(roster: &Roster, present: &Present) -> Vec<pb::PutUserRequest> {
+    let mut leads: HashMap<&str, &str> = HashMap::new();
+    for user in &roster.users {
+        let names = std::iter::once(&user.id).chain(&user.numbers);
+        leads.extend(names.map(|name| (name.as_str(), user.id.as_str())));
+    }
+    for device in &roster.devices {
+        leads.insert(&device.id, &device.user);
+    }
+    let mut releases = Vec::new();
+    for user in &roster.users {
+        let (Some(there), Some(record)) = (present.user(&user.id), present.users.get(&user.id)) else {
+            continue;
+        };
+        let goes = |number: &String| leads.get(number.as_str()).is_some_and(|to| *to != user.id);
+        if there.numbers.iter().any(goes) {
+            let mut without = there.clone();
+            without.numbers.retain(|number| !goes(number));
+            releases.push(pb::PutUserRequest {
+                user: Some(without),
+                expect: record.stamp.map(|stamp| at(stamp.modified)),
+            });
+        }
+    }
+    releases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: &str, numbers: &[&str]) -> pb::User {
+        pb::User {
+            id: id.to_owned(),
+            numbers: numbers.iter().map(|number| (*number).to_owned()).collect(),
+            ..pb::User::default()
+        }
+    }
+
+    fn present(users: Vec<pb::User>) -> Present {
+        let record = |user: pb::User| pb::UserRecord {
+            user: Some(user),
+            stamp: Some(pb::Stamp {
+                modified: 7,
+                ..pb::Stamp::default()
+            }),
+            ..pb::UserRecord::default()
+        };
+        let device = pb::DeviceRecord {
+            device: Some(pb::Device {
+                id: "phone".to_owned(),
+                user: "carol".to_owned(),
+                ..pb::Device::default()
+            }),
+            ..pb::DeviceRecord::default()
+        };
+        Present::new(users.into_iter().map(record).collect(), vec![device])
+    }
+
+    fn file(users: Vec<pb::User>) -> Roster {
+        Roster {
+            users,
+            devices: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_number_of_somebody_outside_the_file_is_said_before_anything_is_written() {
+        let there = present(vec![user("carol", &["1003"])]);
+        let taken = Plan::new(
+            file(vec![user("alice", &["1003", "phone"]), user("bob", &["1002"])]),
+            &there,
+        );
+        let taken = taken.unwrap_err();
+        assert_eq!(taken.len(), 2, "{taken:?}");
+        assert!(taken[0].contains("1003 already leads to user carol"), "{taken:?}");
+        assert!(taken[1].contains("phone already leads to user carol"), "{taken:?}");
+    }
+
+    #[test]
+    fn numbers_that_change_places_are_taken_away_first() {
+        let there = present(vec![user("alice", &["1001", "1"]), user("bob", &["1002"])]);
+        let mut plan = Plan::new(
+            file(vec![user("alice", &["1002", "1"]), user("bob", &["1001"])]),
+            &there,
+        )
+        .unwrap();
+        let released: Vec<_> = plan.releases.iter().filter_map(|put| put.user.clone()).collect();
+        assert_eq!(released, [user("alice", &["1"]), user("bob", &[])]);
+        assert_eq!((plan.changes.len(), plan.added), (2, 0));
+        plan.released(&HashMap::from([("alice".to_owned(), 9)]));
+        let expects: Vec<_> = plan
+            .changes
+            .iter()
+            .map(|change| match &change.what {
+                Some(What::PutUser(put)) => put.expect,
+                _ => None,
+            })
+            .collect();
+        assert_eq!(expects, [Some(at(9)), Some(at(7))]);
+    }
+
+    #[test]
+    fn what_the_file_leaves_as_it_is_is_not_written() {
+        let there = present(vec![user("alice", &["1001"])]);
+        let plan = Plan::new(file(vec![user("alice", &["1001"])]), &there).unwrap();
+        assert_eq!(plan, Plan::default());
+    }
+}
