@@ -118,3 +118,21 @@ fn a_leaving_without_a_quorum_changes_nothing_and_says_so() {
         (federation.nodes[1].asks(&["node", "show", &name]).code == 0).then_some(())
     });
 }
+
+#[test]
+fn a_node_that_was_taken_out_while_it_was_down_says_so_and_ends() {
+    let mut federation = Federation::start(3);
+    federation.nodes[2].kill();
+    until("it is gone", || {
+        let left = federation.nodes[0].asks(&["leave", "n3", "--yes"]);
+        (left.code == 0 || left.code == 4).then_some(())
+    });
+    let gone = &mut federation.nodes[2];
+    gone.spawn();
+    assert_eq!(gone.ends(), 1);
+    let log = gone.log();
+    assert!(
+        log.contains("was removed from the cluster: empty its data folder and join again"),
+        "{log}"
+    );
+}

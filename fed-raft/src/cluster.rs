@@ -8,6 +8,7 @@ use std::time::Duration;
 use fed_core::ids::{NodeId, Revision, SessionId};
 use fed_core::machine::{Machine, Request};
 
+use crate::ask::{Answerer, AskError};
 use crate::batch::Proposed;
 use crate::config::Config;
 use crate::error::{KeepAliveError, MembersError, ProposeError, ReadError, StartError};
@@ -128,6 +129,21 @@ impl<M: Machine> Cluster<M> {
         within: Duration,
     ) -> Result<Proposed<M::Reply>, ProposeError> {
         self.node.propose_request(request, within).await
+    }
+
+    /// Asks the program around another member, waiting at most as long as `within`. The question goes over the members' own
+    /// connections; what it means is the programs' affair.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn ask(&self, node: NodeId, question: bytes::Bytes, within: Duration) -> Result<bytes::Bytes, AskError> {
+        self.node.ask(node, question, within).await
+    }
+
+    /// Has the questions of other members' programs answered from now on. The first answerer stays.
+    pub fn answer_with(&self, answerer: Answerer) {
+        // Only the first one is kept.
+        drop(self.node.answerer.set(answerer));
     }
 
     /// The state, as recent as asked for, waiting for it at most as long as `within`.

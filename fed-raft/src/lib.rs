@@ -6,6 +6,7 @@
 //! [`Cluster`] is the handle; [`Config`] says how a node runs; `DESIGN.md` in the crate's folder says why it
 //! is built the way it is.
 
+mod ask;
 mod batch;
 mod cluster;
 mod config;
@@ -44,6 +45,7 @@ mod witness;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub use ask::{Answerer, AskError};
 pub use batch::Proposed;
 pub use cluster::Cluster;
 pub use config::{Config, OnFailure};

@@ -49,6 +49,8 @@ pub(crate) struct Node<M: Machine> {
     heard: Mutex<Option<Instant>>,
     /// Held while a snapshot comes in.
     pub(crate) receiving: tokio::sync::Mutex<()>,
+    /// Answers what other members' programs ask.
+    pub(crate) answerer: OnceLock<crate::ask::Answerer>,
     _lock: fs::Lock,
 }
 
@@ -138,6 +140,7 @@ impl<M: Machine> Node<M> {
             sessions: Sessions::default(),
             life: parts.life,
             heard: Mutex::new(None),
+            answerer: OnceLock::new(),
             receiving: tokio::sync::Mutex::new(()),
             _lock: parts.lock,
         }

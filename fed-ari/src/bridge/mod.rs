@@ -10,6 +10,7 @@ mod drift;
 mod health;
 mod lanes;
 mod link;
+mod objects;
 mod observe;
 mod owner;
 mod resync;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use drift::{Drift, DriftError, check_drift, drift};
 pub use health::Rhythm;
+pub use objects::{Compared, ObjectDrift, check_objects};
 pub use status::{BridgeCounts, BridgeFault, BridgeStatus, Phase};
 
 use crate::{client::AriClient, port::MapPort, router::Router};

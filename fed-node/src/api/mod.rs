@@ -4,6 +4,7 @@
 //! [`failure`] turns refusals and outages into distinct codes, [`service`] ties them to the cluster.
 
 pub mod convert;
+mod drift;
 mod events;
 pub(crate) mod failure;
 mod pipeline;

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::failure::{damaged, not_changed, not_proposed, not_read, refused_together};
 use super::read::{PAGE, Reader};
-use super::{pipeline, plan, status, watch, write};
+use super::{drift, pipeline, plan, status, watch, write};
 
 /// Longest wait for a read to be confirmed by a majority.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -81,6 +81,11 @@ impl ApiService {
     #[must_use]
     pub fn new(node: NodeView) -> Self {
         Self(Arc::new(node))
+    }
+
+    /// Has what the programs of other members ask answered from now on.
+    pub fn answer_members(&self) {
+        drift::answer_members(&self.0);
     }
 
     pub(super) async fn snapshot(&self, consistency: i32) -> Result<(Snapshot, pb::Freshness), Status> {
@@ -396,14 +401,7 @@ impl Federation for ApiService {
         Ok(Response::new(watch::start(&self.0, after)))
     }
 
-    async fn drift(&self, _: Request<pb::DriftRequest>) -> Answer<pb::DriftReply> {
-        let drift = self.0.asterisk.drift().await.map_err(Status::failed_precondition)?;
-        Ok(Response::new(pb::DriftReply {
-            node: self.0.cluster.id().0,
-            node_name: self.0.name.clone(),
-            compared: drift.compared,
-            differences: drift.differences,
-            freshness: Some(freshness(&self.0.cluster.local())),
-        }))
+    async fn drift(&self, request: Request<pb::DriftRequest>) -> Answer<pb::DriftReply> {
+        drift::at(&self.0, request.into_inner().node).await.map(Response::new)
     }
 }

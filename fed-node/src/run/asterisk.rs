@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fed_ari::bridge::{self, Bridge, BridgeStatus, Phase, check_drift};
+use fed_ari::bridge::{self, Bridge, BridgeStatus, ObjectDrift, Phase, check_drift, check_objects};
 use fed_ari::client::{AriClient, Capabilities};
 use fed_ari::port::MapPort;
 use fed_core::ids::SessionId;
@@ -18,6 +18,8 @@ pub(super) struct Bridged {
     pub(super) status: watch::Receiver<BridgeStatus>,
     pub(super) client: AriClient,
     pub(super) port: Arc<dyn MapPort>,
+    /// The redirect server as that Asterisk reaches it.
+    pub(super) redirect: String,
 }
 
 #[async_trait]
@@ -50,17 +52,19 @@ impl AsteriskSide for Bridged {
         let found = check_drift(&*self.port, &self.client)
             .await
             .map_err(|error| error.to_string())?;
+        let objects = check_objects(&*self.port, &self.client, &self.redirect)
+            .await
+            .map_err(|error| error.to_string())?;
         let bindings = self
             .port
             .local()
             .view()
             .bindings_at(self.port.here())
             .map_err(|error| error.to_string())?;
-        let status = self.status.borrow().clone();
         let mut differences: Vec<pb::Difference> = found.iter().map(difference).collect();
-        differences.extend(objects(&status));
+        differences.extend(objects.drift.iter().map(object_difference));
         Ok(Drift {
-            compared: (bindings.len() + status.desired) as u64,
+            compared: (bindings.len() + objects.wanted) as u64,
             differences,
         })
     }
@@ -79,28 +83,18 @@ fn difference(drift: &bridge::Drift) -> pb::Difference {
     }
 }
 
-/// Objects that Asterisk does not hold as wanted.
-fn objects(status: &BridgeStatus) -> Vec<pb::Difference> {
-    let missing = status.desired.saturating_sub(status.verified);
-    if missing == 0 {
-        return Vec::new();
-    }
-    let detail = status
-        .faults
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ");
-    let detail = if detail.is_empty() {
-        "they are being written".to_owned()
-    } else {
-        detail
+fn object_difference(drift: &ObjectDrift) -> pb::Difference {
+    let kind = match drift {
+        ObjectDrift::Missing(_) => "object_missing",
+        ObjectDrift::Differs { .. } => "object_differs",
+        ObjectDrift::Unknown(_) => "object_unknown",
     };
-    vec![pb::Difference {
-        kind: "object_differs".to_owned(),
-        object: format!("{missing} objects"),
-        detail,
-    }]
+    let (object, id) = drift.key();
+    pb::Difference {
+        kind: kind.to_owned(),
+        object: format!("{object}/{id}"),
+        detail: drift.to_string(),
+    }
 }
 
 /// A node without an Asterisk.

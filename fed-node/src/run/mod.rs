@@ -7,6 +7,7 @@ mod logging;
 mod node;
 mod port;
 mod record;
+mod removed;
 mod session;
 
 pub use node::{RunError, Running};

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::asterisk::{self, Bridged, NoAsterisk};
 use super::leave::Leaver;
 use super::record::{self, Told};
-use super::{RaftPort, founder, session};
+use super::{RaftPort, founder, removed, session};
 use crate::api::{self, ApiService, AsteriskSide, NodeView, ServeError};
 use crate::config::{Config, RedirectTransport};
 use crate::redirect::{self, MapLocator, RedirectServer, Stamp, Stamper};
@@ -134,7 +134,8 @@ impl Running {
         let (told, telling) = watch::channel(Told::default());
         let (bridge, asterisk): (Option<Bridge>, Arc<dyn AsteriskSide>) = match client {
             Some(client) => {
-                let bridge = start_bridge(config, &client, &port, &router, redirect_address, &cluster);
+                let redirect = redirect_reached(config, redirect_address);
+                let bridge = start_bridge(config, &client, &port, &router, &redirect, &cluster);
                 tasks.spawn(asterisk::tell(bridge.watch_status(), told));
                 tasks.spawn(asterisk::log(bridge.watch_status()));
                 let status = bridge.watch_status();
@@ -144,6 +145,7 @@ impl Running {
                         status,
                         client,
                         port: port.clone(),
+                        redirect,
                     }),
                 )
             }
@@ -173,7 +175,9 @@ impl Running {
             let address = &config.client.listen;
             tracing::warn!(%address, "the client API asks nobody for a password, and others than this host can reach it: guard client.listen by a firewall");
         }
-        let (client_address, api) = api::serve(&config.client.listen, ApiService::new(view), stop.clone()).await?;
+        let service = ApiService::new(view);
+        service.answer_members();
+        let (client_address, api) = api::serve(&config.client.listen, service, stop.clone()).await?;
         let metrics = match &config.metrics.listen {
             Some(listen) => metrics::serve(listen, cluster.clone(), &mut tasks, stop.clone()).await,
             None => None,
@@ -225,6 +229,7 @@ impl Running {
             why = self.cluster.stopped() => {
                 if self.left.is_cancelled() { Ok("left the federation") } else { Err(why) }
             }
+            why = removed::told(&self.cluster) => Err(why),
         }
     }
 
@@ -325,21 +330,25 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
+/// The redirect server as this host's own Asterisk reaches it; empty where nothing is listened on.
+fn redirect_reached(config: &Config, address: Option<SocketAddr>) -> String {
+    let transport = match install::redirect_transport(config) {
+        (RedirectTransport::Tcp, _) => ";transport=tcp",
+        (RedirectTransport::Udp | RedirectTransport::Auto, _) => "",
+    };
+    address
+        .map(|address| format!("{}{transport}", reachable(address)))
+        .unwrap_or_default()
+}
+
 fn start_bridge(
     config: &Config,
     client: &AriClient,
     port: &Arc<dyn MapPort>,
     router: &Arc<Router>,
-    redirect: Option<SocketAddr>,
+    redirect: &str,
     cluster: &Cluster<FederationMap>,
 ) -> Bridge {
-    let transport = match install::redirect_transport(config) {
-        (RedirectTransport::Tcp, _) => ";transport=tcp",
-        (RedirectTransport::Udp | RedirectTransport::Auto, _) => "",
-    };
-    let redirect = redirect
-        .map(|address| format!("{}{transport}", reachable(address)))
-        .unwrap_or_default();
     let identity = format!("{}/{}", cluster.identity().cluster, cluster.id());
     let mut bridge = BridgeConfig::new(redirect, identity);
     bridge.rhythm.keep_alive = session::rhythm(Duration::from_millis(config.raft.session_ttl_ms));

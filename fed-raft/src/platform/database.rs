@@ -27,9 +27,8 @@ pub(crate) enum Kind {
 /// Why a database could not be opened or used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DatabaseError {
-    /// Another process has it open. Simulated nodes are not processes.
+    /// Another process has it open.
     #[error("{0}")]
-    #[cfg_attr(feature = "simulation", expect(dead_code))]
     InUse(String),
     /// The disk or the file system refused.
     #[error("{0}")]

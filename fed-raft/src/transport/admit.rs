@@ -9,14 +9,14 @@ use super::Badge;
 use crate::node::Node;
 use crate::raft::wire;
 
+/// How the refusal of a node that was removed ends; this is by what that node knows it.
+pub(crate) const REMOVED: &str = "was removed from the cluster";
+
 impl<M: Machine> Node<M> {
     /// Refuses nodes that were removed, and folders that are not the ones let in.
     pub(super) fn check_caller(&self, badge: &Badge) -> Result<(), Status> {
         if self.state.is_retired(badge.from) {
-            return Err(Status::permission_denied(format!(
-                "node {} was removed from the cluster",
-                badge.from
-            )));
+            return Err(Status::permission_denied(format!("node {} {REMOVED}", badge.from)));
         }
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();

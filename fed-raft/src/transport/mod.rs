@@ -12,6 +12,7 @@ mod receive;
 mod send;
 mod server;
 
+pub(crate) use admit::REMOVED;
 pub(crate) use caller::{Badge, PROTOCOL};
 pub(crate) use channels::{Channels, Client, Lane, dial};
 pub(crate) use network::Network;

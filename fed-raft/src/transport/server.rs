@@ -334,4 +334,10 @@ impl<M: Machine> Peer for Service<M> {
             newest_level: node.state.machine.newest_level(),
         }))
     }
+
+    async fn ask(&self, request: Request<proto::AskRequest>) -> Result<Response<proto::AskReply>, Status> {
+        let (node, _) = self.admit(&request)?;
+        let answer = node.answer(&request.into_inner().question).await?;
+        Ok(Response::new(proto::AskReply { answer }))
+    }
 }

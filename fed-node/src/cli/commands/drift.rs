@@ -4,7 +4,6 @@ use fed_proto::client as pb;
 use serde::Serialize;
 
 use super::node::all_nodes;
-use crate::address::Address;
 use crate::cli::args::{DriftArgs, Output};
 use crate::cli::client::Client;
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -34,7 +33,8 @@ struct Difference {
 }
 
 pub(super) async fn drift(client: &Client, args: &DriftArgs, output: Output) -> Outcome {
-    let asked = client.api.clone().status(pb::StatusRequest {}).await?.into_inner();
+    let asked = client.api.clone().status(pb::StatusRequest {}).await;
+    let asked = asked.map_err(Failure::of_read)?.into_inner();
     let mut nodes = Vec::new();
     if !args.here {
         let records = all_nodes(client).await?;
@@ -54,7 +54,7 @@ pub(super) async fn drift(client: &Client, args: &DriftArgs, output: Output) -> 
             .filter(|member| !known.contains(&member.id) && member.id != asked.node);
         nodes.extend(unknown.map(without_record));
     }
-    let here = checked(client).await;
+    let here = checked(client, 0).await;
     nodes.push(here.unwrap_or_else(|failure| skipped(asked.node, &asked.node_name, failure.message)));
     nodes.sort_by_key(|node| node.node);
     let view = DriftView { nodes };
@@ -107,8 +107,15 @@ fn skipped(node: u64, name: &str, why: String) -> NodeDrift {
     }
 }
 
-async fn checked(client: &Client) -> Outcome<NodeDrift> {
-    let reply = client.api.clone().drift(pb::DriftRequest {}).await?.into_inner();
+/// A node's own comparison, through the node asked; 0 is that one itself.
+async fn checked(client: &Client, node: u64) -> Outcome<NodeDrift> {
+    let reply = client.api.clone().drift(pb::DriftRequest { node }).await;
+    let reply = reply.map_err(Failure::of_read)?.into_inner();
+    if node != 0 && reply.node != node {
+        return Err(Failure::failed(
+            "the node asked cannot pass the question on: bring the nodes to the same version",
+        ));
+    }
     let difference = |d: pb::Difference| Difference {
         kind: d.kind,
         object: d.object,
@@ -123,30 +130,13 @@ async fn checked(client: &Client) -> Outcome<NodeDrift> {
     })
 }
 
-/// Another node, over its own client API where that can be reached.
+/// Another node, which the node asked passes the question on to.
 async fn elsewhere(client: &Client, node: pb::Node) -> NodeDrift {
-    let checked = match reachable(client, &node) {
-        Ok(address) => match Client::connect(&address).await {
-            Ok(other) => checked(&other).await.map_err(|failure| failure.message),
-            Err(failure) => Err(failure.message),
-        },
-        Err(why) => Err(why),
-    };
-    checked.unwrap_or_else(|why| skipped(node.id, &node.name, why))
-}
-
-fn reachable(client: &Client, node: &pb::Node) -> Result<Address, String> {
     if node.state == "down" {
-        return Err("it is down".to_owned());
+        return skipped(node.id, &node.name, "it is down".to_owned());
     }
-    let address: Address = node.client_address.parse().map_err(|error| format!("{error}"))?;
-    // A loopback address is another node's own, unless all nodes share this machine on ports of their own.
-    if address.is_loopback() && !(client.address.is_loopback() && address.port() != client.address.port()) {
-        return Err(format!(
-            "its client API is on {address}, which only that host can reach: run `fed-node drift --here` there"
-        ));
-    }
-    Ok(address)
+    let checked = checked(client, node.id).await;
+    checked.unwrap_or_else(|failure| skipped(node.id, &node.name, failure.message))
 }
 
 impl Show for DriftView {
