@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh
 
-.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench bench-calls chaos chaos-ci chaos-prerequisites clean
+.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench bench-calls chaos chaos-ci chaos-prerequisites sim exam clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,20 @@ chaos: chaos-prerequisites ## real nodes under every fault, each with its bar, a
 chaos-ci: chaos-prerequisites ## the core of it in four minutes: partitions, kill -9, power cuts with their control
 	$(ENV); cargo build --workspace --bins --locked
 	$(ENV); "$$CARGO_TARGET_DIR/debug/chaos" run --quiet $(if $(OUT),--out $(OUT)) chaos/plans/ci/*.toml
+
+# The simulation is a build of its own: nothing real under the nodes, and tokio's order of things decided by the seed.
+SIM_ENV := $(ENV); export CARGO_TARGET_DIR="$$CARGO_TARGET_DIR/simulation" RUSTFLAGS="--cfg tokio_unstable" CARGO_PROFILE_DEV_OPT_LEVEL=1
+SEEDS ?= 100
+
+sim: prerequisites ## SEEDS=100 clusters simulated under faults, each from its seed; the simulated store passes the suite
+	$(SIM_ENV); cargo build -p fed-chaos --features simulation --bins --locked
+	$(SIM_ENV); cargo test -p fed-chaos --features simulation --test simulation --locked
+	$(SIM_ENV); cargo test -p fed-raft --no-default-features --features simulation,testing --lib --locked -- suite simulated
+	$(SIM_ENV); "$$CARGO_TARGET_DIR/debug/chaos" sim --seeds 1..$$(( $(SEEDS) + 1 ))
+
+exam: prerequisites ## the simulation finds the bugs planted for it: a table
+	$(SIM_ENV); cargo build -p fed-chaos --features planted-bugs --bins --locked
+	$(SIM_ENV); "$$CARGO_TARGET_DIR/debug/chaos" exam
 
 clean: ## remove build products (RocksDB takes half an hour to come back)
 	$(ENV); cargo clean

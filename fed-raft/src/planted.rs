@@ -18,7 +18,7 @@ pub const BUGS: &[(&str, &str)] = &[
         "a linearizable read is answered from the local state, without a read index",
     ),
     ("ack-before-fsync", "an append is acknowledged before it is synced"),
-    ("vote-not-persisted", "a vote is given before it is synced"),
+    ("vote-not-persisted", "a vote is given and not written down"),
     (
         "cas-outside-apply",
         "a compare-and-set is compared before it is ordered",

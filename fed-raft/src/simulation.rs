@@ -27,7 +27,42 @@ pub fn power_on(disk: &str) {
     simulated::power_on(disk);
 }
 
+/// Empties a disk: somebody removed everything on it.
+pub fn erase(disk: &str) {
+    simulated::erase(disk);
+}
+
 /// From now on a sync of the disk takes a random time up to this. At first 3 ms.
 pub fn set_sync_time(disk: &str, most: Duration) {
     simulated::set_sync_time(disk, most);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use fed_core::ids::NodeId;
+
+    use super::*;
+    use crate::identity::{self, ClusterId, Identity};
+
+    #[test]
+    fn the_folder_of_a_new_node_survives_a_power_cut() {
+        for seed in 0..50 {
+            begin(seed);
+            let disk = format!("new{seed}");
+            let folder = Path::new("/").join(&disk).join("lib/fed-node/data");
+            let made = Identity {
+                cluster: ClusterId(1),
+                node: NodeId(7),
+                incarnation: seed,
+                founder: false,
+                seeds: Vec::new(),
+            };
+            identity::create(&folder, &made).expect("made");
+            power_cut(&disk);
+            power_on(&disk);
+            assert_eq!(identity::inspect(&folder).expect("readable"), Some(made));
+        }
+    }
 }

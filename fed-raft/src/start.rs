@@ -14,6 +14,7 @@ use crate::log::LogStore;
 use crate::metrics::{Metrics, count_leaders};
 use crate::node::{Leader, Life, Node, Parts};
 use crate::platform::net::Listener;
+use crate::platform::tasks;
 use crate::propose::Queue;
 use crate::raft::{Peer, Raft};
 use crate::read::ReadIndex;
@@ -48,6 +49,10 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
 
     #[cfg(feature = "simulation")]
     tell_start(&log, &state).map_err(|e| identity::at(&config.data_dir, e))?;
+
+    fit_log_to_state(&log, &state)
+        .await
+        .map_err(|e| identity::at(&config.data_dir, e))?;
 
     let listen = |source| StartError::Listen {
         address: config.listen.clone(),
@@ -115,6 +120,23 @@ fn tell_start<M: Machine>(log: &LogStore, state: &State<M>) -> std::io::Result<(
     let damaged = snapshot.as_ref().and_then(|snapshot| snapshot.damage());
     let last = snapshot.and_then(|snapshot| snapshot.manifest.last);
     log.tell_start(state.view().applied(), last.map(Into::into), damaged)
+}
+
+/// After a crash the state may be ahead of the log. What the log lacks must then be in a snapshot: openraft takes the
+/// log for purged up to there, and a node that needs those entries has to get them from somewhere.
+async fn fit_log_to_state<M: Machine>(log: &LogStore, state: &Arc<State<M>>) -> std::io::Result<()> {
+    let Some(applied) = state.view().applied() else {
+        return Ok(());
+    };
+    if log.clone().fit(applied).await? {
+        tracing::info!(
+            index = applied.index,
+            "the state is ahead of the log: a snapshot is made"
+        );
+        let state = state.clone();
+        tasks::blocking(move || state.build_snapshot()).await?;
+    }
+    Ok(())
 }
 
 fn owner(config: &Config) -> Result<Identity, StartError> {

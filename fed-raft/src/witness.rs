@@ -108,8 +108,8 @@ pub enum Happened {
     },
 }
 
-impl From<LogId> for Place {
-    fn from(id: LogId) -> Self {
+impl Place {
+    pub(crate) fn of(id: LogId) -> Self {
         Self {
             index: id.index,
             term: id.leader_id.term,
@@ -118,8 +118,8 @@ impl From<LogId> for Place {
     }
 }
 
-impl From<&Vote> for Ballot {
-    fn from(vote: &Vote) -> Self {
+impl Ballot {
+    pub(crate) fn of(vote: &Vote) -> Self {
         Self {
             term: vote.leader_id().term,
             node: vote.leader_id().node_id,
@@ -128,8 +128,8 @@ impl From<&Vote> for Ballot {
     }
 }
 
-impl From<&Entry> for Note {
-    fn from(entry: &Entry) -> Self {
+impl Note {
+    pub(crate) fn of(entry: &Entry) -> Self {
         let members = match &entry.payload {
             Payload::Membership(members) => Some(Members {
                 voters: members
@@ -142,7 +142,7 @@ impl From<&Entry> for Note {
             Payload::Blank | Payload::Normal(_) => None,
         };
         Self {
-            place: entry.log_id.into(),
+            place: Place::of(entry.log_id),
             hash: stored::encode_entry(entry).map_or(0, |bytes| xxh3_64(&bytes)),
             members,
         }

@@ -65,6 +65,16 @@ fn malformed(lab: &mut Lab) -> Result<()> {
         let added = node.run_with_input(&["user", "add", "--password-stdin", "--", id], "secret");
         let why = format!("{:#}", added.err().with_context(|| format!("the id {id:?} was taken"))?);
         ensure!(why.len() < 1_000, "{why}");
+        let device_only = id.ends_with("-fed") || id.starts_with("fed-");
+        let rule = if device_only {
+            "is no device id: use"
+        } else {
+            "is no user id: use"
+        };
+        ensure!(
+            why.contains(rule),
+            "refused for something else than its id {id:?}: {why}"
+        );
     }
     // An empty text is how a number is taken away.
     for number in bad.iter().filter(|number| !number.is_empty()) {
@@ -72,7 +82,16 @@ fn malformed(lab: &mut Lab) -> Result<()> {
             &["user", "add", "fine", "--password-stdin", "--number", number],
             "secret",
         );
-        ensure!(added.is_err(), "the number {number:?} was taken");
+        let why = format!(
+            "{:#}",
+            added
+                .err()
+                .with_context(|| format!("the number {number:?} was taken"))?
+        );
+        ensure!(
+            why.contains("is no number: use") && why.contains("fine"),
+            "refused for something else than the number {number:?}: {why}"
+        );
     }
     let why = node.run_with_input(
         &["user", "add", "second", "--password-stdin", "--number", "1001"],
@@ -139,7 +158,7 @@ fn hostile(lab: &mut Lab) -> Result<()> {
         let stream = lab
             .phones()
             .enter(move || TcpStream::connect_timeout(&address, Duration::from_secs(2)))?;
-        let Ok(mut stream) = stream else { continue };
+        let mut stream = stream.context("the redirect server takes no connection any more")?;
         let _ = stream.write_all(message);
         let _ = stream.set_read_timeout(Some(Duration::from_millis(5)));
         let _ = stream.read(&mut [0u8; 1_024]);

@@ -34,7 +34,7 @@ pub(super) async fn run(world: Shared, host: usize, node: Cluster<Kv>) {
     };
     let mut sequence = 0;
     loop {
-        let think = world.borrow_mut().random.below(30_000);
+        let think = world.borrow_mut().random.below(60_000);
         tokio::time::sleep(Duration::from_micros(think)).await;
         if world.borrow().quiet {
             return;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fed_core::ids::NodeId;
-use fed_raft::{Cluster, Config, OnFailure, Role};
+use fed_raft::{Cluster, Config, OnFailure, StartError, simulation};
 
 use super::machine::Kv;
 use super::plan::{Plan, SPARES};
@@ -168,6 +168,22 @@ async fn live(world: &Shared, host: usize) {
     }
     let node = match Cluster::start(config, Kv { node: host }).await {
         Ok(node) => node,
+        Err(error @ (StartError::InUse(_) | StartError::Listen { .. })) => {
+            // What ran here before is not gone yet.
+            world
+                .borrow_mut()
+                .note(format!("node {host} does not start yet: {error}"));
+            tokio::time::sleep(PAUSE).await;
+            return;
+        }
+        Err(error) if !world.borrow().ids.contains_key(&host) => {
+            // The power went while the folder was made: the remedy is to empty it and to join again.
+            world
+                .borrow_mut()
+                .note(format!("node {host} never ran, and its folder is emptied: {error}"));
+            simulation::erase(&host_name(host));
+            return;
+        }
         Err(error) => {
             // Only what was written before is on this disk: a node that does not start again is a bug.
             let what = format!("every node starts again: node {host}: {error}");

@@ -81,7 +81,10 @@ pub fn run(setup: &Setup) -> Report {
         violations: Vec::new(),
     };
     run.course();
-    run.report()
+    let report = run.report();
+    // What is left of the cluster has nothing to do any more; the process ends.
+    std::mem::forget(run);
+    report
 }
 
 impl Run<'_> {
@@ -249,7 +252,7 @@ impl Run<'_> {
         }
     }
 
-    fn report(mut self) -> Report {
+    fn report(&mut self) -> Report {
         let world = self.world.borrow();
         for operation in &world.history {
             operation.to_line().hash(&mut self.trace);

@@ -1,108 +1,158 @@
 //! One of Asterisk's configuration files, read as far as stanzas need it.
 
 use super::block::without_block;
+use super::comment::Comments;
+
+/// Includes of includes that are followed; as many files, at most, are read in all.
+const INCLUDE_DEPTH: usize = 5;
+const INCLUDED_FILES: usize = 1_000;
 
 /// A configuration file as its administrator wrote it: our own block is not part of it.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigFile {
-    lines: Vec<Line>,
+    categories: Vec<Category>,
 }
 
+/// What one `[..]` line opens; a second line of the same name opens another one.
 #[derive(Clone, Debug)]
-struct Line {
-    section: String,
-    /// Name and value; `None` for the line that opens the section.
-    option: Option<(String, String)>,
+struct Category {
+    name: String,
+    /// `[name](!)`: only there to be inherited from.
+    template: bool,
+    /// What it inherits, then its own, in order.
+    options: Vec<(String, String)>,
+}
+
+/// One object of a file: no template, with what it inherits.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigObject<'a>(&'a Category);
+
+impl<'a> ConfigObject<'a> {
+    /// The value that counts: the last.
+    pub fn option(&self, name: &str) -> Option<&'a str> {
+        let mut options = self.0.options.iter().rev();
+        let found = options.find(|(there, _)| there.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
 }
 
 impl ConfigFile {
-    /// Reads a file's text; `included` are the texts of the files that it includes, in order.
-    pub fn parse(text: &str, included: &[String]) -> Self {
+    /// Reads a file's text; `included` answers the texts of the files that the name or pattern of an `#include` line means. They count
+    /// where the line stands, as Asterisk reads them.
+    pub fn parse(text: &str, mut included: impl FnMut(&str) -> Vec<String>) -> Self {
         let mut file = Self::default();
-        for text in included
-            .iter()
-            .map(String::as_str)
-            .chain([without_block(text).as_str()])
-        {
-            file.read(text);
-        }
+        let mut left = INCLUDED_FILES;
+        file.read(&without_block(text), None, INCLUDE_DEPTH, &mut left, &mut included);
         file
     }
 
-    /// The names in `#include` and `#tryinclude` lines, in order.
-    pub fn includes(text: &str) -> Vec<String> {
-        text.lines()
-            .filter_map(|line| {
-                line.trim()
-                    .strip_prefix("#include")
-                    .or(line.trim().strip_prefix("#tryinclude"))
-            })
-            .map(|name| name.trim().trim_matches(['"', '<', '>']).to_owned())
-            .filter(|name| !name.is_empty())
-            .collect()
-    }
-
-    fn read(&mut self, text: &str) {
-        let mut section = String::new();
-        let mut comment = false;
+    fn read(
+        &mut self,
+        text: &str,
+        mut at: Option<usize>,
+        depth: usize,
+        left: &mut usize,
+        included: &mut dyn FnMut(&str) -> Vec<String>,
+    ) {
+        let mut comments = Comments::default();
         for raw in text.lines() {
-            // Block comments: `;--` to `--;`.
-            if comment {
-                comment = !raw.contains("--;");
-                continue;
-            }
-            if raw.trim_start().starts_with(";--") && !raw.trim_start().starts_with(";---") {
-                comment = !raw.contains("--;");
-                continue;
-            }
-            let line = raw.split(';').next().unwrap_or_default().trim();
+            let line = comments.without(raw);
+            let line = line.trim();
             if let Some(rest) = line.strip_prefix('[') {
-                section = rest.split(']').next().unwrap_or_default().trim().to_owned();
-                self.lines.push(Line {
-                    section: section.clone(),
-                    option: None,
-                });
-            } else if let Some((name, value)) = line.split_once('=') {
+                at = Some(self.open(rest));
+            } else if let Some(name) = include(line) {
+                if depth == 0 {
+                    continue;
+                }
+                for text in included(name) {
+                    if *left > 0 {
+                        *left -= 1;
+                        self.read(&text, at, depth - 1, left, included);
+                    }
+                }
+            } else if let Some((name, value)) = line.split_once('=')
+                && let Some(category) = at.and_then(|at| self.categories.get_mut(at))
+            {
                 let value = value.trim_start_matches('>').trim();
-                let option = Some((name.trim().to_owned(), value.to_owned()));
-                self.lines.push(Line {
-                    section: section.clone(),
-                    option,
-                });
+                category.options.push((name.trim().to_owned(), value.to_owned()));
             }
         }
     }
 
-    /// The sections, in the order in which they are opened first.
-    pub fn sections(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = Vec::new();
-        for line in &self.lines {
-            if !names.iter().any(|name| name.eq_ignore_ascii_case(&line.section)) {
-                names.push(&line.section);
+    /// The category that a line `[name](!,base,+)` opens or, with `+`, goes on with.
+    fn open(&mut self, rest: &str) -> usize {
+        let (name, rest) = rest.split_once(']').unwrap_or((rest, ""));
+        let mut opened = Category {
+            name: name.trim().to_owned(),
+            template: false,
+            options: Vec::new(),
+        };
+        let words = rest.trim().strip_prefix('(').and_then(|rest| rest.split_once(')'));
+        for word in words.map_or("", |(words, _)| words).split(',').map(str::trim) {
+            match word {
+                "" => {}
+                "!" => opened.template = true,
+                "+" => {
+                    if let Some(at) = self.last(&opened.name) {
+                        return at;
+                    }
+                }
+                base => {
+                    if let Some(base) = self.last(base) {
+                        opened.options.extend_from_slice(&self.categories[base].options);
+                    }
+                }
             }
         }
-        names
+        self.categories.push(opened);
+        self.categories.len() - 1
+    }
+
+    fn last(&self, name: &str) -> Option<usize> {
+        self.categories.iter().rposition(|category| category.is(name))
+    }
+
+    /// Every object that the file makes, in order; two may have the same name.
+    pub fn objects(&self) -> impl Iterator<Item = ConfigObject<'_>> {
+        self.categories
+            .iter()
+            .filter(|category| !category.template)
+            .map(ConfigObject)
     }
 
     /// True where the section is opened anywhere.
     pub fn has_section(&self, section: &str) -> bool {
-        self.lines.iter().any(|line| line.section.eq_ignore_ascii_case(section))
+        self.last(section).is_some()
     }
 
     /// Every value of an option, in order.
     pub fn options(&self, section: &str, name: &str) -> Vec<String> {
-        let named = |line: &&Line| line.section.eq_ignore_ascii_case(section);
-        let value = |line: &Line| {
-            line.option
-                .as_ref()
-                .filter(|(n, _)| n.eq_ignore_ascii_case(name))
-                .map(|(_, value)| value.clone())
-        };
-        self.lines.iter().filter(named).filter_map(value).collect()
+        let options = self
+            .categories
+            .iter()
+            .filter(|c| c.is(section))
+            .flat_map(|c| &c.options);
+        options
+            .filter(|(there, _)| there.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.clone())
+            .collect()
     }
 
     /// The value that counts: the last.
     pub fn option(&self, section: &str, name: &str) -> Option<String> {
         self.options(section, name).pop()
     }
+}
+
+impl Category {
+    fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+/// The name or pattern of an `#include` or `#tryinclude` line.
+fn include(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("#include").or(line.strip_prefix("#tryinclude"))?;
+    let name = rest.trim().trim_matches(['"', '<', '>']);
+    (!name.is_empty()).then_some(name)
 }

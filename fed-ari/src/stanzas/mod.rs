@@ -5,13 +5,14 @@
 //! administrator wrote it, byte by byte.
 
 mod block;
+mod comment;
 mod dialplan;
 mod file;
 
 use std::net::SocketAddr;
 
 pub use block::{BEGIN, END, install, remove};
-pub use file::ConfigFile;
+pub use file::{ConfigFile, ConfigObject};
 
 use crate::client::{Capabilities, Feature};
 
@@ -156,14 +157,59 @@ fn safe(what: &'static str, value: &str) -> Result<(), StanzaError> {
     }
 }
 
-/// Only what is missing: an administrator's own address stays.
+/// Only what is missing where the server is on: an administrator's own address stays. One that is off is turned on at the address that
+/// fed-node uses: what the file says of its address had no effect so far, and may be every interface.
 fn http(options: &StanzaOptions, file: &ConfigFile) -> String {
     let wanted = [
         ("enabled", "yes".to_owned()),
         ("bindaddr", options.http.ip().to_string()),
         ("bindport", options.http.port().to_string()),
     ];
-    additions(file, "general", &wanted)
+    if http_is_on(file) {
+        return additions(file, "general", &wanted);
+    }
+    let differs = |(name, value): &&(&str, String)| file.option("general", name).as_ref() != Some(value);
+    let lines: String = wanted
+        .iter()
+        .filter(differs)
+        .map(|(name, value)| format!("{name}={value}\n"))
+        .collect();
+    format!("{}{lines}\n", header(file, "general"))
+}
+
+fn http_is_on(file: &ConfigFile) -> bool {
+    let there = file.option("general", "enabled");
+    there.is_some_and(|there| crate::render::same_meaning(crate::render::Meaning::Flag, "yes", &there))
+}
+
+/// What an administrator has to know of an `http.conf` whose server is on already and stays as it is: that it listens elsewhere than
+/// fed-node asks, or on every interface; `None` where neither is so.
+pub fn http_warning(options: &StanzaOptions, file: &ConfigFile) -> Option<String> {
+    if !http_is_on(file) {
+        return None;
+    }
+    let address = file
+        .option("general", "bindaddr")
+        .unwrap_or_else(|| options.http.ip().to_string());
+    let port = file
+        .option("general", "bindport")
+        .unwrap_or_else(|| options.http.port().to_string());
+    let every = ["0.0.0.0", "::", "[::]"].contains(&address.as_str());
+    if port != options.http.port().to_string() || !(every || address == options.http.ip().to_string()) {
+        let shown = if every { options.http.ip().to_string() } else { address };
+        return Some(format!(
+            "http.conf has Asterisk's HTTP server at port {port} of {shown}, but asterisk.url asks {}: set asterisk.url to \
+             http://{shown}:{port}",
+            options.http
+        ));
+    }
+    (every && options.http.ip().is_loopback()).then(|| {
+        format!(
+            "http.conf has Asterisk's HTTP server, and with it ARI, on every interface ({address}); if nothing else needs that, set \
+             bindaddr={}",
+            options.http.ip()
+        )
+    })
 }
 
 fn ari(options: &StanzaOptions, file: &ConfigFile) -> Result<String, StanzaError> {

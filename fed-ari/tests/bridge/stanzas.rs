@@ -2,7 +2,7 @@
 
 use fed_ari::{
     sim::SimVersion,
-    stanzas::{ConfigFile, FILES, StanzaError, StanzaOptions, install, stanzas},
+    stanzas::{ConfigFile, FILES, StanzaError, StanzaOptions, http_warning, install, stanzas},
 };
 
 use crate::site::options;
@@ -13,7 +13,7 @@ fn given() -> StanzaOptions {
 
 /// The block for one file, which holds this text, while all others are empty.
 fn block(file: &'static str, text: &str) -> Result<String, StanzaError> {
-    let read = |name: &'static str| ConfigFile::parse(if name == file { text } else { "" }, &[]);
+    let read = |name: &'static str| ConfigFile::parse(if name == file { text } else { "" }, |_| Vec::new());
     let all = stanzas(&given(), read)?;
     assert_eq!(all.iter().map(|stanza| stanza.file).collect::<Vec<_>>(), FILES);
     Ok(all
@@ -32,6 +32,40 @@ fn a_section_that_is_there_is_added_to_and_one_that_is_not_is_made() {
     );
     let added = block("http.conf", "[general]\nenabled=no\n").expect("extends");
     assert!(added.starts_with("[general](+)\nenabled=yes\n"), "{added}");
+}
+
+#[test]
+fn a_server_that_was_off_is_turned_on_at_the_address_that_is_asked_and_nowhere_else() {
+    let added = block("http.conf", "[general]\nenabled=no\nbindaddr=0.0.0.0\nbindport=8090\n").expect("extends");
+    let http = given().http;
+    let (ip, port) = (http.ip(), http.port());
+    assert_eq!(
+        added,
+        format!("[general](+)\nenabled=yes\nbindaddr={ip}\nbindport={port}\n\n")
+    );
+}
+
+#[test]
+fn a_server_that_is_on_elsewhere_or_everywhere_is_told_of() {
+    let warning = |text: &str| http_warning(&given(), &ConfigFile::parse(text, |_| Vec::new()));
+    let port = given().http.port();
+    assert_eq!(
+        warning("[general]\nenabled=no\nbindaddr=0.0.0.0\n"),
+        None,
+        "it will be turned on as it should be"
+    );
+    assert_eq!(warning("[general]\nenabled=yes\n"), None);
+    let elsewhere = warning("[general]\nenabled=yes\nbindaddr=10.0.0.1\nbindport=8000\n").expect("a warning");
+    assert!(
+        elsewhere.contains("asterisk.url to http://10.0.0.1:8000"),
+        "{elsewhere}"
+    );
+    let everywhere =
+        warning(&format!("[general]\nenabled=yes\nbindaddr=0.0.0.0\nbindport={port}\n")).expect("a warning");
+    assert!(
+        everywhere.contains("every interface") && everywhere.contains("bindaddr=127.0.0.1"),
+        "{everywhere}"
+    );
 }
 
 #[test]
@@ -82,15 +116,46 @@ fn sections_of_others_are_not_taken_over_but_our_own_block_is() {
 
 #[test]
 fn a_section_in_an_included_file_counts() {
-    let text = "#include \"ari_users.conf\"\n";
-    assert_eq!(ConfigFile::includes(text), ["ari_users.conf"]);
-    let file = ConfigFile::parse(text, &["[general]\nenabled=yes\n".to_owned()]);
-    assert!(file.has_section("general"));
+    let text = "[general]\n#include \"ari_users.conf\" ; mine\n;--\n#include other.conf\n--;\nenabled=no\n";
+    let file = ConfigFile::parse(text, |name| {
+        assert_eq!(name, "ari_users.conf", "a comment includes nothing");
+        vec!["x=1\n[fed]\nenabled=yes\n".to_owned()]
+    });
+    assert!(file.has_section("fed"));
+    assert_eq!(
+        file.option("general", "x").as_deref(),
+        Some("1"),
+        "it counts where the line stands"
+    );
+    assert_eq!(file.option("general", "enabled").as_deref(), Some("no"));
+}
+
+#[test]
+fn a_file_that_includes_itself_is_read_to_an_end() {
+    let text = "[a]\n#include <x>\n#include <x>\n#include <x>\n#include <x>\n#include <x>\n";
+    assert!(ConfigFile::parse(text, |_| vec![text.to_owned(); 10]).has_section("a"));
+}
+
+#[test]
+fn a_template_is_no_object_and_what_it_says_is_inherited() {
+    let text = "[base](!)\ntype=transport\nprotocol=udp\n[lan](base)\nprotocol=tcp\n[lan](+)\nbind=0.0.0.0\n[lan]\ntype=endpoint\n";
+    let file = ConfigFile::parse(text, |_| Vec::new());
+    let said: Vec<_> = file
+        .objects()
+        .map(|object| ["type", "protocol", "bind"].map(move |name| object.option(name)))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            [Some("transport"), Some("tcp"), Some("0.0.0.0")],
+            [Some("endpoint"), None, None]
+        ]
+    );
 }
 
 #[test]
 fn comments_are_no_sections() {
-    let file = ConfigFile::parse("; [general]\n;--\n[general]\n--;\n[other]\nx=1 ; y=2\n", &[]);
+    let file = ConfigFile::parse("; [general]\n;--\n[general]\n--;\n[other]\nx=1 ; y=2\n", |_| Vec::new());
     assert!(!file.has_section("general"));
     assert_eq!(file.option("other", "x").as_deref(), Some("1"));
 }

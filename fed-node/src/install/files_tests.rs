@@ -30,7 +30,12 @@ fn asterisk() -> tempfile::TempDir {
 #[test]
 fn every_line_of_the_administrator_stays_and_a_copy_is_kept() {
     let folder = asterisk();
-    let installed = plan(folder.path(), &options()).unwrap().install().unwrap();
+    let installed = plan(folder.path(), &options())
+        .unwrap()
+        .stage()
+        .unwrap()
+        .commit()
+        .unwrap();
     assert!(installed.iter().all(|file| file.changed));
     let after = std::fs::read_to_string(folder.path().join("extensions.conf")).unwrap();
     assert!(
@@ -48,7 +53,12 @@ fn every_line_of_the_administrator_stays_and_a_copy_is_kept() {
 #[test]
 fn a_second_run_changes_nothing() {
     let folder = asterisk();
-    plan(folder.path(), &options()).unwrap().install().unwrap();
+    plan(folder.path(), &options())
+        .unwrap()
+        .stage()
+        .unwrap()
+        .commit()
+        .unwrap();
     let snapshot = || {
         let mut files: Vec<_> = std::fs::read_dir(folder.path())
             .unwrap()
@@ -65,7 +75,12 @@ fn a_second_run_changes_nothing() {
         files
     };
     let before = snapshot();
-    let again = plan(folder.path(), &options()).unwrap().install().unwrap();
+    let again = plan(folder.path(), &options())
+        .unwrap()
+        .stage()
+        .unwrap()
+        .commit()
+        .unwrap();
     assert!(again.iter().all(|file| !file.changed && file.backup.is_none()));
     assert_eq!(snapshot(), before);
 }
@@ -75,7 +90,22 @@ fn what_an_included_file_says_is_respected() {
     let folder = asterisk();
     let shown = plan(folder.path(), &options()).unwrap().shown();
     let http = &shown["http.conf"];
-    assert!(http.contains("enabled=yes") && !http.contains("bindaddr"), "{http}");
+    assert!(
+        http.contains("enabled=yes") && http.contains("bindaddr=127.0.0.1"),
+        "it is off there: {http}"
+    );
+    std::fs::write(
+        folder.path().join("http_more.conf"),
+        "[general]\nenabled=yes\nbindaddr=192.0.2.7\n",
+    )
+    .unwrap();
+    std::fs::write(folder.path().join("http.conf"), "#include \"http_m*.conf\"\n").unwrap();
+    let shown = plan(folder.path(), &options()).unwrap().shown();
+    let http = &shown["http.conf"];
+    assert!(
+        !http.contains("enabled") && !http.contains("bindaddr"),
+        "it is on there: {http}"
+    );
 }
 
 #[test]
@@ -98,7 +128,12 @@ fn a_context_of_the_same_name_written_by_somebody_else_stops_everything_before_t
 fn a_file_made_here_is_not_for_everybody() {
     use std::os::unix::fs::PermissionsExt;
     let folder = asterisk();
-    plan(folder.path(), &options()).unwrap().install().unwrap();
+    plan(folder.path(), &options())
+        .unwrap()
+        .stage()
+        .unwrap()
+        .commit()
+        .unwrap();
     let mode = std::fs::metadata(folder.path().join("ari.conf"))
         .unwrap()
         .permissions()
@@ -115,4 +150,17 @@ fn a_folder_that_is_not_there_is_named() {
         error.contains("/nowhere/asterisk") && error.contains("asterisk.config_dir"),
         "{error}"
     );
+}
+
+#[test]
+fn a_link_to_a_file_that_is_not_there_is_named_and_stays() {
+    let folder = asterisk();
+    let link = folder.path().join("ari.conf");
+    std::os::unix::fs::symlink("elsewhere/ari.conf", &link).unwrap();
+    let error = plan(folder.path(), &options()).unwrap_err().to_string();
+    assert!(
+        error.contains("ari.conf") && error.contains("elsewhere/ari.conf"),
+        "{error}"
+    );
+    assert!(link.is_symlink());
 }

@@ -6,27 +6,36 @@
 
 mod files;
 mod options;
+mod staged;
 mod transport;
 mod version;
 
+use fed_ari::stanzas::http_warning;
 use serde::Serialize;
 
 use crate::cli::{AsteriskConfigArgs, Failure, Outcome, Output, Show, emit, print};
 use crate::config::{Config, RedirectTransport};
 
-pub use files::{Installed, Plan, plan};
+pub use files::{Plan, plan};
+pub use staged::Installed;
 pub use transport::redirect_transport;
 
 /// `asterisk-config`
 ///
 /// # Errors
-/// What stands in the way, with the file and the remedy; nothing has been written then.
+/// What stands in the way, with the file and the remedy; none of Asterisk's files has been changed then.
 pub async fn command(config: &Config, args: &AsteriskConfigArgs, output: Output) -> Outcome {
     let options = options::options(config, args).await?;
     let folder = &config.asterisk.config_dir;
     let plan = plan(folder, &options.stanzas).map_err(Failure::usage)?;
     eprintln!("{}", options.asking_because);
     eprintln!("{}", transport_because(config));
+    if let Some(warning) = plan
+        .read("http.conf")
+        .and_then(|file| http_warning(&options.stanzas, file))
+    {
+        eprintln!("{warning}");
+    }
     if !args.write {
         return if output == Output::Json {
             print(output, &Shown(plan.shown()))
@@ -34,8 +43,9 @@ pub async fn command(config: &Config, args: &AsteriskConfigArgs, output: Output)
             emit(shown(&plan, config).trim_end())
         };
     }
+    let staged = plan.stage().map_err(Failure::failed)?;
     options.keep_password()?;
-    let installed = plan.install().map_err(Failure::failed)?;
+    let installed = staged.commit().map_err(Failure::failed)?;
     print(output, &Report(installed))
 }
 
@@ -89,6 +99,7 @@ impl Show for Report {
                 (true, None) => format!("{}: made", file.path),
             })
             .collect();
+        lines.extend(self.0.iter().filter_map(|file| file.warning.clone()));
         if self.0.iter().any(|file| file.changed && file.restart) {
             lines.push("restart Asterisk for it to take effect".to_owned());
         } else if let modules @ [_, ..] = self.reloads().as_slice() {

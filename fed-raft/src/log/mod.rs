@@ -7,6 +7,7 @@
 //! - The newest entries are also in memory, so replication and apply do not read the disk.
 
 mod db;
+mod fit;
 mod recover;
 mod store;
 mod sync;

@@ -13,7 +13,7 @@ use super::sync::Job;
 use crate::platform::{Database, ENTRIES, META, Reads};
 use crate::raft::{Entry, LogId, TypeConfig, Vote, stored};
 #[cfg(feature = "simulation")]
-use crate::witness::{Happened, saw};
+use crate::witness::{Ballot, Happened, Note, Place, saw};
 
 /// Replication sends no more than about this much in one message.
 const LARGEST_READ: usize = 2 << 20;
@@ -29,12 +29,12 @@ impl LogStore {
         let log = self.read(0..u64::MAX, usize::MAX)?;
         let marks = *self.inner.marks.lock();
         let started = Happened::Started {
-            vote: marks.vote.as_ref().map(Into::into),
-            log: log.iter().map(Into::into).collect(),
-            purged: marks.purged.map(Into::into),
-            committed: marks.committed.map(Into::into),
-            applied: applied.map(Into::into),
-            snapshot: snapshot.map(Into::into),
+            vote: marks.vote.as_ref().map(Ballot::of),
+            log: log.iter().map(Note::of).collect(),
+            purged: marks.purged.map(Place::of),
+            committed: marks.committed.map(Place::of),
+            applied: applied.map(Place::of),
+            snapshot: snapshot.map(Place::of),
             damaged,
         };
         saw(self.inner.node, started);
@@ -42,7 +42,7 @@ impl LogStore {
     }
 
     /// The entries of `range` that are there, until they are more than `limit` bytes; at least one.
-    fn read(&self, range: Range<u64>, limit: usize) -> io::Result<Vec<Entry>> {
+    pub(super) fn read(&self, range: Range<u64>, limit: usize) -> io::Result<Vec<Entry>> {
         let tail = self.inner.tail.read();
         let mut entries = Vec::new();
         let mut bytes = 0;
@@ -127,19 +127,20 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is("vote-not-persisted") {
+            self.inner.marks.lock().vote = Some(*vote);
+            #[cfg(feature = "simulation")]
+            saw(self.inner.node, Happened::Voted(Ballot::of(vote)));
+            return Ok(());
+        }
         let bytes = stored::encode_vote(vote).map_err(other)?;
         let db = &self.inner.db;
         db.write(|changes| changes.put(META, VOTE, &bytes)).map_err(other)?;
-        #[cfg(feature = "planted-bugs")]
-        let synced = crate::planted::is("vote-not-persisted");
-        #[cfg(not(feature = "planted-bugs"))]
-        let synced = false;
-        if !synced {
-            self.flush().await?;
-        }
+        self.flush().await?;
         self.inner.marks.lock().vote = Some(*vote);
         #[cfg(feature = "simulation")]
-        saw(self.inner.node, Happened::Voted(vote.into()));
+        saw(self.inner.node, Happened::Voted(Ballot::of(vote)));
         Ok(())
     }
 
@@ -149,7 +150,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         marks.committed_waits = committed.is_some();
         #[cfg(feature = "simulation")]
         if let Some(committed) = committed {
-            saw(self.inner.node, Happened::Committed(committed.into()));
+            saw(self.inner.node, Happened::Committed(Place::of(committed)));
         }
         Ok(())
     }
@@ -186,7 +187,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             marks.committed_waits = false;
             #[cfg(feature = "simulation")]
             {
-                let entries = appended.iter().map(|(entry, _)| entry.into()).collect();
+                let entries = appended.iter().map(|(entry, _)| Note::of(entry)).collect();
                 saw(inner.node, Happened::Appended(entries));
             }
             for (entry, bytes) in appended {
@@ -233,7 +234,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         write.map_err(other)?;
         tail.purge_to(upto.index);
         #[cfg(feature = "simulation")]
-        saw(inner.node, Happened::Purged(upto.into()));
+        saw(inner.node, Happened::Purged(Place::of(upto)));
         marks.purged = Some(upto);
         if marks.last.is_none_or(|id| id.index < upto.index) {
             marks.last = Some(upto);

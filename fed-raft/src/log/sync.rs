@@ -94,8 +94,8 @@ impl Rounds {
         }
     }
 
-    /// Syncs once for all the jobs and answers them.
-    fn turn(&mut self, jobs: &mut Vec<Job>) {
+    /// Makes durable what was written before.
+    fn sync(&mut self) {
         if self.failure.is_none()
             && let Err(error) = timed(&self.seconds, || self.db.sync())
         {
@@ -108,9 +108,9 @@ impl Rounds {
         if self.failure.is_none() {
             self.tell();
         }
-        if cfg!(feature = "testing") && !self.delay.is_zero() {
-            std::thread::sleep(self.delay);
-        }
+    }
+
+    fn answer(&self, jobs: &mut Vec<Job>) {
         for job in jobs.drain(..) {
             job.done(self.failure.as_deref().map_or(Ok(()), Err));
         }
@@ -140,7 +140,11 @@ fn start(mut rounds: Rounds, mut queue: UnboundedReceiver<Job>) -> io::Result<ta
             }
             #[cfg(feature = "planted-bugs")]
             Rounds::answer_too_early(&mut jobs);
-            rounds.turn(&mut jobs);
+            rounds.sync();
+            if cfg!(feature = "testing") && !rounds.delay.is_zero() {
+                std::thread::sleep(rounds.delay);
+            }
+            rounds.answer(&mut jobs);
         }
     })
 }
@@ -158,7 +162,9 @@ fn start(mut rounds: Rounds, mut queue: UnboundedReceiver<Job>) -> io::Result<ta
             #[cfg(feature = "planted-bugs")]
             Rounds::answer_too_early(&mut jobs);
             tokio::time::sleep(rounds.db.sync_time()).await;
-            rounds.turn(&mut jobs);
+            rounds.sync();
+            tokio::time::sleep(rounds.delay).await;
+            rounds.answer(&mut jobs);
         }
     }))
 }

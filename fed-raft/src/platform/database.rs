@@ -27,8 +27,9 @@ pub(crate) enum Kind {
 /// Why a database could not be opened or used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DatabaseError {
-    /// Another process has it open.
+    /// Another process has it open. Simulated nodes are not processes.
     #[error("{0}")]
+    #[cfg_attr(feature = "simulation", expect(dead_code))]
     InUse(String),
     /// The disk or the file system refused.
     #[error("{0}")]

@@ -1,4 +1,5 @@
-//! openraft's own suite for stores, on the real ones: prompt, and with syncs that are late.
+//! openraft's own suite for stores, on the real ones (with the feature `simulation`: on the simulated ones): prompt, and
+//! with syncs that are late.
 
 use std::time::Duration;
 
@@ -61,13 +62,21 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine<Idle>, TempDir> for Stores 
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(
+    not(feature = "simulation"),
+    tokio::test(flavor = "multi_thread", worker_threads = 2)
+)]
+#[cfg_attr(feature = "simulation", tokio::test)]
 async fn the_stores_pass_the_suite_of_openraft() {
     let stores = Stores { delay: Duration::ZERO };
     Suite::test_all(stores).await.expect("passes");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(
+    not(feature = "simulation"),
+    tokio::test(flavor = "multi_thread", worker_threads = 2)
+)]
+#[cfg_attr(feature = "simulation", tokio::test)]
 async fn the_stores_pass_the_suite_when_syncs_are_late() {
     const { assert!(cfg!(feature = "testing"), "the delay needs the feature") };
     let stores = Stores {

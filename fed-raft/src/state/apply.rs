@@ -26,7 +26,7 @@ impl<M: Machine> State<M> {
         let mut happened = Vec::new();
         let mut answers = Vec::with_capacity(items.len());
         #[cfg(feature = "simulation")]
-        let seen = items.iter().map(|(entry, _)| entry.into()).collect();
+        let seen = items.iter().map(|(entry, _)| crate::witness::Note::of(entry)).collect();
         for (entry, responder) in items {
             let index = entry.log_id.index;
             let answer = match entry.payload {

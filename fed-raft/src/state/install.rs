@@ -71,7 +71,7 @@ impl<M: Machine> State<M> {
         let view = self.view();
         let Some(at) = view.applied() else { return Ok(()) };
         let installed = crate::witness::Happened::Installed {
-            at: at.into(),
+            at: crate::witness::Place::of(at),
             revision: view.revision().0,
             hash: fed_core::machine::state_hash(&*view).map_err(io::Error::other)?,
             recomputed: fed_core::machine::recomputed_state_hash(&*view).map_err(io::Error::other)?,

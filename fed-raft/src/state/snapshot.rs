@@ -84,7 +84,7 @@ impl<M: Machine> State<M> {
 
     /// Makes a snapshot of what is applied now. Blocks for as long as it takes to write memory to disk and to
     /// read the whole state once.
-    pub(super) fn build_snapshot(&self) -> io::Result<Arc<SnapshotDir>> {
+    pub(crate) fn build_snapshot(&self) -> io::Result<Arc<SnapshotDir>> {
         let generation = self.generation.read().clone();
         let building = self.folders.snapshots.join(BUILDING);
         if fs::exists(&building) {
@@ -136,7 +136,7 @@ impl<M: Machine> State<M> {
         let snapshot = Arc::new(SnapshotDir::new(path, manifest));
         #[cfg(feature = "simulation")]
         if let Some(last) = snapshot.manifest.last {
-            let made = crate::witness::Happened::Snapshot(LogId::from(last).into());
+            let made = crate::witness::Happened::Snapshot(crate::witness::Place::of(last.into()));
             crate::witness::saw(self.identity.node.0, made);
         }
         let old = self.last_snapshot.lock().replace(snapshot.clone());
@@ -154,7 +154,7 @@ impl<M: Machine> State<M> {
         let snapshot = Arc::new(SnapshotDir::new(path, manifest));
         #[cfg(feature = "simulation")]
         if let (Some(last), true) = (snapshot.manifest.last, crate::planted::is("snapshot-in-place")) {
-            let made = crate::witness::Happened::Snapshot(LogId::from(last).into());
+            let made = crate::witness::Happened::Snapshot(crate::witness::Place::of(last.into()));
             crate::witness::saw(self.identity.node.0, made);
         }
         *self.last_snapshot.lock() = Some(snapshot.clone());

@@ -24,15 +24,14 @@ pub struct Case {
 /// Without root or Debian it says loudly that nothing was tested; with `CI=true` in the environment that is a failure.
 pub fn main(start: fn() -> Result<Lab>, cases: &[Case]) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let wanted: Vec<&Case> = cases
-        .iter()
-        .filter(|c| words.is_empty() || words.iter().any(|w| c.name.contains(w.as_str())))
-        .collect();
+    let wanted = chosen(cases, &words);
     if std::env::args().any(|a| a == "--list") {
         wanted.iter().for_each(|c| println!("{}: test", c.name));
         return ExitCode::SUCCESS;
     }
     if wanted.is_empty() {
+        // No failure: a word may be meant for another file of the same `cargo test`.
+        println!("{}", nothing_chosen(cases, &words));
         return ExitCode::SUCCESS;
     }
     if let Err(why) = available() {
@@ -79,6 +78,23 @@ pub fn main(start: fn() -> Result<Lab>, cases: &[Case]) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The cases whose name holds one of the words; all of them without a word.
+fn chosen<'a>(cases: &'a [Case], words: &[String]) -> Vec<&'a Case> {
+    cases
+        .iter()
+        .filter(|c| words.is_empty() || words.iter().any(|w| c.name.contains(w.as_str())))
+        .collect()
+}
+
+fn nothing_chosen(cases: &[Case], words: &[String]) -> String {
+    let names: Vec<&str> = cases.iter().map(|case| case.name).collect();
+    format!(
+        "NOTHING was tested: no case here has {} in its name; there are\n    {}",
+        words.join(" or "),
+        names.join("\n    ")
+    )
+}
+
 fn skipped(why: &Error, cases: usize) -> ExitCode {
     let bar = "!".repeat(100);
     println!("{bar}\n!! SKIPPED: {cases} tests on real Asterisk were NOT run: {why:#}\n{bar}");
@@ -95,4 +111,23 @@ fn panicked(panic: &Box<dyn std::any::Any + Send>) -> Error {
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
     anyhow!("panicked: {}", text.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_no_name_holds_choose_nothing_and_the_names_are_told() {
+        let cases = ["one_moves", "two_calls"].map(|name| Case { name, body: |_| Ok(()) });
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(chosen(&cases, &[]).len(), 2);
+        assert_eq!(chosen(&cases, &words("calls --x")).len(), 1);
+        assert!(chosen(&cases, &words("cals")).is_empty());
+        let said = nothing_chosen(&cases, &words("cals"));
+        assert!(
+            said.contains("NOTHING") && said.contains("cals") && said.contains("two_calls"),
+            "{said}"
+        );
+    }
 }

@@ -76,7 +76,6 @@ fn main() -> ExitCode {
             return ExitCode::from(HARNESS_FAILURE);
         }
     }
-    // What is left of the cluster has nothing to do any more.
     ExitCode::from(report.verdict().exit_code())
 }
 

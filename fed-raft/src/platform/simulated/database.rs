@@ -293,3 +293,68 @@ fn scan(rows: &Rows, space: Space, start: Bound<&[u8]>, end: Bound<&[u8]>, visit
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{chance, power_cut, power_on};
+    use super::*;
+
+    fn rows(db: &Simulated) -> Vec<u8> {
+        let mut found = Vec::new();
+        let visited = db.scan(TABLES, Bound::Unbounded, Bound::Unbounded, &mut |key, _| {
+            found.push(key[0]);
+            std::ops::ControlFlow::Continue(())
+        });
+        visited.expect("readable");
+        found
+    }
+
+    #[test]
+    fn after_a_power_cut_there_are_whole_batches_from_the_first_on() {
+        let mut lengths = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            chance::begin(seed);
+            let top = format!("db{seed}");
+            let folder = Path::new("/").join(&top);
+            let db = Simulated::create(&folder, Kind::State).expect("made");
+            for pair in 0..5_u8 {
+                let write = db.write(|batch| {
+                    batch.put(TABLES, &[2 * pair], b"first");
+                    batch.put(TABLES, &[2 * pair + 1], b"second");
+                });
+                write.expect("written");
+                if pair == 1 {
+                    db.sync().expect("synced");
+                }
+            }
+            power_cut(&top);
+            assert!(db.write(|batch| batch.put(TABLES, &[99], b"")).is_err());
+            power_on(&top);
+            let found = rows(&Simulated::open(&folder, Kind::State).expect("opens"));
+            assert_eq!(found, (0..found.len() as u8).collect::<Vec<_>>());
+            assert!(found.len() >= 4 && found.len() % 2 == 0, "{found:?}");
+            lengths.insert(found.len());
+        }
+        assert_eq!(lengths, [4, 6, 8, 10].into());
+    }
+
+    #[test]
+    fn a_checkpoint_holds_what_there_was_and_a_view_what_it_saw() {
+        let folder = Path::new("/checkpoint");
+        let db = Arc::new(Simulated::create(folder, Kind::State).expect("made"));
+        db.write(|batch| batch.put(TABLES, b"a", b"1")).expect("written");
+        let view = Simulated::pin(&db);
+        db.checkpoint(&folder.join("copy")).expect("copied");
+        let change = db.write(|batch| {
+            batch.delete(TABLES, b"a");
+            batch.put(TABLES, b"b", b"2");
+        });
+        change.expect("written");
+        let copy = Simulated::peek(&folder.join("copy"), Kind::State).expect("opens");
+        assert_eq!(rows(&db), b"b");
+        for held in [&copy as &dyn Reads, &view] {
+            assert_eq!(held.get(TABLES, b"a").expect("readable"), Some(b"1".to_vec()));
+            assert_eq!(held.get(TABLES, b"b").expect("readable"), None);
+        }
+    }
+}

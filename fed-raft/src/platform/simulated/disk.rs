@@ -350,6 +350,16 @@ pub(crate) fn power_on(name: &str) {
     with(|disk| disk.off.remove(name));
 }
 
+/// Empties the disk.
+pub(crate) fn erase(name: &str) {
+    with(|disk| {
+        if let Thing::Folder(top) = &mut disk.things[TOP] {
+            top.names.remove(name);
+            top.durable.remove(name);
+        }
+    });
+}
+
 /// How long a sync of this disk takes at most.
 pub(crate) fn set_sync_time(name: &str, most: Duration) {
     with(|disk| disk.sync_time.insert(name.to_owned(), most));

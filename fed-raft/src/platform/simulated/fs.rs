@@ -111,6 +111,6 @@ pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<u64> {
 pub(crate) fn lock(path: &Path) -> io::Result<Option<Lock>> {
     with(|disk| {
         let file = disk.find_or_make(path)?;
-        Ok(disk.locked.insert(file).then_some(Lock { file }))
+        Ok(disk.locked.insert(file).then(|| Lock { file }))
     })
 }

@@ -11,5 +11,5 @@ mod runtime;
 pub(crate) mod tasks;
 
 pub(crate) use database::Simulated as Db;
-pub(crate) use disk::{power_cut, power_on, set_sync_time};
+pub(crate) use disk::{erase, power_cut, power_on, set_sync_time};
 pub(crate) use runtime::Seeded as Runtime;

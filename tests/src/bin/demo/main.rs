@@ -1,14 +1,15 @@
 //! `make demo`: three real hosts, phones that register, call and move, a host that dies, each step with its time.
 //!
-//! Afterwards the federation stays up and the commands to try are printed; `WAIT=0` ends it instead. Without root or Debian the same
-//! is shown on simulated Asterisks.
+//! Afterwards the federation stays up and the commands to try are printed; `WAIT=0` ends it instead. Without root or Debian, or with
+//! `--simulated`, the same is shown on simulated Asterisks.
+
+mod simulated;
 
 use std::io::BufRead as _;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fed_tests::lab::{Lab, Version, available, fed_node_binary, password_of};
+use fed_tests::lab::{Lab, Version, available, password_of};
 use fed_tests::phone::{Phone, Transport};
 use fed_tests::{both_hear, eventually};
 
@@ -16,9 +17,12 @@ const SOON: Duration = Duration::from_secs(5);
 
 fn main() -> Result<()> {
     let wait = std::env::var("WAIT").map_or(true, |v| v != "0");
+    if std::env::args().any(|word| word == "--simulated") {
+        return simulated::show(wait);
+    }
     if let Err(why) = available() {
         println!("No real Asterisks here: {why:#}\nThe same on simulated Asterisks:\n");
-        return simulated(wait);
+        return simulated::show(wait);
     }
     let clock = Instant::now();
     println!("Starting three hosts: h1 and h2 with Asterisk 22, h3 with Asterisk 16, a fed-node beside each ...");
@@ -190,15 +194,5 @@ fn stay(lab: &Lab) -> Result<()> {
             std::thread::park();
         }
     }
-    Ok(())
-}
-
-fn simulated(wait: bool) -> Result<()> {
-    let mut command = Command::new(fed_node_binary()?);
-    command.arg("dev");
-    if !wait {
-        command.arg("--no-wait");
-    }
-    ensure!(command.status()?.success(), "fed-node dev failed");
     Ok(())
 }
