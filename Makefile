@@ -57,8 +57,8 @@ bench: prerequisites ## three fed-nodes against three etcds under the same load,
 	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(OUT),--out $(OUT)) $(if $(DIR),--dir $(DIR))
 
 bench-calls: lab-prerequisites ## call set-up time and REGISTER rate beside plain Asterisk, as a table
-	$(ENV); cargo build --workspace --bins --locked
-	$(ENV); "$$CARGO_TARGET_DIR/debug/bench_calls"
+	$(ENV); cargo build --release --workspace --bins --locked
+	$(ENV); "$$CARGO_TARGET_DIR/release/bench_calls"
 
 # PLANS=file.. runs others; OUT= keeps what was recorded of all runs, otherwise of those that do not pass.
 chaos: chaos-prerequisites ## real nodes under every fault, each with its bar, as a table; half an hour (PLANS=, OUT=)
