@@ -69,7 +69,7 @@ pub(super) async fn run(
 ) {
     let life = Life {
         owner: Owner::new(config.identity.clone()),
-        observer: Observer::new(client.clone(), Arc::clone(&port)),
+        observer: Observer::new(client.clone(), Arc::clone(&port), Arc::clone(&router)),
         known: Arc::default(),
         client,
         port,

@@ -16,10 +16,22 @@ use crate::{
     client::{AriClient, ContactStatus},
     port::{MapPort, fresh_or_stale},
     render::is_redirect_aor,
+    router::Router,
 };
 
 /// How long the map may take to confirm that a contact is stale; after it the own copy has to do.
 const FRESH_WITHIN: Duration = Duration::from_millis(500);
+
+/// Q.850: redirected to new destination. The generated dialplan takes it as the wish to be asked again.
+const MOVED: u8 = 23;
+
+/// Pauses before each look for calls that still ring a phone that has moved.
+const RECALLS: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(20),
+    Duration::from_millis(60),
+    Duration::from_millis(200),
+];
 
 /// Attempts at deleting a stale contact.
 const ATTEMPTS: u32 = 5;
@@ -41,6 +53,7 @@ type Registration = (DeviceId, ContactUri);
 pub(super) struct Observer {
     client: AriClient,
     port: Arc<dyn MapPort>,
+    router: Arc<Router>,
     lanes: Arc<Lanes<Step>>,
     session: Mutex<Option<SessionId>>,
     /// Contacts that this bridge is deleting: their removal is no news.
@@ -53,10 +66,11 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    pub(super) fn new(client: AriClient, port: Arc<dyn MapPort>) -> Arc<Self> {
+    pub(super) fn new(client: AriClient, port: Arc<dyn MapPort>, router: Arc<Router>) -> Arc<Self> {
         Arc::new(Self {
             client,
             port,
+            router,
             lanes: Lanes::new(),
             session: Mutex::new(None),
             deleting: Mutex::new(HashMap::new()),
@@ -318,6 +332,10 @@ impl Observer {
             return;
         }
         self.delete_contact(&device, &contact).await;
+        if self.router.rang_here(&device) {
+            // Beside the lane: the device's next registration must not wait for it.
+            tokio::spawn(recall(self.client.clone(), Arc::clone(&self.port), device));
+        }
     }
 
     /// Deletes a contact of this Asterisk that the map does not want here.
@@ -342,6 +360,38 @@ impl Observer {
             }
         }
         self.deleted_by_us(&registration);
+    }
+}
+
+/// Takes back the calls that ring a device's phone here although it has just registered elsewhere: the dialplan asks again where it is.
+///
+/// They were sent here before the move was known. A leg may appear a little later than the answer that sent it, so they are looked for more than
+/// once. Where another phone of the device is registered here, nothing is taken back: it may be the one that rings.
+async fn recall(client: AriClient, port: Arc<dyn MapPort>, device: DeviceId) {
+    for pause in RECALLS {
+        tokio::time::sleep(pause).await;
+        let bound = port.local().view().bindings_of(&device).unwrap_or_default();
+        if bound.iter().any(|binding| binding.value.node == port.here()) {
+            return;
+        }
+        let legs = match client.endpoint("PJSIP", device.as_str()).await {
+            Ok(endpoint) => endpoint.map(|endpoint| endpoint.channel_ids).unwrap_or_default(),
+            Err(error) => {
+                tracing::debug!(%device, %error, "calls to a phone that moved could not be looked for");
+                continue;
+            }
+        };
+        for leg in legs {
+            let ended = match client.channel(&leg).await {
+                Ok(Some(channel)) if channel.is_ringing_leg() => client.hangup(&leg, Some(MOVED)).await,
+                Ok(_) => continue,
+                Err(error) => Err(error),
+            };
+            match ended {
+                Ok(_) => tracing::debug!(%device, leg, "a call to the phone that moved was taken back"),
+                Err(error) => tracing::debug!(%device, leg, %error, "a call to the phone that moved could not be taken back"),
+            }
+        }
     }
 }
 

@@ -28,6 +28,13 @@ pub struct Channel {
     pub protocol_id: String,
 }
 
+impl Channel {
+    /// True for a channel that Asterisk made to call somebody who has not answered yet. A caller's own is `Ring` at that time.
+    pub fn is_ringing_leg(&self) -> bool {
+        matches!(self.state.as_str(), "Down" | "Ringing")
+    }
+}
+
 /// A name and a number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -64,6 +71,18 @@ impl AriClient {
     pub async fn channels(&self) -> Result<Vec<Channel>, AriError> {
         self.fetch(Call::new(Method::GET, "channels".to_owned(), "the list of channels"))
             .await
+    }
+
+    /// One channel, or `None` where there is none of this id (any more).
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn channel(&self, id: &str) -> Result<Option<Channel>, AriError> {
+        let call = Call::new(Method::GET, format!("channels/{}", encode(id)), format!("channel {id}"));
+        match self.fetch(call).await {
+            Err(e) if e.is_not_found() => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     /// A channel variable or dialplan function of a channel; `None` where it is not set.

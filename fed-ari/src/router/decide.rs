@@ -29,6 +29,8 @@ pub enum Question {
     Route,
     /// Another node calls: may it ring the device it names?
     Trunk,
+    /// A call that [`Question::Trunk`] let in found the device gone: where is it now?
+    Moved,
 }
 
 impl Question {
@@ -37,6 +39,7 @@ impl Question {
         match word {
             "route" => Some(Self::Route),
             "trunk" => Some(Self::Trunk),
+            "moved" => Some(Self::Moved),
             _ => None,
         }
     }
@@ -47,7 +50,7 @@ impl Question {
 pub struct Ask {
     /// What is asked.
     pub question: Question,
-    /// What was dialled; for [`Question::Trunk`] the user part with its capability.
+    /// What was dialled; for [`Question::Trunk`] and [`Question::Moved`] the user part with its capability.
     pub dialled: String,
     /// The device that calls, where it is one of the federation's.
     pub device: Option<DeviceId>,
@@ -116,7 +119,22 @@ pub fn decide(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'
     match ask.question {
         Question::Route => route(view, here, ask, moment),
         Question::Trunk => admit(view, here, ask, moment),
+        Question::Moved => follow(view, here, ask, moment),
     }
+}
+
+/// What is to be asked next where a decision to dial came to nothing, because the phones it meant are registered here no more: the map
+/// has moved on while the call was on its way. `None` where asking again would give the same answer.
+pub fn in_vain(ask: &Ask) -> Option<Ask> {
+    let question = match ask.question {
+        Question::Route => Question::Route,
+        Question::Trunk => Question::Moved,
+        Question::Moved => return None,
+    };
+    Some(Ask {
+        question,
+        ..ask.clone()
+    })
 }
 
 fn refuse(cause: Cause, why: String) -> Decision {
@@ -139,10 +157,7 @@ fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
         Outcome::Ring { stages, otherwise } => (stages, otherwise),
     };
     let Some(key) = view.capability_key()? else {
-        return Ok(refuse(
-            Cause::Unavailable,
-            "the setting capability_key is missing; run fed-node init, or set it".into(),
-        ));
+        return Ok(no_key());
     };
     let mut elapsed = 0;
     let mut written = Vec::with_capacity(stages.len());
@@ -221,47 +236,12 @@ fn registered_here(view: &MapView<'_>, dialled: &str) -> Result<Decision, StoreE
 /// Where there are none because the device moved while the call was on its way, it goes on to where the map says it is now, with one more
 /// hop in its capability: the hop limit ends what could otherwise go round in circles.
 fn admit(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -> Result<Decision, StoreError> {
-    let Some(key) = view.capability_key()? else {
-        return Ok(refuse(
-            Cause::Unavailable,
-            "the setting capability_key is missing; run fed-node init, or set it".into(),
-        ));
+    let (key, claims) = match entitled(view, here, ask, moment, Uses::First)? {
+        Ok(entitled) => entitled,
+        Err(refused) => return Ok(refused),
     };
-    let checked = capability::verify(&key, here, &ask.dialled, moment.unix_s)
-        .and_then(|claims| moment.used.check(&claims, moment.unix_s).map(|()| claims));
-    let claims = match checked {
-        Ok(claims) => claims,
-        Err(CapabilityError::Overloaded) => {
-            return Ok(refuse(Cause::Unavailable, CapabilityError::Overloaded.to_string()));
-        }
-        Err(error) => {
-            return Ok(Decision::Refuse {
-                cause: REJECTED,
-                why: error.to_string(),
-            });
-        }
-    };
-    let limit = view.hop_limit()?;
-    if claims.hops > limit {
-        return Ok(refuse(
-            Cause::TooManyHops,
-            format!("the call has crossed {} nodes, the limit is {limit}", claims.hops),
-        ));
-    }
-    if view.device(&claims.device)?.is_none() {
-        return Ok(refuse(
-            Cause::UnknownUser,
-            format!("there is no device {}", claims.device),
-        ));
-    }
     let timeout_s = TRUNK_TIMEOUT_S;
-    let here_first = Stage {
-        legs: vec![Leg::Registered(claims.device.clone())],
-        timeout_s,
-        after: 0,
-        on: StageCondition::Always,
-    };
-    let mut stages = vec![here_first];
+    let mut stages = vec![registered_stage(&claims.device)];
     let onward = moved_on(view, here, &key, &claims, moment)?;
     if !onward.is_empty() {
         // Follows only where nothing is registered here: a stage of which nothing is left gives its place to the next.
@@ -276,6 +256,96 @@ fn admit(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
         stages,
         cause: Cause::Offline.q850(),
     })
+}
+
+/// A call that was let in and found the device gone goes on to where it is now. Its capability was used when it was let in.
+fn follow(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -> Result<Decision, StoreError> {
+    let (key, claims) = match entitled(view, here, ask, moment, Uses::Second)? {
+        Ok(entitled) => entitled,
+        Err(refused) => return Ok(refused),
+    };
+    let onward = moved_on(view, here, &key, &claims, moment)?;
+    let stage = if onward.is_empty() {
+        // It came back.
+        registered_stage(&claims.device)
+    } else {
+        Stage {
+            legs: onward,
+            timeout_s: TRUNK_TIMEOUT_S,
+            after: 0,
+            on: StageCondition::Always,
+        }
+    };
+    Ok(Decision::Dial {
+        stages: vec![stage],
+        cause: Cause::Offline.q850(),
+    })
+}
+
+fn registered_stage(device: &DeviceId) -> Stage {
+    Stage {
+        legs: vec![Leg::Registered(device.clone())],
+        timeout_s: TRUNK_TIMEOUT_S,
+        after: 0,
+        on: StageCondition::Always,
+    }
+}
+
+/// Whether a call spends its capability or has done so already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Uses {
+    First,
+    Second,
+}
+
+/// The capability's key and claims, where the call may ring the device it names.
+fn entitled(
+    view: &MapView<'_>,
+    here: NodeId,
+    ask: &Ask,
+    moment: &mut Moment<'_>,
+    uses: Uses,
+) -> Result<Result<([u8; 32], Claims), Decision>, StoreError> {
+    let Some(key) = view.capability_key()? else {
+        return Ok(Err(no_key()));
+    };
+    let checked = capability::verify(&key, here, &ask.dialled, moment.unix_s).and_then(|claims| match uses {
+        Uses::First => moment.used.check(&claims, moment.unix_s).map(|()| claims),
+        Uses::Second => Ok(claims),
+    });
+    let claims = match checked {
+        Ok(claims) => claims,
+        Err(CapabilityError::Overloaded) => {
+            return Ok(Err(refuse(Cause::Unavailable, CapabilityError::Overloaded.to_string())));
+        }
+        Err(error) => {
+            return Ok(Err(Decision::Refuse {
+                cause: REJECTED,
+                why: error.to_string(),
+            }));
+        }
+    };
+    let limit = view.hop_limit()?;
+    if claims.hops > limit {
+        return Ok(Err(refuse(
+            Cause::TooManyHops,
+            format!("the call has crossed {} nodes, the limit is {limit}", claims.hops),
+        )));
+    }
+    if view.device(&claims.device)?.is_none() {
+        return Ok(Err(refuse(
+            Cause::UnknownUser,
+            format!("there is no device {}", claims.device),
+        )));
+    }
+    Ok(Ok((key, claims)))
+}
+
+fn no_key() -> Decision {
+    refuse(
+        Cause::Unavailable,
+        "the setting capability_key is missing; run fed-node init, or set it".into(),
+    )
 }
 
 /// Where the map says the device is, when that is not here and the call may cross one node more.

@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Ask, Question, Router, at_once, contacts, devices, question, variables};
+use super::{Ask, Question, Router, Told, at_once, devices, in_vain, question, told};
 use crate::render::device_of_channel;
 
 /// Calls asking at the same time; further ones wait in the listener's queue.
@@ -93,23 +93,33 @@ async fn answer(stream: TcpStream, router: &Router) -> io::Result<()> {
     let environment = talk.environment().await?;
     let Some(ask) = ask(&environment) else {
         return Err(io::Error::other(
-            "the dialplan asked neither /route nor /trunk; install fed-node's contexts again",
+            "the dialplan asked none of /route, /trunk and /moved; install fed-node's contexts again",
         ));
     };
-    let decision = router.ask(&ask).await;
-    let devices = devices(&decision);
-    let registered = if devices.is_empty() {
-        String::new()
-    } else {
-        talk.evaluate(&question(&devices)).await?
-    };
-    for (name, value) in at_once(variables(&decision, &contacts(&devices, &registered))) {
+    let mut told = talk.answer(router, &ask).await?;
+    if told.in_vain
+        && let Some(next) = in_vain(&ask)
+    {
+        told = talk.answer(router, &next).await?;
+    }
+    for (name, value) in at_once(told.set) {
         talk.command(&format!("SET VARIABLE {name} {}", quoted(&value))).await?;
     }
     Ok(())
 }
 
 impl Talk {
+    async fn answer(&mut self, router: &Router, ask: &Ask) -> io::Result<Told> {
+        let decision = router.ask(ask).await;
+        let devices = devices(&decision);
+        let registered = if devices.is_empty() {
+            String::new()
+        } else {
+            self.evaluate(&question(&devices)).await?
+        };
+        Ok(told(&decision, &devices, &registered))
+    }
+
     /// The lines before the first empty one. The first of a name counts: what the caller can choose comes late.
     async fn environment(&mut self) -> io::Result<HashMap<String, String>> {
         let mut environment = HashMap::new();

@@ -1,10 +1,11 @@
 //! The router: calls ask where to go, through FastAGI or through Stasis, and get channel variables back.
 //!
 //! Both shells ask the same [`decide`]; Asterisk's own `Dial` then connects, so a call outlives fed-node. The answer carries every
-//! later stage with it: nothing is asked a second time.
+//! later stage with it. Asked a second time is only for a device that moved away between the answer and the ringing.
 
 mod decide;
 mod fastagi;
+mod recent;
 mod stasis;
 mod variables;
 
@@ -17,14 +18,15 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use fed_core::{capability::ReplayGuard, route::Cause};
+use fed_core::{capability::ReplayGuard, ids::DeviceId, route::Cause};
 use parking_lot::Mutex;
 
-pub use decide::{Ask, Decision, Leg, Moment, Question, Stage, decide};
+pub use decide::{Ask, Decision, Leg, Moment, Question, Stage, decide, in_vain};
 pub use fastagi::FastAgi;
 pub use stasis::answer_stasis;
-pub use variables::{Variables, at_once, contacts, devices, question, variables};
+pub use variables::{Told, Variables, at_once, contacts, devices, question, told, variables};
 
+use self::recent::Recent;
 use crate::port::{MapPort, fresh_or_stale};
 
 /// How long a call may wait for a linearizable read before the last known map has to do.
@@ -54,6 +56,7 @@ pub struct Router {
     used: Mutex<ReplayGuard>,
     nonce: AtomicU32,
     counters: Counters,
+    recent: Recent,
 }
 
 impl Router {
@@ -66,6 +69,7 @@ impl Router {
             used: Mutex::new(ReplayGuard::default()),
             nonce: AtomicU32::new(start),
             counters: Counters::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -87,7 +91,7 @@ impl Router {
     /// Decides a call. Never fails: where the map cannot be read, the call is refused as unavailable.
     pub async fn ask(&self, ask: &Ask) -> Decision {
         let snapshot = match ask.question {
-            Question::Route => fresh_or_stale(&*self.port, READ_BUDGET).await,
+            Question::Route | Question::Moved => fresh_or_stale(&*self.port, READ_BUDGET).await,
             // Whether a capability is good does not depend on where anybody is.
             Question::Trunk => self.port.local(),
         };
@@ -107,7 +111,15 @@ impl Router {
             why: format!("the map cannot be read: {error}"),
         });
         self.count(ask, &decision, snapshot.stale && ask.question == Question::Route);
+        for device in devices(&decision) {
+            self.recent.note(device);
+        }
         decision
+    }
+
+    /// True where a call was told to ring this device's registrations here a moment ago: it may be ringing one that has just gone.
+    pub fn rang_here(&self, device: &DeviceId) -> bool {
+        self.recent.holds(device)
     }
 
     fn count(&self, ask: &Ask, decision: &Decision, stale: bool) {
@@ -118,7 +130,9 @@ impl Router {
                     Question::Route => {
                         tracing::info!(dialled = ?ask.dialled, device = ?ask.device, cause, why, "call refused")
                     }
-                    Question::Trunk => tracing::warn!(dialled = ?ask.dialled, cause, why, "call from outside refused"),
+                    Question::Trunk | Question::Moved => {
+                        tracing::warn!(dialled = ?ask.dialled, cause, why, "call from outside refused");
+                    }
                 }
                 &self.counters.refused
             }

@@ -1,6 +1,6 @@
 //! The Stasis shell: a call enters the application, its variables are set, and it goes on in the dialplan.
 
-use super::{Ask, Question, Router, at_once, contacts, devices, question, variables};
+use super::{Ask, Question, Router, Told, at_once, devices, in_vain, question, told};
 use crate::{
     client::{AriClient, AriError, Channel},
     render::device_of_channel,
@@ -38,7 +38,25 @@ fn ask(question: Question, name: &str, channel: &Channel) -> Ask {
 }
 
 async fn tell(client: &AriClient, router: &Router, channel: &Channel, ask: Ask) -> Result<(), AriError> {
-    let decision = router.ask(&ask).await;
+    let mut told = answer(client, router, channel, &ask).await?;
+    if told.in_vain
+        && let Some(next) = in_vain(&ask)
+    {
+        told = answer(client, router, channel, &next).await?;
+    }
+    for (name, value) in at_once(told.set) {
+        client.set_channel_variable(&channel.id, &name, &value).await?;
+    }
+    Ok(())
+}
+
+async fn answer(
+    client: &AriClient,
+    router: &Router,
+    channel: &Channel,
+    ask: &Ask,
+) -> Result<Told, AriError> {
+    let decision = router.ask(ask).await;
     let devices = devices(&decision);
     let registered = if devices.is_empty() {
         String::new()
@@ -50,8 +68,5 @@ async fn tell(client: &AriClient, router: &Router, channel: &Channel, ask: Ask) 
             .await?
             .unwrap_or_default()
     };
-    for (name, value) in at_once(variables(&decision, &contacts(&devices, &registered))) {
-        client.set_channel_variable(&channel.id, &name, &value).await?;
-    }
-    Ok(())
+    Ok(told(&decision, &devices, &registered))
 }

@@ -51,6 +51,24 @@ pub fn contacts<'a>(devices: &'a [DeviceId], answer: &'a str) -> HashMap<&'a Dev
         .collect()
 }
 
+/// A decision in the dialplan's words.
+pub struct Told {
+    /// What to set.
+    pub set: Variables,
+    /// The decision was to dial, and nobody it meant is registered here: by now the map may say something else.
+    pub in_vain: bool,
+}
+
+/// A decision in the dialplan's words, with what Asterisk answered to the [`question`] about its devices.
+pub fn told(decision: &Decision, devices: &[DeviceId], registered: &str) -> Told {
+    let set = variables(decision, &contacts(devices, registered));
+    let dials = set.iter().any(|(name, value)| name == "FED_ACTION" && value == "dial");
+    Told {
+        in_vain: matches!(decision, Decision::Dial { .. }) && !dials,
+        set,
+    }
+}
+
 /// The variables that tell the dialplan what to do.
 pub fn variables(decision: &Decision, contacts: &HashMap<&DeviceId, &str>) -> Variables {
     match decision {

@@ -42,6 +42,8 @@ pub(crate) struct Channel {
     /// Ends the call from either side.
     pub(crate) ended: CancellationToken,
     pub(crate) progress: watch::Sender<Progress>,
+    /// Made by `Dial`, not by a caller.
+    leg: bool,
     cause: Mutex<Option<u16>>,
     trace: Mutex<Vec<String>>,
 }
@@ -59,8 +61,17 @@ impl Channel {
             way_out: watch::Sender::new(None),
             ended: CancellationToken::new(),
             progress: watch::Sender::new(Progress::Calling),
+            leg: false,
             cause: Mutex::new(None),
             trace: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The channel of one that is called.
+    pub(crate) fn leg(id: String, name: String, caller: &str, call_id: String, place: Place) -> Self {
+        Self {
+            leg: true,
+            ..Self::new(id, name, caller, call_id, place)
         }
     }
 
@@ -137,7 +148,12 @@ impl Channel {
     /// The channel as ARI shows it.
     pub(crate) fn describe(&self) -> Value {
         let place = self.place.lock().clone();
-        let state = if self.is_answered() { "Up" } else { "Ring" };
+        let state = match (&*self.progress.borrow(), self.leg) {
+            (Progress::Answered(_), _) => "Up",
+            (_, false) => "Ring",
+            (Progress::Calling, true) => "Down",
+            (Progress::Ringing, true) => "Ringing",
+        };
         json!({ "id": self.id, "name": self.name, "state": state, "protocol_id": self.call_id,
                 "caller": { "name": "", "number": self.caller }, "connected": { "name": "", "number": "" }, "accountcode": "",
                 "dialplan": { "context": place.context, "exten": place.exten, "priority": place.priority,

@@ -133,13 +133,44 @@ async fn leg(shared: &Arc<Shared>, channel: &Arc<Channel>, target: &str) -> Resu
     let Some((script, device)) = phone else {
         return outside(shared, channel, &uri, follow).await;
     };
+    let own = LegChannel::begin(shared, endpoint, channel);
     let ringing = || {
         shared.world.lock().rings.push((device.clone(), uri.clone()));
+        own.0.ring();
         channel.ring();
     };
-    match script.play(ringing).await {
-        LegEnd::Answered(talk) => Ok(Answered::Phone { contact: uri, talk }),
-        LegEnd::Failed(status) => Err(cause::of_status(status)),
+    tokio::select! {
+        end = script.play(ringing) => match end {
+            LegEnd::Answered(talk) => {
+                own.0.answer(&uri);
+                Ok(Answered::Phone { contact: uri, talk })
+            }
+            LegEnd::Failed(status) => Err(cause::of_status(status)),
+        },
+        () = own.0.ended.cancelled() => Err(own.0.cause()),
+    }
+}
+
+/// The channel of one leg, listed for as long as it rings.
+struct LegChannel(Arc<Channel>, Arc<Shared>);
+
+impl LegChannel {
+    fn begin(shared: &Arc<Shared>, endpoint: &str, caller: &Channel) -> Self {
+        let mut world = shared.world.lock();
+        let number = world.next();
+        let place = caller.place.lock().clone();
+        let id = format!("{}.{number}", world.started.elapsed().unwrap_or_default().as_millis());
+        let name = format!("PJSIP/{endpoint}-{number:08x}");
+        let call_id = format!("{}-{number}", caller.id);
+        let channel = Arc::new(Channel::leg(id.clone(), name, &caller.caller, call_id, place));
+        world.channels.insert(id, Arc::clone(&channel));
+        Self(channel, Arc::clone(shared))
+    }
+}
+
+impl Drop for LegChannel {
+    fn drop(&mut self) {
+        self.1.world.lock().channels.remove(&self.0.id);
     }
 }
 

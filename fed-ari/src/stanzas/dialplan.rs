@@ -15,7 +15,8 @@ pub(super) fn contexts(options: &StanzaOptions, file: &ConfigFile) -> Result<Str
     }
     Ok(TEMPLATE
         .replace("@ROUTE@", &asking(options, "route"))
-        .replace("@TRUNK@", &asking(options, "trunk")))
+        .replace("@TRUNK@", &asking(options, "trunk"))
+        .replace("@MOVED@", &asking(options, "moved")))
 }
 
 fn asking(options: &StanzaOptions, question: &str) -> String {

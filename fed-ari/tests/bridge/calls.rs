@@ -178,3 +178,42 @@ async fn only_a_fresh_genuine_unused_capability_for_this_node_is_let_in() {
         "{refused:?}"
     );
 }
+
+/// Bob's phone at `old` rings, unanswered; then bob registers at `new`, and the call goes there.
+async fn follows(old: &Site, new: &Site, from: &Site, map: &fed_ari::port::memory::MemoryMap) {
+    old.sim.phone("bob", PhoneScript::Ring);
+    old.register("bob", BOB);
+    placed(map, "bob", old.port.here().0, BOB).await;
+    let mut call = from.sim.call("alice", "1002");
+    until("the old phone rings", || old.sim.rings().contains(&("bob".into(), BOB.into()))).await;
+    new.register("bob", "sip:bob@127.0.0.1:6102");
+    let outcome = call.outcome().await;
+    assert!(
+        matches!(outcome, CallOutcome::Answered { .. }),
+        "{outcome:?}: {:?}",
+        call.steps()
+    );
+    assert_eq!(new.sim.rings().len(), 1, "{:?}", call.steps());
+}
+
+#[tokio::test]
+async fn a_call_that_another_node_sent_to_the_phone_she_has_just_left_follows_her() {
+    let map = map_with(&["alice", "bob"]);
+    let (a, b) = pair(&map).await;
+    b.register("alice", ALICE);
+    placed(&map, "alice", 2, ALICE).await;
+    follows(&a, &b, &b, &map).await;
+}
+
+#[tokio::test]
+async fn a_call_to_the_phone_she_has_just_left_at_the_callers_own_server_follows_her() {
+    // `pair` is of two versions: one asks through Stasis, the other through FastAGI.
+    for turned in [false, true] {
+        let map = map_with(&["alice", "bob"]);
+        let (a, b) = pair(&map).await;
+        let (old, new) = if turned { (&b, &a) } else { (&a, &b) };
+        old.register("alice", ALICE);
+        placed(&map, "alice", old.port.here().0, ALICE).await;
+        follows(old, new, old, &map).await;
+    }
+}
