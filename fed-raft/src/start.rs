@@ -164,13 +164,25 @@ async fn found_cluster<M: Machine>(node: &Node<M>) -> Result<(), String> {
     node.raft.initialize(members).await.map_err(|e| e.to_string())
 }
 
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The shortest and longest time that openraft is to draw from, in milliseconds, so that the silence before an election lies between
+/// `election_min` and `election_max`. It waits for the leader's lease first, which is as long as the longest time, and only then for the time drawn.
+fn election_range(config: &Config) -> (u64, u64) {
+    let lease = millis(config.election_max) / 2;
+    let shortest = millis(config.election_min).saturating_sub(lease);
+    (shortest.clamp(millis(config.heartbeat) + 1, lease - 1), lease)
+}
+
 fn raft_config(config: &Config, identity: &Identity) -> RaftConfig {
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let (election_timeout_min, election_timeout_max) = election_range(config);
     RaftConfig {
         cluster_name: identity.cluster.to_string(),
         heartbeat_interval: millis(config.heartbeat),
-        election_timeout_min: millis(config.election_min),
-        election_timeout_max: millis(config.election_max),
+        election_timeout_min,
+        election_timeout_max,
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
         allow_log_reversion: Some(false),
@@ -231,6 +243,41 @@ impl<M: Machine> Node<M> {
         }
         while self.raft.metrics().borrow_watched().state.is_leader() {
             self.leader_changed(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_election_begins_within_the_configured_silence() {
+        for (heartbeat, min, max) in [
+            (150, 750, 1250),
+            (5, 15, 16),
+            (50, 150, 2_000),
+            (100, 900, 1_000),
+            (20, 1_999, 2_000),
+        ] {
+            let mut config = Config::new("data", "127.0.0.1:0");
+            config.heartbeat = Duration::from_millis(heartbeat);
+            config.election_min = Duration::from_millis(min);
+            config.election_max = Duration::from_millis(max);
+            config.check().expect("a configuration");
+            let (shortest, longest) = election_range(&config);
+            assert!(
+                heartbeat < shortest && shortest < longest,
+                "openraft refuses {shortest}..{longest}"
+            );
+            let lease = longest;
+            assert!(lease + longest <= max, "{max}: {} at the latest", lease + longest);
+            // With almost no room between the two, the random part matters more than the shortest time.
+            assert!(
+                lease + shortest >= min || max < min + heartbeat + 2,
+                "{min}: {} at the soonest",
+                lease + shortest
+            );
         }
     }
 }

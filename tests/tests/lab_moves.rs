@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use fed_tests::figures::Figures;
 use fed_tests::lab::cases::{self, Case};
 use fed_tests::lab::{Asker, Lab, Located, Version};
-use fed_tests::phone::{Phone, Transport};
+use fed_tests::phone::{Behaviour, Phone, Transport};
 use fed_tests::{both_hear, eventually};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -144,15 +144,16 @@ fn when_located(asker: &mut Asker, own: SocketAddr, wanted: SocketAddr) -> Resul
     }
 }
 
-/// Two kinds of turns. In one the call leaves the moment her 200 OK is there, before any node can have heard of it: it must be
-/// answered, and it is counted whose phone rang. In the other it leaves when every node has heard: only the new phone may ring.
+/// Two kinds of turns. In one the call leaves the moment her 200 OK is there, before any node can have heard of it: the phone she
+/// has left may ring for a moment, the new one must ring and be answered. In the other it leaves when every node has heard: only the new phone
+/// may ring at all.
 fn calls_after_moves(lab: &mut Lab) -> Result<()> {
     const MOVES: usize = 120;
     let phones = alices(lab)?;
     let callers = carols(lab)?;
     lab.register(&phones[0], 0)?;
     let mut set_up = Figures::default();
-    let (mut at_old_place, mut at_once) = (0, 0);
+    let (mut taken_back, mut at_once) = (0, 0);
     for turn in 1..=MOVES {
         let at = turn % lab.hosts.len();
         // From each host in turn, the new place included.
@@ -165,6 +166,8 @@ fn calls_after_moves(lab: &mut Lab) -> Result<()> {
                 eventually(SOON, || host.expect_located("alice", &lab.hosts[at]))?;
             }
         }
+        let behaviour = if waits { Behaviour::Answer } else { Behaviour::Ring };
+        phones.iter().for_each(|phone| phone.behave(behaviour));
         let mut call = callers[from].call(lab.hosts[from].sip(), "1001")?;
         let what = || {
             format!(
@@ -173,6 +176,9 @@ fn calls_after_moves(lab: &mut Lab) -> Result<()> {
             )
         };
         call.wait_ringing(SOON).with_context(what)?;
+        if !waits {
+            phones[at].incoming(SOON).with_context(what)?.answer()?;
+        }
         call.wait_answer(SOON).with_context(what)?;
         set_up.add(call.ringing.unwrap_or(call.invited) - call.invited);
         call.hang_up().with_context(what)?;
@@ -190,12 +196,13 @@ fn calls_after_moves(lab: &mut Lab) -> Result<()> {
             );
         } else {
             at_once += 1;
-            at_old_place += usize::from(rang[at] == 0);
+            taken_back += usize::from(rang.iter().sum::<u64>() > rang[at]);
         }
         phones.iter().for_each(Phone::forget_incoming);
     }
     println!("    {MOVES} calls, all answered, INVITE -> 180: {}", set_up.words());
-    println!("    of {at_once} that left with her 200 OK, {at_old_place} still rang the phone she had left");
+    phones.iter().for_each(|phone| phone.behave(Behaviour::Answer));
+    println!("    of {at_once} that left with her 200 OK, {taken_back} were taken back from the phone she had left");
     Ok(())
 }
 

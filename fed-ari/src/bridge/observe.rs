@@ -2,7 +2,11 @@
 //!
 //! The bind goes out with what the event carries; the phone's details follow as a second, unhurried command that gives way to anything newer.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use fed_core::{
     command::{Command, Refusal, Reply},
@@ -13,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::{lanes::Lanes, status::BridgeCounts};
 use crate::{
-    client::{AriClient, ContactStatus},
+    client::{AriClient, ContactStatus, HangupReason, LegState},
     port::{MapPort, fresh_or_stale},
     render::is_redirect_aor,
     router::Router,
@@ -22,15 +26,17 @@ use crate::{
 /// How long the map may take to confirm that a contact is stale; after it the own copy has to do.
 const FRESH_WITHIN: Duration = Duration::from_millis(500);
 
-/// Q.850: redirected to new destination. The generated dialplan takes it as the wish to be asked again.
-const MOVED: u8 = 23;
+/// The generated dialplan takes this cause as the wish to be asked again.
+const MOVED: HangupReason = HangupReason::Unspecified;
 
 /// Pauses before each look for calls that still ring a phone that has moved.
-const RECALLS: [Duration; 4] = [
+const RECALLS: [Duration; 6] = [
     Duration::ZERO,
+    Duration::from_millis(10),
     Duration::from_millis(20),
     Duration::from_millis(60),
-    Duration::from_millis(200),
+    Duration::from_millis(150),
+    Duration::from_millis(300),
 ];
 
 /// Attempts at deleting a stale contact.
@@ -366,8 +372,10 @@ impl Observer {
 /// Takes back the calls that ring a device's phone here although it has just registered elsewhere: the dialplan asks again where it is.
 ///
 /// They were sent here before the move was known. A leg may appear a little later than the answer that sent it, so they are looked for more than
-/// once. Where another phone of the device is registered here, nothing is taken back: it may be the one that rings.
+/// once; and one that does not ring yet is left until the next look, because `Dial` forgets the cause of a channel that ends before it has called
+/// it. Where another phone of the device is registered here, nothing is taken back: it may be the one that rings.
 async fn recall(client: AriClient, port: Arc<dyn MapPort>, device: DeviceId) {
+    let mut silent: HashSet<String> = HashSet::new();
     for pause in RECALLS {
         tokio::time::sleep(pause).await;
         let bound = port.local().view().bindings_of(&device).unwrap_or_default();
@@ -383,13 +391,19 @@ async fn recall(client: AriClient, port: Arc<dyn MapPort>, device: DeviceId) {
         };
         for leg in legs {
             let ended = match client.channel(&leg).await {
-                Ok(Some(channel)) if channel.is_ringing_leg() => client.hangup(&leg, Some(MOVED)).await,
-                Ok(_) => continue,
+                Ok(Some(channel)) => match channel.leg() {
+                    Some(LegState::Ringing) => client.hangup(&leg, MOVED).await,
+                    Some(LegState::Silent) if !silent.insert(leg.clone()) => client.hangup(&leg, MOVED).await,
+                    Some(LegState::Silent) | None => continue,
+                },
+                Ok(None) => continue,
                 Err(error) => Err(error),
             };
             match ended {
                 Ok(_) => tracing::debug!(%device, leg, "a call to the phone that moved was taken back"),
-                Err(error) => tracing::debug!(%device, leg, %error, "a call to the phone that moved could not be taken back"),
+                Err(error) => {
+                    tracing::debug!(%device, leg, %error, "a call to the phone that moved could not be taken back")
+                }
             }
         }
     }

@@ -28,10 +28,44 @@ pub struct Channel {
     pub protocol_id: String,
 }
 
+/// How far a channel has come that Asterisk made to call somebody, until that somebody answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegState {
+    /// Nothing was heard from there yet.
+    Silent,
+    /// A phone rings.
+    Ringing,
+}
+
 impl Channel {
-    /// True for a channel that Asterisk made to call somebody who has not answered yet. A caller's own is `Ring` at that time.
-    pub fn is_ringing_leg(&self) -> bool {
-        matches!(self.state.as_str(), "Down" | "Ringing")
+    /// `None` for a caller's channel (which is `Ring` before the answer) and for everything that was answered.
+    pub fn leg(&self) -> Option<LegState> {
+        match self.state.as_str() {
+            "Down" => Some(LegState::Silent),
+            "Ringing" => Some(LegState::Ringing),
+            _ => None,
+        }
+    }
+}
+
+/// Why a channel is hung up, as every version knows it. Asterisk 16 has no `reason_code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HangupReason {
+    /// Q.850 16.
+    Normal,
+    /// Q.850 17.
+    Busy,
+    /// Q.850 31, which no SIP status becomes and which no phone sends: a mark among causes.
+    Unspecified,
+}
+
+impl HangupReason {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Busy => "busy",
+            Self::Unspecified => "normal_unspecified",
+        }
     }
 }
 
@@ -140,20 +174,17 @@ impl AriClient {
         self.perform(call).await
     }
 
-    /// Hangs the channel up, optionally with a Q.850 cause; `false` where it had gone already.
+    /// Hangs the channel up; `false` where it had gone already.
     ///
     /// # Errors
     /// As every call.
-    pub async fn hangup(&self, channel: &str, q850: Option<u8>) -> Result<bool, AriError> {
-        let mut call = Call::new(
+    pub async fn hangup(&self, channel: &str, why: HangupReason) -> Result<bool, AriError> {
+        let call = Call::new(
             Method::DELETE,
             format!("channels/{}", encode(channel)),
             format!("the hang-up of channel {channel}"),
-        );
-        let code = q850.map(|c| c.to_string());
-        if let Some(code) = &code {
-            call = call.query("reason_code", code);
-        }
+        )
+        .query("reason", why.word());
         match self.perform(call).await {
             Ok(()) => Ok(true),
             Err(e) if e.is_not_found() => Ok(false),

@@ -19,7 +19,7 @@ mod version;
 use std::sync::Arc;
 
 pub use capabilities::{Capabilities, Feature};
-pub use channels::{Channel, Dialplan, Party};
+pub use channels::{Channel, Dialplan, HangupReason, LegState, Party};
 pub use config::{AriConfig, Timeouts};
 pub use contacts::{Contact, contact_id};
 pub use endpoints::{Endpoint, EndpointState};

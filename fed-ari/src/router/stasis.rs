@@ -50,12 +50,7 @@ async fn tell(client: &AriClient, router: &Router, channel: &Channel, ask: Ask) 
     Ok(())
 }
 
-async fn answer(
-    client: &AriClient,
-    router: &Router,
-    channel: &Channel,
-    ask: &Ask,
-) -> Result<Told, AriError> {
+async fn answer(client: &AriClient, router: &Router, channel: &Channel, ask: &Ask) -> Result<Told, AriError> {
     let decision = router.ask(ask).await;
     let devices = devices(&decision);
     let registered = if devices.is_empty() {

@@ -55,7 +55,6 @@ pub(crate) async fn read(State(shared): State<Arc<Shared>>, Path(id): Path<Strin
 
 #[derive(Deserialize)]
 pub(crate) struct Reason {
-    reason_code: Option<u16>,
     reason: Option<String>,
 }
 
@@ -72,9 +71,10 @@ pub(crate) async fn hang_up(
         Some("busy") => 17,
         Some("congestion") => 34,
         Some("no_answer") => 19,
+        Some("normal_unspecified") => 31,
         _ => 16,
     };
-    channel.hang_up(query.reason_code.unwrap_or(named));
+    channel.hang_up(named);
     StatusCode::NO_CONTENT.into_response()
 }
 

@@ -1,6 +1,9 @@
 //! Calls that ask before they are dialled: through Stasis and through FastAGI.
 
-use fed_ari::{client::AriEvent, sim::SimVersion};
+use fed_ari::{
+    client::{AriEvent, HangupReason},
+    sim::SimVersion,
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpListener,
@@ -80,10 +83,15 @@ async fn a_hang_up_in_stasis_ends_the_call_with_its_cause() {
     let AriEvent::StasisStart { channel, .. } = next_event(&mut events).await else {
         panic!("no StasisStart")
     };
-    assert!(client.hangup(&channel.id, Some(17)).await.expect("hangs up"));
+    assert!(client.hangup(&channel.id, HangupReason::Busy).await.expect("hangs up"));
     assert_eq!(timeout(PATIENCE, call.outcome()).await.expect("over"), failed(17, 486));
     eventually("the channel to go", || sim.channel_count() == 0).await;
-    assert!(!client.hangup(&channel.id, None).await.expect("has gone"));
+    assert!(
+        !client
+            .hangup(&channel.id, HangupReason::Normal)
+            .await
+            .expect("has gone")
+    );
 }
 
 /// A FastAGI server for one call: sets variables, asks for contacts, and answers what it was sent.

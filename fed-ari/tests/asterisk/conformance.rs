@@ -3,7 +3,7 @@
 //! The simulation is always asked. Real ones are asked as well where `FED_REAL_ASTERISKS` names them, separated by blanks, each as
 //! `http://HOST:PORT,SIPHOST:PORT,USER,PASSWORD`, with writable sorcery mappings and a UDP transport.
 
-use fed_ari::client::{AriClient, AriError, AriEvent, ContactStatus, Feature, ObjectType};
+use fed_ari::client::{AriClient, AriError, AriEvent, ContactStatus, Feature, HangupReason, ObjectType};
 
 use crate::{
     common::{connected, next_event, put},
@@ -297,7 +297,7 @@ async fn variables_modules_and_lists_answer() {
         );
         assert!(
             !s.client
-                .hangup("no-such-channel", None)
+                .hangup("no-such-channel", HangupReason::Normal)
                 .await
                 .expect("nothing to hang up"),
             "{}",

@@ -185,7 +185,10 @@ async fn follows(old: &Site, new: &Site, from: &Site, map: &fed_ari::port::memor
     old.register("bob", BOB);
     placed(map, "bob", old.port.here().0, BOB).await;
     let mut call = from.sim.call("alice", "1002");
-    until("the old phone rings", || old.sim.rings().contains(&("bob".into(), BOB.into()))).await;
+    until("the old phone rings", || {
+        old.sim.rings().contains(&("bob".into(), BOB.into()))
+    })
+    .await;
     new.register("bob", "sip:bob@127.0.0.1:6102");
     let outcome = call.outcome().await;
     assert!(

@@ -303,7 +303,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "raft.election_max_ms",
         value: "50..60000",
-        default: "1500",
+        default: "1250",
         help: "Longest silence of the leader, in milliseconds, before an election.",
         set: |c, v| {
             c.raft.election_max_ms = number(v, 50..=60_000)?;

@@ -135,9 +135,9 @@ fn check_whole(config: &mut Config, errors: &mut Vec<ConfigError>) {
             raft.election_min_ms, raft.election_max_ms
         ));
     }
-    if raft.heartbeat_ms * 2 > raft.election_min_ms {
+    if raft.heartbeat_ms * 3 > raft.election_min_ms {
         contradict(format!(
-            "raft.heartbeat_ms ({}) must be at most half of raft.election_min_ms ({})",
+            "raft.heartbeat_ms ({}) must be at most a third of raft.election_min_ms ({})",
             raft.heartbeat_ms, raft.election_min_ms
         ));
     }
