@@ -130,6 +130,15 @@ fn bad_input_is_refused_by_name_with_its_own_exit_code() {
     let key = node.asks(&["setting", "set", "relm", "x"]);
     assert_eq!(key.code, 2, "{key:?}");
     assert!(key.err.contains("did you mean \"realm\""), "{key:?}");
+    let unknown = node.asks(&["setting", "set", "colour", "blue"]);
+    assert_eq!(unknown.code, 2, "{unknown:?}");
+    assert!(
+        unknown.err.contains("hop_limit") && unknown.err.contains("begin with x-"),
+        "{unknown:?}"
+    );
+    let key = node.asks(&["setting", "unset", "capability_key"]);
+    assert_eq!(key.code, 2, "{key:?}");
+    assert!(key.err.contains("every call between two servers is refused"), "{key:?}");
     assert_eq!(node.asks(&["setting", "get", "capability_key"]).ok().out.trim(), "***");
     assert_eq!(node.json(&["status"])["revision"], before, "nothing was half-written");
 

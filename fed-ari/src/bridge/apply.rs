@@ -39,6 +39,15 @@ pub(super) struct Known {
     globals: BTreeMap<String, Global>,
 }
 
+impl Known {
+    /// Takes these for unknown: they were found changed.
+    pub(super) fn forget<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) {
+        for key in keys {
+            self.objects.remove(key);
+        }
+    }
+}
+
 /// What an application came to.
 #[derive(Debug, Default)]
 pub(super) struct Applied {

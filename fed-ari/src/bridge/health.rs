@@ -28,6 +28,8 @@ pub struct Rhythm {
     pub silence: Duration,
     /// How long changes of the map are gathered before they are applied.
     pub debounce: Duration,
+    /// Between two looks at whether Asterisk still has every object as written.
+    pub look_again: Duration,
 }
 
 impl Default for Rhythm {
@@ -37,6 +39,7 @@ impl Default for Rhythm {
             ping: Duration::from_millis(500),
             silence: Duration::from_millis(2_500),
             debounce: Duration::from_millis(20),
+            look_again: Duration::from_secs(300),
         }
     }
 }

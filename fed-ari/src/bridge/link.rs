@@ -18,6 +18,7 @@ use super::{
     BridgeConfig, BridgeFault, BridgeStatus, Phase,
     apply::{Applied, Applier, Known},
     health,
+    look_again::look_again,
     observe::{Observer, Step},
     owner::{Before, Owner},
 };
@@ -218,6 +219,15 @@ impl Life {
             self.status.clone(),
             Arc::clone(&self.observer),
         )));
+        let looking = AbortOnDropHandle::new(tokio::spawn(look_again(
+            self.client.clone(),
+            Arc::clone(&self.port),
+            self.config.redirect.clone(),
+            self.config.rhythm.look_again,
+            Arc::clone(&self.known),
+            self.status.clone(),
+            scopes.clone(),
+        )));
         let mut watch = self.port.watch(snapshot.revision);
         let fault = loop {
             match self.compare(contacts).await {
@@ -229,7 +239,7 @@ impl Life {
             }
             self.observer.settle().await;
         };
-        drop(applying);
+        drop((applying, looking));
         fault
     }
 

@@ -10,6 +10,7 @@ mod drift;
 mod health;
 mod lanes;
 mod link;
+mod look_again;
 mod objects;
 mod observe;
 mod owner;

@@ -2,6 +2,7 @@
 
 use fed_ari::{
     bridge::{BridgeFault, Phase},
+    client::ObjectType,
     port::MapPort,
     sim::{SimAsterisk, SimConfig, SimVersion},
 };
@@ -203,4 +204,27 @@ async fn without_the_sorcery_mappings_the_fault_names_type_and_remedy_and_no_ses
     );
     assert_ne!(a.status().phase, Phase::Up);
     assert_eq!(a.port.local().view().session_of(NodeId(1)).expect("reads"), None);
+}
+
+#[tokio::test]
+async fn an_object_that_somebody_deletes_or_changes_while_the_bridge_is_up_is_put_right() {
+    let map = map_with(&["alice", "bob"]);
+    let (a, _b) = pair(&map).await;
+    let written = a.sim.object("auth", "alice").expect("there");
+    a.client
+        .delete_object(ObjectType::Auth, "alice")
+        .await
+        .expect("deletes");
+    a.client
+        .put_object(ObjectType::Endpoint, "bob", &[("context", "elsewhere")])
+        .await
+        .expect("changes");
+    until("the deleted one is back", || {
+        a.sim.object("auth", "alice").as_ref() == Some(&written)
+    })
+    .await;
+    until("the changed one is as it was", || {
+        field(&a, "endpoint", "bob", "context").as_deref() == Some("fed-users")
+    })
+    .await;
 }

@@ -84,7 +84,8 @@ impl Site {
     /// Starts the bridge.
     pub(crate) fn start(&mut self) {
         let port: Arc<dyn MapPort> = self.port.clone();
-        let config = BridgeConfig::new("127.0.0.1:5070", self.identity.clone());
+        let mut config = BridgeConfig::new("127.0.0.1:5070", self.identity.clone());
+        config.rhythm.look_again = Duration::from_millis(500);
         self.bridge = Some(Bridge::start(self.client.clone(), port, self.router.clone(), config));
     }
 

@@ -390,7 +390,7 @@ impl Federation for ApiService {
     }
 
     async fn delete_setting(&self, request: Request<pb::DeleteRequest>) -> Answer<pb::WriteReply> {
-        self.propose(write::delete_setting(request.into_inner())).await
+        self.propose(write::delete_setting(request.into_inner())?).await
     }
 
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Answer<Self::WatchStream> {

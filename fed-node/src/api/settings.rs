@@ -48,6 +48,16 @@ pub const KNOWN: &[Known] = &[
     },
 ];
 
+/// How the key of a note begins, which the federation keeps and does not read.
+pub const NOTE: &str = "x-";
+
+/// The keys of all settings that the federation reads, separated by commas.
+#[must_use]
+pub fn names() -> String {
+    let names: Vec<&str> = KNOWN.iter().map(|known| known.key).collect();
+    names.join(", ")
+}
+
 /// The setting of that key, when the federation reads it.
 #[must_use]
 pub fn known(key: &str) -> Option<&'static Known> {

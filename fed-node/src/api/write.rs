@@ -2,6 +2,7 @@
 
 use fed_core::command::{Command, Reply};
 use fed_core::ids::{DeviceId, InvalidId, Number, UserId};
+use fed_core::records::setting;
 use fed_proto::client as pb;
 use tonic::Status;
 
@@ -21,7 +22,7 @@ pub(super) fn command(change: pb::Change) -> Result<Command, BadRequest> {
         What::PutDevice(request) => put_device(request),
         What::DeleteDevice(request) => delete_device(request),
         What::PutSetting(request) => put_setting(request),
-        What::DeleteSetting(request) => Ok(delete_setting(request)),
+        What::DeleteSetting(request) => delete_setting(request),
     }
 }
 
@@ -57,12 +58,17 @@ pub(super) fn delete_device(request: pb::DeleteRequest) -> Result<Command, BadRe
     })
 }
 
-/// Keys that the federation does not read may be set (as notes of the administrator's), but not by a slip of the hand.
+/// Keys that the federation does not read are notes of the administrator's, marked as such: a slip of the hand is none.
 pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, BadRequest> {
-    if settings::known(&request.key).is_none()
-        && let Some(nearest) = settings::nearest(&request.key)
-    {
-        let why = format!("there is no such setting; did you mean {nearest:?}?");
+    if settings::known(&request.key).is_none() && !request.key.starts_with(settings::NOTE) {
+        let why = match settings::nearest(&request.key) {
+            Some(nearest) => format!("there is no such setting; did you mean {nearest:?}?"),
+            None => format!(
+                "there is no such setting; there are {}, and notes of your own, which begin with {}",
+                settings::names(),
+                settings::NOTE
+            ),
+        };
         return Err(BadRequest::field(
             format!("setting {}", request.key.escape_debug()),
             "key",
@@ -76,11 +82,20 @@ pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, Bad
     })
 }
 
-pub(super) fn delete_setting(request: pb::DeleteRequest) -> Command {
-    Command::DeleteSetting {
+/// The key of the capabilities may be changed, never taken away: without it every call between two servers is refused.
+pub(super) fn delete_setting(request: pb::DeleteRequest) -> Result<Command, BadRequest> {
+    if request.id == setting::CAPABILITY_KEY {
+        return Err(BadRequest::field(
+            format!("setting {}", request.id),
+            "key",
+            "without it every call between two servers is refused; to change it, set another of 64 hexadecimal digits"
+                .to_owned(),
+        ));
+    }
+    Ok(Command::DeleteSetting {
         key: request.id,
         expect: convert::expect(request.expect),
-    }
+    })
 }
 
 pub(super) fn parse<T: std::str::FromStr<Err = InvalidId>>(what: &str, id: &str) -> Result<T, BadRequest> {

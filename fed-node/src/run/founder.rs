@@ -10,32 +10,34 @@ use fed_core::records::setting;
 /// Pause before another try.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Writes both, all or nothing, unless they are there already. Tries until it knows.
+/// Writes what is not there yet, each by itself: a realm that somebody has set already stays, and the key is made all the same. Tries until it
+/// knows.
 pub(super) async fn found(port: &dyn MapPort, realm: String) {
+    // The realm first: it can only be set while there are no devices.
+    put_absent(port, setting::REALM, realm).await;
+    let key: [u8; 32] = rand::random();
+    put_absent(port, setting::CAPABILITY_KEY, HEXLOWER.encode(&key)).await;
+}
+
+async fn put_absent(port: &dyn MapPort, key: &str, value: String) {
     loop {
-        match port.local().view().capability_key() {
+        match port.local().view().setting(key) {
             Ok(Some(_)) => return,
             Ok(None) => {}
             Err(error) => return tracing::error!(%error, "the map cannot be read"),
         }
-        let key: [u8; 32] = rand::random();
-        let put = |name: &str, value: String| Command::PutSetting {
-            key: name.to_owned(),
-            value: value.into(),
+        let put = Command::PutSetting {
+            key: key.to_owned(),
+            value: value.clone().into(),
             expect: Expect::Absent,
         };
-        let settings = vec![
-            put(setting::CAPABILITY_KEY, HEXLOWER.encode(&key)),
-            put(setting::REALM, realm.clone()),
-        ];
-        match port
-            .propose(Command::Batch(settings))
-            .await
-            .map(|proposed| proposed.reply)
-        {
-            Ok(Reply::Refused(Refusal::InBatch { why, .. })) if matches!(*why, Refusal::Conflict { .. }) => return,
-            Ok(Reply::Refused(why)) => return tracing::error!(%why, "the federation could not be founded"),
-            Ok(_) => return tracing::info!(realm, "federation founded"),
+        match port.propose(put).await.map(|proposed| proposed.reply) {
+            // Somebody was quicker.
+            Ok(Reply::Refused(Refusal::Conflict { .. })) => return,
+            Ok(Reply::Refused(why)) => {
+                return tracing::error!(key, %why, "a setting of the new federation could not be made");
+            }
+            Ok(_) => return tracing::info!(key, "a setting of the new federation was made"),
             Err(error) => tracing::debug!(%error, "the federation is not founded yet"),
         }
         tokio::time::sleep(PAUSE).await;
