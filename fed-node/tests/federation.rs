@@ -110,6 +110,11 @@ fn bad_input_is_refused_by_name_with_its_own_exit_code() {
         (vec!["user", "set", "alice"], 2, "--forward-busy"),
         (vec!["device", "set", "alice"], 2, "--password-stdin"),
         (
+            vec!["device", "set", "alice", "--codec", "ulwa"],
+            2,
+            "no codec ulwa; did you mean ulaw?",
+        ),
+        (
             vec!["setting", "set", "realm", "example.org"],
             3,
             "the realm stays federated",

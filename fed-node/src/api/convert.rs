@@ -5,6 +5,8 @@ use fed_core::ids::{NodeId, Number, Revision};
 use fed_core::records::{Device, DigestCredentials, Forwards, RingStrategy, Technology, TransportProfile, User};
 use fed_proto::client as pb;
 
+use super::codecs;
+
 /// What is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadRequest {
@@ -116,6 +118,9 @@ pub fn device(device: pb::Device) -> Result<Device, BadRequest> {
             "md5_ha1",
             "must be 32 lower-case hex digits: MD5(device:realm:password)".to_owned(),
         ));
+    }
+    if let Some(why) = codecs::unknown(&device.codecs) {
+        return Err(bad("codecs", why));
     }
     Ok(Device {
         technology: technology(&device.technology)

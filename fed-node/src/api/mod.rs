@@ -3,6 +3,7 @@
 //! Data flows one way: [`convert`] checks what comes in, [`write`] makes commands, [`read`] answers from one snapshot,
 //! [`failure`] turns refusals and outages into distinct codes, [`service`] ties them to the cluster.
 
+mod codecs;
 pub mod convert;
 mod drift;
 mod events;

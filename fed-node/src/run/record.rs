@@ -19,6 +19,18 @@ pub(super) struct Told {
 /// Pause before another try.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// Pause before looking whether a name has become free.
+const TAKEN: Duration = Duration::from_secs(5);
+
+/// What became of an attempt to write the record.
+#[derive(PartialEq, Eq)]
+enum Written {
+    Yes,
+    NotYet,
+    /// Another node has the name.
+    NameTaken,
+}
+
 /// Keeps the record, except while the node is leaving; a node that was not let go has its record back at once.
 pub(super) async fn keep_while_staying(
     port: &dyn MapPort,
@@ -40,12 +52,24 @@ pub(super) async fn keep_while_staying(
 /// Keeps the record as it should be until dropped: after a start, a change of configuration, an upgrade of Asterisk.
 async fn keep(port: &dyn MapPort, wanted: Node, mut told: watch::Receiver<Told>) {
     let mut watch = port.watch(port.applied());
+    let mut complained = false;
     loop {
         let asterisk = told.borrow_and_update().clone();
         match put(port, &wanted, asterisk).await {
-            Ok(true) => {}
-            Ok(false) => {
+            Ok(Written::Yes) => complained = false,
+            Ok(Written::NotYet) => {
                 tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            Ok(Written::NameTaken) => {
+                if !complained {
+                    tracing::error!(
+                        name = wanted.name,
+                        "another node has this name, so this one is without a record and is sent no calls: give it its own with node.name and start it again, or take the other out with `fed-node leave`"
+                    );
+                }
+                complained = true;
+                tokio::time::sleep(TAKEN).await;
                 continue;
             }
             Err(error) => return tracing::error!(%error, "the map cannot be read"),
@@ -78,8 +102,8 @@ async fn keep(port: &dyn MapPort, wanted: Node, mut told: watch::Receiver<Told>)
     }
 }
 
-/// Writes the record unless it is right already; false: try again.
-async fn put(port: &dyn MapPort, wanted: &Node, told: Told) -> Result<bool, StoreError> {
+/// Writes the record unless it is right already.
+async fn put(port: &dyn MapPort, wanted: &Node, told: Told) -> Result<Written, StoreError> {
     let snapshot = port.local();
     let there = snapshot.view().node(wanted.id)?;
     let mut node = wanted.clone();
@@ -93,7 +117,7 @@ async fn put(port: &dyn MapPort, wanted: &Node, told: Told) -> Result<bool, Stor
     // Draining is the administrator's decision, not this node's.
     node.state = there.as_ref().map_or(NodeState::Up, |there| there.value.state);
     if there.as_ref().is_some_and(|there| there.value == node) {
-        return Ok(true);
+        return Ok(Written::Yes);
     }
     let expect = there.map_or(Expect::Absent, |there| Expect::Revision(there.modified));
     match port
@@ -101,18 +125,15 @@ async fn put(port: &dyn MapPort, wanted: &Node, told: Told) -> Result<bool, Stor
         .await
         .map(|proposed| proposed.reply)
     {
-        Ok(Reply::Refused(Refusal::InUse { name, by })) => {
-            tracing::error!(name, %by, "another node has this name: give this one its own with node.name, or take the other out with `fed-node leave`");
-            Ok(false)
-        }
+        Ok(Reply::Refused(Refusal::InUse { .. })) => Ok(Written::NameTaken),
         Ok(Reply::Refused(why)) => {
             tracing::debug!(%why, "this node's record was not written");
-            Ok(false)
+            Ok(Written::NotYet)
         }
-        Ok(_) => Ok(true),
+        Ok(_) => Ok(Written::Yes),
         Err(error) => {
             tracing::debug!(%error, "this node's record was not written");
-            Ok(false)
+            Ok(Written::NotYet)
         }
     }
 }

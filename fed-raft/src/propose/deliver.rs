@@ -134,6 +134,9 @@ async fn forward<M: Machine>(node: &Node<M>, leader: u64, address: &str, groups:
     let call = client.propose(node.channels.request(leader, message));
     let answered = tokio::select! {
         answered = tokio::time::timeout(ATTEMPT, call) => answered,
+        () = node.life.stop.cancelled() => {
+            return Attempt::Perhaps(format!("this node stopped before leader {leader} had answered"));
+        }
         () = node.led_by_another(leader) => {
             return Attempt::Perhaps(format!("leader {leader} had not answered when another took over"));
         }
