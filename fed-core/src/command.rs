@@ -6,8 +6,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ContactUri, DeviceId, NodeId, Revision, SessionId, UserId};
-use crate::records::{Binding, Device, Node, SettingValue, User};
+use crate::audit::Origin;
+use crate::ids::{ContactUri, DeviceId, NodeId, Revision, SessionId, TokenId, UserId};
+use crate::records::{Binding, Device, Node, SettingValue, Token, User};
 
 /// A change to the map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +113,32 @@ pub enum Command {
     },
     /// All of these at one revision, in order, each seeing those before it; or none of them.
     Batch(Vec<Command>),
+    /// Creates a token or replaces it whole. From feature level 2 on, as the other commands about tokens.
+    PutToken {
+        /// The token as it shall be.
+        token: Token,
+        /// What must be there before.
+        expect: Expect,
+    },
+    /// Takes a token away.
+    RevokeToken {
+        /// The token.
+        id: TokenId,
+    },
+    /// Takes a one-use token away because it is used, if it is still as `expect` left it: so it works once.
+    UseToken {
+        /// The token.
+        id: TokenId,
+        /// The revision that last changed it, as its user saw it.
+        expect: Revision,
+    },
+    /// A change in somebody's name: what it does is written into the audit log with it. From feature level 2 on.
+    By {
+        /// Who asked for it, and where.
+        origin: Origin,
+        /// The change; neither [`Command::By`] itself, nor in a batch.
+        command: Box<Command>,
+    },
 }
 
 /// What must be in the map for a change to happen.
@@ -172,6 +199,8 @@ pub enum Object {
     Setting(String),
     /// A batch of commands.
     Batch,
+    /// A token.
+    Token(TokenId),
 }
 
 impl fmt::Display for Object {
@@ -183,6 +212,7 @@ impl fmt::Display for Object {
             Self::Session(id) => write!(f, "session {id}"),
             Self::Setting(key) => write!(f, "setting {}", key.escape_default()),
             Self::Batch => f.write_str("batch"),
+            Self::Token(id) => write!(f, "token {id}"),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DeviceId, NodeId, SessionId, UserId};
+use crate::ids::{DeviceId, NodeId, SessionId, TokenId, UserId};
 use crate::records::Binding;
 
 /// One change that happened.
@@ -77,6 +77,53 @@ pub enum Change {
         /// Its key.
         key: String,
     },
+    /// A token was made or changed.
+    TokenPut {
+        /// The token.
+        id: TokenId,
+    },
+    /// A token was revoked, or used up.
+    TokenDeleted {
+        /// The token.
+        id: TokenId,
+    },
+}
+
+impl Change {
+    /// What happened, as it is called on the wire and in the audit log.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UserPut { .. } => "user_put",
+            Self::UserDeleted { .. } => "user_deleted",
+            Self::DevicePut { .. } => "device_put",
+            Self::DeviceDeleted { .. } => "device_deleted",
+            Self::Bound { .. } => "bound",
+            Self::Unbound { .. } => "unbound",
+            Self::NodePut { .. } => "node_put",
+            Self::NodeDeleted { .. } => "node_deleted",
+            Self::SessionOpened { .. } => "session_opened",
+            Self::SessionEnded { .. } => "session_ended",
+            Self::SettingPut { .. } => "setting_put",
+            Self::SettingDeleted { .. } => "setting_deleted",
+            Self::TokenPut { .. } => "token_put",
+            Self::TokenDeleted { .. } => "token_deleted",
+        }
+    }
+
+    /// The object it happened to.
+    #[must_use]
+    pub fn object(&self) -> String {
+        match self {
+            Self::UserPut { id } | Self::UserDeleted { id } => id.to_string(),
+            Self::DevicePut { id } | Self::DeviceDeleted { id } => id.to_string(),
+            Self::Bound { binding } | Self::Unbound { binding, .. } => binding.device.to_string(),
+            Self::NodePut { id } | Self::NodeDeleted { id } => id.to_string(),
+            Self::SessionOpened { node, .. } | Self::SessionEnded { node, .. } => node.to_string(),
+            Self::SettingPut { key } | Self::SettingDeleted { key } => key.clone(),
+            Self::TokenPut { id } | Self::TokenDeleted { id } => id.to_string(),
+        }
+    }
 }
 
 /// Why a binding is gone.

@@ -197,6 +197,14 @@ text_id! {
     }
 }
 
+text_id! {
+    /// A token: the part of its text that is no secret.
+    TokenId,
+    "token id",
+    "use 1 to 40 of a-z 0-9",
+    |text| is_made_of(text, 40, |c| c.is_ascii_lowercase() || c.is_ascii_digit())
+}
+
 fn is_object_name(text: &str) -> bool {
     text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
         && is_made_of(text, 40, |c| c.is_ascii_alphanumeric() || b"._-".contains(&c))

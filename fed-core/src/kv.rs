@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
 use crate::codec::CodecError;
+use crate::sealing::SealError;
 
 mod overlay;
 
@@ -41,6 +42,14 @@ pub enum StoreError {
     /// A value could not be written.
     #[error("a value could not be encoded: {0}")]
     Encode(CodecError),
+    /// A secret is there, but this node cannot open it.
+    #[error("the secret of {what} cannot be opened: {why}")]
+    Sealed {
+        /// What it belongs to.
+        what: String,
+        /// Why not, and what to do.
+        why: SealError,
+    },
     /// A machine wrote to a table that is not its own.
     #[error("the machine wrote to table {table}, which is reserved")]
     Reserved {

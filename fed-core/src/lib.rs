@@ -8,6 +8,7 @@
 //! reads it, [`route`] decides where a call goes, [`machine`] is the generic applier that gives every
 //! command one effect and every change a revision.
 
+pub mod audit;
 pub mod capability;
 pub mod codec;
 pub mod command;
@@ -18,4 +19,5 @@ pub mod machine;
 pub mod map;
 pub mod records;
 pub mod route;
+pub mod sealing;
 mod stored;

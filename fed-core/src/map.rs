@@ -47,16 +47,35 @@ impl Machine for FederationMap {
             | Command::Unbind { .. }
             | Command::DeleteNode { .. }
             | Command::EndSession { .. }
-            | Command::DeleteSetting { .. } => true,
+            | Command::DeleteSetting { .. }
+            | Command::RevokeToken { .. }
+            | Command::UseToken { .. } => true,
             // One a node, in place of the one before: without it a whole server would be unreachable.
             Command::OpenSession { .. } => true,
             Command::PutUser { .. }
             | Command::PutDevice { .. }
             | Command::Bind { .. }
             | Command::PutNode { .. }
-            | Command::PutSetting { .. } => false,
+            | Command::PutSetting { .. }
+            | Command::PutToken { .. } => false,
             Command::Batch(commands) => commands.iter().all(|command| self.shrinks(command)),
+            // Its entry in the audit log is small, and in the end takes the place of another.
+            Command::By { command, .. } => self.shrinks(command),
         }
+    }
+
+    fn level_of(&self, command: &Command) -> u32 {
+        match command {
+            Command::PutToken { .. } | Command::RevokeToken { .. } | Command::UseToken { .. } | Command::By { .. } => 2,
+            Command::PutDevice { device, .. } if device.credentials.is_sealed() => 2,
+            Command::PutSetting { value, .. } if value.is_sealed() => 2,
+            Command::Batch(commands) => commands.iter().map(|command| self.level_of(command)).max().unwrap_or(1),
+            _ => 1,
+        }
+    }
+
+    fn newest_level(&self) -> u32 {
+        2
     }
 
     fn forgotten(&self) -> Reply {

@@ -8,10 +8,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ContactUri, DeviceId, NodeId, Number, Revision, SessionId, UserId};
+use crate::sealing::{Place, SealKey, is_sealed};
 
 mod check;
+mod token;
 
 pub(crate) use check::{check_setting, check_setting_key};
+pub use token::{Role, SecretHash, Token};
 
 /// Something in the map, with the revisions that made and last changed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,8 +162,25 @@ pub enum TransportProfile {
 pub struct DigestCredentials {
     /// The realm it was made for; one for the whole federation.
     pub realm: String,
-    /// 32 lower-case hexadecimal digits.
+    /// 32 lower-case hexadecimal digits, or what [`crate::sealing`] made of them. [`crate::map::MapView::ha1`] opens it.
     pub md5_ha1: String,
+}
+
+impl DigestCredentials {
+    /// Whether the digest is sealed.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        is_sealed(&self.md5_ha1)
+    }
+
+    /// The same credentials with a plain digest sealed for its device; `nonce` is random, and used for nothing else.
+    #[must_use]
+    pub fn sealed(&self, key: &SealKey, device: &DeviceId, nonce: [u8; 24]) -> Self {
+        Self {
+            realm: self.realm.clone(),
+            md5_ha1: key.seal(Place::Digest(device), self.md5_ha1.as_bytes(), nonce),
+        }
+    }
 }
 
 impl fmt::Debug for DigestCredentials {
@@ -245,6 +265,8 @@ pub mod setting {
     pub const CAPABILITY_KEY: &str = "capability_key";
     /// How many nodes a call may cross, 1 to 70; see [`DEFAULT_HOP_LIMIT`].
     pub const HOP_LIMIT: &str = "hop_limit";
+    /// Which key seals the secrets of the map: its id, not the key.
+    pub const SEAL_KEY: &str = "seal_key";
 
     /// The realm where none is set.
     pub const DEFAULT_REALM: &str = "federated";
@@ -263,6 +285,12 @@ impl SettingValue {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is sealed.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        is_sealed(&self.0)
     }
 }
 

@@ -3,9 +3,10 @@
 //! A type in a version's module never changes. A change of shape is a new module, a new version number in
 //! [`Stored::encode`], and a migration from the version before in [`Stored::decode`].
 
+use crate::audit::{Entry, Head};
 use crate::codec::{self, CodecError};
 use crate::ids::{NodeId, Revision, SessionId, UserId};
-use crate::records::{Binding, Device, Node, Record, Session, SettingValue, User};
+use crate::records::{Binding, Device, Node, Record, Session, SettingValue, Token, User};
 
 pub(crate) mod v1;
 
@@ -54,6 +55,9 @@ stored!(7, UserId, v1::UserName);
 stored!(8, NodeId, v1::NodeNumber);
 stored!(9, SessionId, v1::SessionNumber);
 stored!(10, Count, v1::Count);
+stored!(11, Record<Token>, v1::Record<v1::Token>);
+stored!(12, Entry, v1::Entry);
+stored!(13, Head, v1::Head);
 
 fn revisions<T, S>(record: &Record<T>, value: S) -> v1::Record<S> {
     v1::Record {

@@ -11,14 +11,18 @@ use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
 
 use common::{Federation, contact, device, device_id, node, number, user, user_id};
+use fed_core::audit::{Actor, Origin, verify};
 use fed_core::codec::{decode, encode};
 use fed_core::command::{Command, Expect, Object, Refusal, Reply};
 use fed_core::event::{Change, UnboundWhy};
-use fed_core::ids::{NodeId, Revision, SessionId};
+use fed_core::ids::{NodeId, Revision, SessionId, TokenId};
 use fed_core::kv::{MemStore, ReadStore, Table, WriteStore};
 use fed_core::machine::{recomputed_state_hash, state_hash};
 use fed_core::map::MapView;
-use fed_core::records::{Binding, Device, Forwards, Node, NodeState, RingStrategy, Technology, TransportProfile, User};
+use fed_core::records::{
+    Binding, Device, Forwards, Node, NodeState, RingStrategy, Role, SecretHash, Technology, Token, TransportProfile,
+    User,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -88,6 +92,18 @@ fn binding(node: u64) -> Binding {
         session: SessionId(5),
         user_agent: Some("Phone 1.0".to_owned()),
         path: (node == 2).then(|| "sip:edge@192.0.2.9;lr".to_owned()),
+    }
+}
+
+fn token() -> Token {
+    Token {
+        id: TokenId::new("a1b2c3").unwrap(),
+        name: "billing".to_owned(),
+        role: Role::Registrar,
+        secret_hash: SecretHash([7; 32]),
+        expires_at_unix: 4_000_000_000,
+        one_use: true,
+        node: Some(NodeId(300)),
     }
 }
 
@@ -297,6 +313,45 @@ fn events() -> Vec<Change> {
     events
 }
 
+/// What feature level 2 added, in files of its own: those of before stay as they are.
+mod level_2 {
+    use super::*;
+
+    pub(super) fn commands() -> Vec<Command> {
+        let id = token().id;
+        vec![
+            Command::PutToken {
+                token: token(),
+                expect: Expect::Absent,
+            },
+            Command::RevokeToken { id: id.clone() },
+            Command::UseToken {
+                id,
+                expect: Revision(300),
+            },
+            common::by(300, Command::OpenSession { node: NodeId(1) }),
+            Command::By {
+                origin: Origin {
+                    who: Actor::Token(token().id),
+                    via: NodeId(1),
+                    at_unix: 4_000_000_000,
+                },
+                command: Box::new(Command::DeleteNode { id: NodeId(2) }),
+            },
+        ]
+    }
+
+    pub(super) fn replies() -> Vec<Reply> {
+        let object = Object::Token(token().id);
+        vec![Reply::Refused(Refusal::NotFound { object })]
+    }
+
+    pub(super) fn events() -> Vec<Change> {
+        let id = token().id;
+        vec![Change::TokenPut { id: id.clone() }, Change::TokenDeleted { id }]
+    }
+}
+
 fn golden(name: &str, now: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.hex"));
     if std::env::var_os("FED_GOLDEN").is_some_and(|what| what == "write") && !path.exists() {
@@ -377,6 +432,31 @@ where
     for (line, value) in then.lines().zip(values) {
         assert_eq!(&decode::<T>(200, 1, &unhex(line)).unwrap(), value);
     }
+}
+
+#[test]
+fn tokens_and_the_audit_log_are_written_as_they_always_were() {
+    let mut federation = Federation::of(2);
+    federation.done(level_2::commands().remove(0));
+    federation.done(level_2::commands().remove(3));
+    federation.done(level_2::commands().remove(4));
+    let mut store = MemStore::new();
+    for (table, name) in [(28, "token"), (29, "audit"), (30, "audit_head")] {
+        let now = dump(&federation.store, table);
+        let then = golden(name, &now);
+        assert_eq!(now, then, "table {table}, {name}");
+        for line in then.lines() {
+            let (key, value) = line.split_once(' ').unwrap();
+            store.put(Table(table), unhex(key), unhex(value));
+        }
+    }
+    let view = MapView::new(&store);
+    assert_eq!(view.token(&token().id).unwrap().unwrap().value, token());
+    let (head, entries) = (view.audit_head().unwrap(), view.audit(0, 10).unwrap());
+    assert_eq!(verify(0, head.before_first, &entries), Ok((2, head.last)));
+    assert_frozen("commands_2", &level_2::commands());
+    assert_frozen("replies_2", &level_2::replies());
+    assert_frozen("events_2", &level_2::events());
 }
 
 #[test]

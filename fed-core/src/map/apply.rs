@@ -10,11 +10,13 @@ use crate::kv::{Overlay, StoreError, WriteStore};
 use crate::records::Record;
 use crate::stored::Count;
 
+mod audit;
 mod binding;
 mod device;
 mod node;
 mod placement;
 mod setting;
+mod token;
 mod user;
 
 /// One command on its way into the map.
@@ -86,6 +88,10 @@ impl Applier<'_> {
             Command::PutSetting { key, value, expect } => self.put_setting(key, value, expect),
             Command::DeleteSetting { key, expect } => self.delete_setting(key, expect),
             Command::Batch(commands) => self.batch(commands),
+            Command::PutToken { token, expect } => self.put_token(token, expect),
+            Command::RevokeToken { id } => self.revoke_token(id),
+            Command::UseToken { id, expect } => self.use_token(id, expect),
+            Command::By { origin, command } => self.by(origin, *command),
         }
     }
 
@@ -100,7 +106,7 @@ impl Applier<'_> {
         };
         for (index, command) in commands.into_iter().enumerate() {
             let why = match command {
-                Command::Batch(_) => nested_batch(),
+                Command::Batch(_) | Command::By { .. } => nested_batch(),
                 command => match inner.apply(command)? {
                     Reply::Refused(refusal) => refusal,
                     Reply::BindingRefused { by } => Refusal::BoundElsewhere {

@@ -14,6 +14,9 @@
 //! | 25 names of nodes | name | node |
 //! | 26 session of a node | node | session |
 //! | 27 counts | what is counted | how many |
+//! | 28 tokens | token | record |
+//! | 29 audit | sequence | entry |
+//! | 30 head of the audit log | - | its first and next sequence, and hashes |
 //!
 //! Numbers are 8 bytes, big-endian. No id holds a 0 byte, so it ends a text inside a key.
 
@@ -32,6 +35,9 @@ pub(super) const BINDINGS_AT_NODE: Table = Table(24);
 pub(super) const NODE_NAMES: Table = Table(25);
 pub(super) const SESSION_OF_NODE: Table = Table(26);
 pub(super) const COUNTS: Table = Table(27);
+pub(super) const TOKENS: Table = Table(28);
+pub(super) const AUDIT: Table = Table(29);
+pub(super) const AUDIT_HEAD: Table = Table(30);
 
 /// What is counted: its key in [`COUNTS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +48,7 @@ pub(super) enum Counted {
     Nodes = 4,
     Sessions = 5,
     Numbers = 6,
+    Tokens = 7,
 }
 
 impl Counted {

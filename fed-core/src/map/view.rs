@@ -2,15 +2,18 @@
 
 use super::keys::{self, Counted};
 use super::rows;
-use crate::ids::{DeviceId, NodeId, Number, SessionId, UserId};
+use crate::audit::{Entry, Head};
+use crate::ids::{DeviceId, NodeId, Number, SessionId, TokenId, UserId};
 use crate::kv::{ReadStore, StoreError};
-use crate::records::{Binding, Device, Node, Record, Session, SettingValue, User, setting};
+use crate::records::{Binding, Device, Node, Record, Session, SettingValue, Token, User, setting};
+use crate::sealing::{Place, SealError, SealKey, open};
 use crate::stored::{Bindings, Count};
 
 /// The map in a store, as typed reads. Every error is a failure of the store: what is not there is `None`.
 #[derive(Clone, Copy)]
 pub struct MapView<'a> {
     store: &'a dyn ReadStore,
+    key: Option<&'a SealKey>,
 }
 
 /// How many of each there are.
@@ -28,6 +31,8 @@ pub struct Counts {
     pub sessions: u64,
     /// Numbers and aliases.
     pub numbers: u64,
+    /// Tokens, those that have expired included.
+    pub tokens: u64,
 }
 
 /// Reads of users, devices and numbers.
@@ -35,7 +40,13 @@ impl<'a> MapView<'a> {
     /// Reads the map in `store`.
     #[must_use]
     pub fn new(store: &'a dyn ReadStore) -> Self {
-        Self { store }
+        Self { store, key: None }
+    }
+
+    /// The same, able to open what this key sealed.
+    #[must_use]
+    pub fn with_key(self, key: Option<&'a SealKey>) -> Self {
+        Self { key, ..self }
     }
 
     /// A user.
@@ -76,6 +87,21 @@ impl<'a> MapView<'a> {
     /// [`StoreError`] when the store fails.
     pub fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Result<Vec<Record<Device>>, StoreError> {
         rows::page(self.store, keys::DEVICES, after.map(|id| id.as_str().as_bytes()), limit)
+    }
+
+    /// The HA1 digest of a device, opened: 32 lower-case hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`StoreError::Sealed`] where it does not open with the key of this view.
+    pub fn ha1(&self, device: &Device) -> Result<String, StoreError> {
+        let what = || format!("device {}", device.id);
+        self.opened(Place::Digest(&device.id), &device.credentials.md5_ha1, what)
+    }
+
+    fn opened(&self, place: Place<'_>, text: &str, what: impl Fn() -> String) -> Result<String, StoreError> {
+        let failed = |why| StoreError::Sealed { what: what(), why };
+        let bytes = open(self.key, place, text).map_err(failed)?;
+        String::from_utf8(bytes).map_err(|_| failed(SealError::Damaged))
     }
 
     /// The ids of a user's devices, in order.
@@ -201,6 +227,45 @@ impl MapView<'_> {
     }
 }
 
+/// Reads of tokens.
+impl MapView<'_> {
+    /// A token.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn token(&self, id: &TokenId) -> Result<Option<Record<Token>>, StoreError> {
+        rows::read(self.store, keys::TOKENS, id.as_str().as_bytes())
+    }
+
+    /// The tokens after `after` in the order of their ids, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn tokens(&self, after: Option<&TokenId>, limit: usize) -> Result<Vec<Record<Token>>, StoreError> {
+        rows::page(self.store, keys::TOKENS, after.map(|id| id.as_str().as_bytes()), limit)
+    }
+}
+
+/// Reads of the audit log.
+impl MapView<'_> {
+    /// The entries of the audit log after the sequence `after`, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        rows::page(self.store, keys::AUDIT, Some(&after.to_be_bytes()), limit)
+    }
+
+    /// Where the audit log begins and ends.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn audit_head(&self) -> Result<Head, StoreError> {
+        let head = rows::read(self.store, keys::AUDIT_HEAD, &[])?;
+        Ok(head.unwrap_or_default())
+    }
+}
+
 /// Reads of settings and counts.
 impl MapView<'_> {
     /// A setting.
@@ -250,17 +315,29 @@ impl MapView<'_> {
         Ok(limit.unwrap_or(setting::DEFAULT_HOP_LIMIT))
     }
 
-    /// The key of the capabilities; `None` before the federation was initialised.
+    /// The id of the key that seals the secrets of the map; `None`: none are sealed yet.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails.
+    pub fn seal_key(&self) -> Result<Option<String>, StoreError> {
+        let stored = self.setting(setting::SEAL_KEY)?;
+        Ok(stored.map(|record| record.value.as_str().to_owned()))
+    }
+
+    /// The key of the capabilities; `None` before the federation was initialised.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails, or the key is sealed and this view cannot open it.
     pub fn capability_key(&self) -> Result<Option<[u8; 32]>, StoreError> {
         let Some(stored) = self.setting(setting::CAPABILITY_KEY)? else {
             return Ok(None);
         };
-        let text = stored.value.as_str().as_bytes();
+        let place = Place::Setting(setting::CAPABILITY_KEY);
+        let text = self.opened(place, stored.value.as_str(), || {
+            format!("setting {}", setting::CAPABILITY_KEY)
+        })?;
         let key = data_encoding::HEXLOWER
-            .decode(text)
+            .decode(text.as_bytes())
             .ok()
             .and_then(|key| key.try_into().ok());
         Ok(key)
@@ -288,6 +365,7 @@ impl MapView<'_> {
             nodes: self.count(Counted::Nodes)?,
             sessions: self.count(Counted::Sessions)?,
             numbers: self.count(Counted::Numbers)?,
+            tokens: self.count(Counted::Tokens)?,
         })
     }
 

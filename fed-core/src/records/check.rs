@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
-use super::{Device, DigestCredentials, Node, SettingValue, User, setting};
+use super::{Device, DigestCredentials, Node, Role, SettingValue, Token, User, setting};
 use crate::command::{Object, Refusal};
+use crate::sealing::is_well_formed;
 
 const LONGEST_SETTING: usize = 4096;
+const LONGEST_SEALED: usize = 255;
 
 impl User {
     /// Checks every field. The same check is made when the user is put into the map.
@@ -50,7 +52,7 @@ impl Device {
         check.that("credentials.realm", is_realm(realm), REALM_RULE)?;
         check.that(
             "credentials.md5_ha1",
-            md5_ha1.len() == 32 && md5_ha1.bytes().all(is_lower_hex),
+            is_ha1(md5_ha1) || is_well_formed(md5_ha1, LONGEST_SEALED),
             "use the 32 lower-case hexadecimal digits of MD5(device:realm:password)",
         )?;
         check.that("codecs", self.codecs.len() <= 16, "name at most 16 codecs")?;
@@ -97,6 +99,19 @@ impl Node {
     }
 }
 
+impl Token {
+    /// Checks every field. The same check is made when the token is put into the map.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] with the first field that is not valid.
+    pub fn validate(&self) -> Result<(), Refusal> {
+        let check = Fields(Object::Token(self.id.clone()));
+        check.that("name", is_display_text(&self.name, 80), DISPLAY_RULE)?;
+        let bound = self.role != Role::Registrar || self.node.is_some();
+        check.that("node", bound, "name the node whose registrations it may tell")
+    }
+}
+
 /// Checks the key of a setting.
 pub(crate) fn check_setting_key(key: &str) -> Result<(), Refusal> {
     let valid = is_made_of(key, 64, |c| c.is_ascii_lowercase() || is_digit_or(c, b"._-"));
@@ -121,7 +136,7 @@ pub(crate) fn check_setting(key: &str, value: &SettingValue) -> Result<(), Refus
         }
         setting::CAPABILITY_KEY => check.that(
             "value",
-            text.len() == 64 && text.bytes().all(is_lower_hex),
+            (text.len() == 64 && text.bytes().all(is_lower_hex)) || is_well_formed(text, LONGEST_SEALED),
             "use 64 lower-case hexadecimal digits",
         ),
         setting::HOP_LIMIT => {
@@ -206,6 +221,10 @@ fn is_made_of(text: &str, longest: usize, allowed: fn(u8) -> bool) -> bool {
 
 fn is_digit_or(c: u8, others: &[u8]) -> bool {
     c.is_ascii_digit() || others.contains(&c)
+}
+
+fn is_ha1(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(is_lower_hex)
 }
 
 fn is_lower_hex(c: u8) -> bool {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Count as CountNow, revisions};
-use crate::ids::{self, ContactUri, DeviceId, NodeId, SessionId, UserId};
+use crate::audit;
+use crate::ids::{self, ContactUri, DeviceId, NodeId, SessionId, TokenId, UserId};
 use crate::records;
 
 #[derive(Serialize, Deserialize)]
@@ -98,6 +99,53 @@ enum NodeState {
 }
 
 #[derive(Serialize, Deserialize)]
+pub(crate) struct Token {
+    id: String,
+    name: String,
+    role: Role,
+    secret_hash: [u8; 32],
+    expires_at_unix: u64,
+    one_use: bool,
+    node: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Role {
+    Reader,
+    Registrar,
+    Operator,
+    Admin,
+    Node,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Entry {
+    sequence: u64,
+    revision: u64,
+    who: Actor,
+    via: u64,
+    at_unix: u64,
+    what: Vec<String>,
+    hash: [u8; 32],
+}
+
+#[derive(Serialize, Deserialize)]
+enum Actor {
+    Local,
+    Token(String),
+    Node(u64),
+    Anyone,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Head {
+    first: u64,
+    next: u64,
+    before_first: [u8; 32],
+    last: [u8; 32],
+}
+
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Session {
     id: u64,
     node: u64,
@@ -143,6 +191,7 @@ twins!(records::RingStrategy, Ring, All, Sequential);
 twins!(records::Technology, Technology, Pjsip, Sip, Iax2);
 twins!(records::TransportProfile, Transport, Any, Udp, Tcp, Tls, WebRtc);
 twins!(records::NodeState, NodeState, Up, Draining);
+twins!(records::Role, Role, Reader, Registrar, Operator, Admin, Node);
 
 fn texts<T: Clone + Into<String>>(ids: &[T]) -> Vec<String> {
     ids.iter().cloned().map(Into::into).collect()
@@ -318,6 +367,101 @@ impl From<&records::Record<records::SettingValue>> for Record<Setting> {
 impl From<Record<Setting>> for records::Record<records::SettingValue> {
     fn from(record: Record<Setting>) -> Self {
         record.into_record(|setting| setting.0.into())
+    }
+}
+
+impl From<&records::Record<records::Token>> for Record<Token> {
+    fn from(record: &records::Record<records::Token>) -> Self {
+        let token = &record.value;
+        revisions(
+            record,
+            Token {
+                id: token.id.clone().into(),
+                name: token.name.clone(),
+                role: token.role.into(),
+                secret_hash: token.secret_hash.0,
+                expires_at_unix: token.expires_at_unix,
+                one_use: token.one_use,
+                node: token.node.map(|node| node.0),
+            },
+        )
+    }
+}
+
+impl From<Record<Token>> for records::Record<records::Token> {
+    fn from(record: Record<Token>) -> Self {
+        record.into_record(|token| records::Token {
+            id: TokenId::stored(token.id),
+            name: token.name,
+            role: token.role.into(),
+            secret_hash: records::SecretHash(token.secret_hash),
+            expires_at_unix: token.expires_at_unix,
+            one_use: token.one_use,
+            node: token.node.map(NodeId),
+        })
+    }
+}
+
+impl From<&audit::Entry> for Entry {
+    fn from(entry: &audit::Entry) -> Self {
+        let origin = &entry.origin;
+        Self {
+            sequence: entry.sequence,
+            revision: entry.revision.0,
+            who: match &origin.who {
+                audit::Actor::Local => Actor::Local,
+                audit::Actor::Token(id) => Actor::Token(id.clone().into()),
+                audit::Actor::Node(id) => Actor::Node(id.0),
+                audit::Actor::Anyone => Actor::Anyone,
+            },
+            via: origin.via.0,
+            at_unix: origin.at_unix,
+            what: entry.what.clone(),
+            hash: entry.hash.0,
+        }
+    }
+}
+
+impl From<Entry> for audit::Entry {
+    fn from(entry: Entry) -> Self {
+        Self {
+            sequence: entry.sequence,
+            revision: ids::Revision(entry.revision),
+            origin: audit::Origin {
+                who: match entry.who {
+                    Actor::Local => audit::Actor::Local,
+                    Actor::Token(id) => audit::Actor::Token(TokenId::stored(id)),
+                    Actor::Node(id) => audit::Actor::Node(NodeId(id)),
+                    Actor::Anyone => audit::Actor::Anyone,
+                },
+                via: NodeId(entry.via),
+                at_unix: entry.at_unix,
+            },
+            what: entry.what,
+            hash: audit::Hash(entry.hash),
+        }
+    }
+}
+
+impl From<&audit::Head> for Head {
+    fn from(head: &audit::Head) -> Self {
+        Self {
+            first: head.first,
+            next: head.next,
+            before_first: head.before_first.0,
+            last: head.last.0,
+        }
+    }
+}
+
+impl From<Head> for audit::Head {
+    fn from(head: Head) -> Self {
+        Self {
+            first: head.first,
+            next: head.next,
+            before_first: audit::Hash(head.before_first),
+            last: audit::Hash(head.last),
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! A federation in memory, for tests.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use fed_core::audit::{Actor, Origin};
 use fed_core::command::{Command, Expect, Reply};
 use fed_core::event::Change;
-use fed_core::ids::{ClientId, ContactUri, DeviceId, NodeId, Number, Revision, SessionId, UserId};
+use fed_core::ids::{ClientId, ContactUri, DeviceId, NodeId, Number, Revision, SessionId, TokenId, UserId};
 use fed_core::kv::MemStore;
 use fed_core::machine::{Outcome, Request, apply_batch};
 use fed_core::map::{FederationMap, MapView};
-use fed_core::records::{Device, DigestCredentials, Node, NodeState, User};
+use fed_core::records::{Device, DigestCredentials, Node, NodeState, Role, SecretHash, Token, User};
 
 pub(crate) fn user_id(text: &str) -> UserId {
     UserId::new(text).unwrap()
@@ -39,6 +40,30 @@ pub(crate) fn device(id: &str, user: &str) -> Device {
         md5_ha1: "0123456789abcdef0123456789abcdef".to_owned(),
     };
     Device::new(device_id(id), user_id(user), credentials)
+}
+
+pub(crate) fn token(id: &str) -> Token {
+    Token {
+        id: TokenId::new(id).unwrap(),
+        name: String::new(),
+        role: Role::Operator,
+        secret_hash: SecretHash([1; 32]),
+        expires_at_unix: 1_000,
+        one_use: true,
+        node: None,
+    }
+}
+
+/// The command in the name of whoever reads the data folder of that node.
+pub(crate) fn by(via: u64, command: Command) -> Command {
+    Command::By {
+        origin: Origin {
+            who: Actor::Local,
+            via: NodeId(via),
+            at_unix: 1_000,
+        },
+        command: Box::new(command),
+    }
 }
 
 pub(crate) fn node(id: u64) -> Node {

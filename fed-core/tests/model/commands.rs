@@ -1,8 +1,8 @@
 //! Random commands over a handful of names, so that they meet.
 
 use fed_core::command::{Command, Expect};
-use fed_core::ids::{ContactUri, DeviceId, NodeId, Number, Revision, SessionId, UserId};
-use fed_core::records::{Device, Forwards, Node, RingStrategy, User};
+use fed_core::ids::{ContactUri, DeviceId, NodeId, Number, Revision, SessionId, TokenId, UserId};
+use fed_core::records::{Device, Forwards, Node, RingStrategy, Role, Token, User};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -28,7 +28,8 @@ pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    prop_oneof![9 => single(), 1 => vec(single(), 0..4).prop_map(Command::Batch)]
+    let plain = prop_oneof![9 => single(), 1 => vec(single(), 0..4).prop_map(Command::Batch)];
+    (plain, any::<bool>()).prop_map(|(command, named)| if named { common::by(1, command) } else { command })
 }
 
 fn single() -> impl Strategy<Value = Command> {
@@ -48,6 +49,9 @@ fn single() -> impl Strategy<Value = Command> {
             .prop_map(|(key, value, expect)| Command::PutSetting { key, value: value.into(), expect }),
         1 => (setting_key(), expect())
             .prop_map(|(key, expect)| Command::DeleteSetting { key, expect }),
+        2 => (token(), expect()).prop_map(|(token, expect)| Command::PutToken { token, expect }),
+        1 => token_id().prop_map(|id| Command::RevokeToken { id }),
+        2 => (token_id(), 1u64..40).prop_map(|(id, at)| Command::UseToken { id, expect: Revision(at) }),
     ]
 }
 
@@ -124,6 +128,20 @@ fn node() -> impl Strategy<Value = Node> {
         weight,
         ..common::node(id)
     })
+}
+
+fn token() -> impl Strategy<Value = Token> {
+    let role = prop::sample::select(Role::ALL.to_vec());
+    (token_id(), role, any::<bool>(), of(node_id())).prop_map(|(id, role, one_use, node)| Token {
+        role,
+        one_use,
+        node,
+        ..common::token(id.as_str())
+    })
+}
+
+fn token_id() -> impl Strategy<Value = TokenId> {
+    (0u8..3).prop_map(|n| TokenId::new(format!("t{n}")).unwrap())
 }
 
 fn expect() -> impl Strategy<Value = Expect> {

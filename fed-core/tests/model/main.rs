@@ -11,6 +11,7 @@ mod watcher;
 use std::ops::{Bound, ControlFlow};
 
 use commands::{CURRENT, Step, provisioned, steps};
+use fed_core::audit;
 use fed_core::command::{Command, Reply};
 use fed_core::event::Change;
 use fed_core::ids::ClientId;
@@ -63,6 +64,7 @@ fn resolve(command: &mut Command, map: &Plain) {
         Command::Batch(commands) => {
             commands.iter_mut().for_each(|command| resolve(command, map));
         }
+        Command::By { command, .. } => resolve(command, map),
         _ => {}
     }
 }
@@ -163,6 +165,17 @@ fn assert_same(store: &MemStore, plain: &Plain) {
     for (key, setting) in &plain.settings {
         assert_eq!(view.setting(key).unwrap().as_ref(), Some(setting));
     }
+    let mut tokens = plain.tokens.clone();
+    tokens.sort_by(|a, b| a.value.id.cmp(&b.value.id));
+    assert_eq!(view.tokens(None, usize::MAX).unwrap(), tokens);
+    let head = view.audit_head().unwrap();
+    let entries = view.audit(0, usize::MAX).unwrap();
+    let audited: Vec<_> = entries.iter().map(|entry| entry.revision).collect();
+    assert_eq!(audited, plain.audited);
+    assert_eq!(
+        audit::verify(0, head.before_first, &entries).unwrap(),
+        (head.next - 1, head.last)
+    );
     let mut sessions = plain.sessions.clone();
     sessions.sort_unstable();
     let open: Vec<_> = view
@@ -182,6 +195,8 @@ fn assert_same(store: &MemStore, plain: &Plain) {
         (24, index_rows[2]),
         (25, nodes.len()),
         (26, sessions.len()),
+        (28, plain.tokens.len()),
+        (29, plain.audited.len()),
     ];
     for (table, count) in expected {
         assert_eq!(rows(store, table), count, "rows in table {table}");
@@ -197,6 +212,7 @@ fn assert_same(store: &MemStore, plain: &Plain) {
     let there = [users.len(), devices.len(), bindings.len(), nodes.len(), sessions.len()];
     assert_eq!(counted, there.map(|n| n as u64));
     assert_eq!(counts.numbers, index_rows[0] as u64);
+    assert_eq!(counts.tokens, plain.tokens.len() as u64);
 }
 
 proptest! {

@@ -1,8 +1,8 @@
 //! The map again, written the plainest way: lists that are searched from end to end.
 
 use fed_core::command::{Command, Expect, Object, Refusal, Reply};
-use fed_core::ids::{DeviceId, NodeId, Revision, SessionId, UserId};
-use fed_core::records::{Binding, Device, Node, Record, SettingValue, User};
+use fed_core::ids::{DeviceId, NodeId, Revision, SessionId, TokenId, UserId};
+use fed_core::records::{Binding, Device, Node, Record, Role, SettingValue, Token, User};
 
 #[derive(Clone, Default, PartialEq, Debug)]
 pub(crate) struct Plain {
@@ -14,6 +14,9 @@ pub(crate) struct Plain {
     pub(crate) nodes: Vec<Record<Node>>,
     pub(crate) sessions: Vec<(SessionId, NodeId)>,
     pub(crate) settings: Vec<(String, Record<SettingValue>)>,
+    pub(crate) tokens: Vec<Record<Token>>,
+    /// The revisions that were made in somebody's name.
+    pub(crate) audited: Vec<Revision>,
 }
 
 /// The map with what the applier keeps beside it.
@@ -88,6 +91,16 @@ impl Plain {
             Command::PutSetting { key, value, expect } => self.put_setting(now, key, value, expect),
             Command::DeleteSetting { key, expect } => self.delete_setting(now, key, expect),
             Command::Batch(commands) => self.batch(now, &commands),
+            Command::PutToken { token, expect } => self.put_token(now, token, expect),
+            Command::RevokeToken { id } => self.revoke_token(now, &id),
+            Command::UseToken { id, expect } => self.use_token(now, &id, expect),
+            Command::By { command, .. } => {
+                let reply = self.run(now, &command);
+                if self.writes > before.writes && !refused(&reply) {
+                    self.audited.push(now);
+                }
+                Ok(reply)
+            }
         };
         if *self != before {
             self.writes += 1;
@@ -359,6 +372,52 @@ impl Plain {
         self.keeps_realm(&key, "federated")?;
         self.settings.retain(|s| s.0 != key);
         Ok(Reply::Done { revision: now })
+    }
+
+    fn put_token(&mut self, now: Revision, token: Token, expect: Expect) -> Result {
+        let old = self.tokens.iter().find(|t| t.value.id == token.id).cloned();
+        let object = Object::Token(token.id.clone());
+        met(expect, object.clone(), old.as_ref().map(|t| t.modified))?;
+        if token.role == Role::Registrar && token.node.is_none() {
+            return Err(Refusal::Invalid {
+                object,
+                field: "node".to_owned(),
+                why: "name the node whose registrations it may tell".to_owned(),
+            });
+        }
+        if old.as_ref().is_some_and(|t| t.value == token) {
+            return Ok(Reply::Done {
+                revision: now.previous(),
+            });
+        }
+        self.tokens.retain(|t| t.value.id != token.id);
+        self.tokens.push(record(now, old.map(|t| t.created), token));
+        Ok(Reply::Done { revision: now })
+    }
+
+    fn revoke_token(&mut self, now: Revision, id: &TokenId) -> Result {
+        if self.tokens.iter().all(|t| t.value.id != *id) {
+            let object = Object::Token(id.clone());
+            return Err(Refusal::NotFound { object });
+        }
+        self.tokens.retain(|t| t.value.id != *id);
+        Ok(Reply::Done { revision: now })
+    }
+
+    fn use_token(&mut self, now: Revision, id: &TokenId, expect: Revision) -> Result {
+        let object = Object::Token(id.clone());
+        let Some(old) = self.tokens.iter().find(|t| t.value.id == *id).cloned() else {
+            return Err(Refusal::NotFound { object });
+        };
+        met(Expect::Revision(expect), object.clone(), Some(old.modified))?;
+        if !old.value.one_use {
+            return Err(Refusal::Invalid {
+                object,
+                field: "one_use".to_owned(),
+                why: "it may be shown any number of times, and is not used up".to_owned(),
+            });
+        }
+        self.revoke_token(now, id)
     }
 
     fn keeps_realm(&self, key: &str, next: &str) -> std::result::Result<(), Refusal> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fed_core::event::Change;
-use fed_core::ids::{ContactUri, DeviceId, NodeId, SessionId, UserId};
+use fed_core::ids::{ContactUri, DeviceId, NodeId, SessionId, TokenId, UserId};
 use fed_core::records::Binding;
 
 use crate::plain::Plain;
@@ -16,6 +16,7 @@ pub(crate) struct Watcher {
     nodes: BTreeSet<NodeId>,
     sessions: BTreeMap<SessionId, NodeId>,
     settings: BTreeSet<String>,
+    tokens: BTreeSet<TokenId>,
 }
 
 impl Watcher {
@@ -42,6 +43,8 @@ impl Watcher {
                 }
                 Change::SettingPut { key } => _ = self.settings.insert(key),
                 Change::SettingDeleted { key } => assert!(self.settings.remove(&key)),
+                Change::TokenPut { id } => _ = self.tokens.insert(id),
+                Change::TokenDeleted { id } => assert!(self.tokens.remove(&id)),
             }
         }
     }
@@ -57,5 +60,6 @@ impl Watcher {
         assert_eq!(self.nodes, map.nodes.iter().map(|node| node.value.id).collect());
         assert_eq!(self.sessions, map.sessions.iter().copied().collect());
         assert_eq!(self.settings, map.settings.iter().map(|(key, _)| key.clone()).collect());
+        assert_eq!(self.tokens, map.tokens.iter().map(|t| t.value.id.clone()).collect());
     }
 }

@@ -27,6 +27,8 @@ fn event(revision: Revision, change: Change) -> pb::Event {
         Change::SessionEnded { node, .. } => ("session_ended", node.to_string()),
         Change::SettingPut { key } => ("setting_put", key.clone()),
         Change::SettingDeleted { key } => ("setting_deleted", key.clone()),
+        Change::TokenPut { id } => ("token_put", id.to_string()),
+        Change::TokenDeleted { id } => ("token_deleted", id.to_string()),
     };
     let why = match &change {
         Change::Unbound { why, .. } => unbound_why(*why),
