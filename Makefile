@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh
 
-.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench bench-calls chaos chaos-ci chaos-prerequisites sim exam clean
+.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench bench-calls chaos chaos-ci chaos-prerequisites sim exam fuzz package package-prerequisites test-package upgrade-test deny book clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,37 @@ sim: prerequisites ## SEEDS=100 clusters simulated under faults, each from its s
 exam: prerequisites ## the simulation finds the bugs planted for it: a table
 	$(SIM_ENV); cargo build -p fed-chaos --features planted-bugs --bins --locked
 	$(SIM_ENV); "$$CARGO_TARGET_DIR/debug/chaos" exam
+
+# A failure prints the input; the same SEED gives the same inputs.
+fuzz: prerequisites ## every decoder under damaged input: RUNS=100000 for each, from another SEED each day
+	$(ENV); FED_FUZZ_RUNS=$(or $(RUNS),100000) FED_FUZZ_SEED=$${SEED:-$$(date +%Y%m%d)} \
+	  cargo test --workspace --locked --no-fail-fast --test fuzz -- --nocapture
+	$(ENV); FED_FUZZ_RUNS=$(or $(RUNS),100000) FED_FUZZ_SEED=$${SEED:-$$(date +%Y%m%d)} \
+	  cargo test --workspace --locked --lib -- raft::fuzz --nocapture
+
+package-prerequisites: prerequisites
+	@scripts/prerequisites package
+
+# Planted bugs do not compile in this profile, and scripts/package refuses a program that has them.
+package: package-prerequisites ## the Debian package of the release build, into the target folder (OUT=folder)
+	$(ENV); cargo build --release -p fed-node --bins --locked
+	$(ENV); scripts/package "$$CARGO_TARGET_DIR/release/fed-node" $(OUT)
+
+# PACKAGE= tests that very package; otherwise one is made of the debug build.
+test-package: lab-prerequisites package-prerequisites ## install, run, upgrade and purge the package on a fresh Debian beside an Asterisk (PACKAGE=)
+	$(ENV); cargo build --workspace --bins --locked
+	$(ENV); $(if $(PACKAGE),FED_PACKAGE=$(abspath $(PACKAGE))) cargo test --workspace --locked --test package -- --nocapture
+
+upgrade-test: prerequisites ## three nodes of an older program (OLD=path) replaced one by one under writes
+	@test -x "$(OLD)" || { echo "upgrade-test: OLD=path/to/an/older/fed-node; docs/upgrading.md says how to build one" >&2; exit 2; }
+	$(ENV); cargo build --workspace --bins --locked
+	$(ENV); FED_OLD_BINARY=$(abspath $(OLD)) cargo test --workspace --locked --test upgrade -- --ignored --nocapture
+
+deny: prerequisites ## what may come into the program: licences, bans, sources, advisories (cargo-deny)
+	$(ENV); scripts/deny
+
+book: ## the book of docs/, as HTML (mdbook)
+	$(ENV); scripts/book
 
 clean: ## remove build products (RocksDB takes half an hour to come back)
 	$(ENV); cargo clean

@@ -13,6 +13,7 @@ pub mod dev;
 pub mod founding;
 pub mod install;
 pub mod metrics;
+pub mod owner;
 pub mod recovery;
 pub mod redirect;
 pub mod roster;

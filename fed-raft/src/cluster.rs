@@ -235,6 +235,12 @@ impl<M: Machine> Cluster<M> {
         self.node.render_metrics()
     }
 
+    /// Whether this node works at all: its consensus task takes its turn and its state can be read, both within that time. Without
+    /// a quorum, or behind the others, a node responds all the same: this is for a watchdog, which can do nothing but restart it.
+    pub async fn responds(&self, within: Duration) -> bool {
+        self.node.responds(within).await
+    }
+
     /// Returns when the leader may have changed, at the latest after `at_most`.
     pub async fn leader_changed(&self, at_most: Duration) {
         self.node.leader_changed(at_most).await;

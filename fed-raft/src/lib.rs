@@ -12,6 +12,7 @@ mod cluster;
 mod config;
 mod disk;
 mod error;
+mod health;
 mod identity;
 mod join;
 mod lag;

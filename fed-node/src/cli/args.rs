@@ -91,6 +91,9 @@ pub enum Command {
     AsteriskConfig(AsteriskConfigArgs),
     /// Print a configuration file with every key, its help and default
     ExampleConfig,
+    /// Write what packages and the book are made of: completions, man pages, reference pages
+    #[command(hide = true)]
+    Generate(super::reference::GenerateArgs),
     /// A whole federation of three nodes on this machine, with simulated Asterisks, to try things out
     ///
     /// Lines on stdin play phones, kill nodes and start them again (`help` lists them). A line that fails is said on stderr and

@@ -6,6 +6,7 @@ mod commands;
 mod exit;
 mod output;
 mod password;
+mod reference;
 mod views;
 
 pub use args::{

@@ -4,6 +4,9 @@ use clap::{Arg, ArgMatches, Args, Command};
 
 use super::{KEYS, Key};
 
+/// Under this heading the help lists them.
+pub const FLAGS_HEADING: &str = "Configuration (each is also a key of the file and a FED_ variable)";
+
 /// The keys that were given as flags.
 #[derive(Debug, Clone, Default)]
 pub struct ConfigFlags(Vec<(&'static Key, String)>);
@@ -49,7 +52,7 @@ impl Args for ConfigFlags {
                     .long(key.flag())
                     .value_name(key.value)
                     .help(format!("{}{default}", key.help))
-                    .help_heading("Configuration (each is also a key of the file and a FED_ variable)"),
+                    .help_heading(FLAGS_HEADING),
             )
         })
     }

@@ -12,7 +12,7 @@ mod types;
 
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use example::example;
-pub use flags::ConfigFlags;
+pub use flags::{ConfigFlags, FLAGS_HEADING};
 pub use keys::{KEYS, Key};
 pub use load::{DEFAULT_FILE, GENERATED_PASSWORD, load, load_with};
 pub use secret::{Secret, read_secret_file};

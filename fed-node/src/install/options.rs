@@ -11,6 +11,7 @@ use super::version;
 use crate::address::Address;
 use crate::cli::{AsteriskConfigArgs, Failure, Outcome};
 use crate::config::{Config, GENERATED_PASSWORD};
+use crate::owner;
 
 /// The options, and the password file that is still to be written.
 pub(super) struct Options {
@@ -66,6 +67,9 @@ impl Options {
                 .mode(0o600)
                 .open(path)?;
             writeln!(file, "{password}")?;
+            if let Some(folder) = path.parent() {
+                owner::give_to_owner(folder, path)?;
+            }
             file.sync_all()
         };
         write().map_err(|error| {

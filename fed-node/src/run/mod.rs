@@ -8,6 +8,7 @@ mod node;
 mod port;
 mod record;
 mod removed;
+mod service_manager;
 mod session;
 
 pub use node::{RunError, Running};
@@ -30,11 +31,13 @@ pub async fn run(config: Config) -> Outcome {
         RunError::Cluster(error) => crate::founding::start_failure(&error),
         error => Failure::new(Exit::Usage, error),
     })?;
+    let watched = service_manager::serving(&running);
     let stopped = tokio::select! {
         _ = terminate.recv() => { tracing::info!("SIGTERM: stopping"); None }
         _ = interrupt.recv() => { tracing::info!("interrupted: stopping"); None }
         why = running.ended() => Some(why),
     };
+    service_manager::stopping(watched).await;
     running.stop().await;
     match stopped {
         Some(Err(why)) => Err(Failure::failed(why)),

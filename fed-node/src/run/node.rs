@@ -219,6 +219,11 @@ impl Running {
         self.addresses
     }
 
+    /// The cluster's member.
+    pub(super) fn cluster(&self) -> &Cluster<FederationMap> {
+        &self.cluster
+    }
+
     /// Waits until this node ends by itself: it left the federation (`Ok` with the words), or had to stop (`Err` with why).
     ///
     /// # Errors

@@ -69,9 +69,36 @@ impl Said {
     }
 }
 
+/// A fed-node to run; by default the one built with these tests.
+#[derive(Debug, Clone)]
+pub(crate) struct Program(pub(crate) PathBuf);
+
+impl Default for Program {
+    fn default() -> Self {
+        Self(env!("CARGO_BIN_EXE_fed-node").into())
+    }
+}
+
+impl Program {
+    /// Asks the node whose client API is at that port.
+    pub(crate) fn asks(&self, client: u16, args: &[&str]) -> Said {
+        let mut command = self.command();
+        command.arg(format!("--server=127.0.0.1:{client}")).args(args);
+        Said::of(command.stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// With nothing of this process's environment that could be configuration.
+    pub(crate) fn command(&self) -> Command {
+        clean(Command::new(&self.0))
+    }
+}
+
 /// The program with nothing of this process's environment that could be configuration.
 pub(crate) fn fed_node() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fed-node"));
+    Program::default().command()
+}
+
+fn clean(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FED_")) {
         command.env_remove(name);
     }
@@ -95,6 +122,8 @@ pub(crate) struct Node {
     pub(crate) metrics: u16,
     /// Further flags of `run`.
     pub(crate) flags: Vec<String>,
+    /// What it runs, and is asked with.
+    pub(crate) program: Program,
     child: Option<Child>,
     starts: u32,
 }
@@ -115,6 +144,7 @@ impl Node {
             agi,
             metrics,
             flags,
+            program: Program::default(),
             child: None,
             starts: 0,
         }
@@ -146,7 +176,8 @@ impl Node {
     /// `fed-node COMMAND` with this node's configuration, to its end.
     pub(crate) fn setup(&self, command: &[&str]) -> Said {
         Said::of(
-            fed_node()
+            self.program
+                .command()
                 .args(command)
                 .args(self.config())
                 .stdin(Stdio::null())
@@ -174,7 +205,7 @@ impl Node {
             .append(true)
             .open(self.dir.join("log"))
             .unwrap();
-        let mut command = fed_node();
+        let mut command = self.program.command();
         command
             .arg("run")
             .args(self.config())
@@ -196,7 +227,7 @@ impl Node {
 
     /// The same with something on stdin.
     pub(crate) fn hears(&self, args: &[&str], stdin: impl AsRef<[u8]>) -> Said {
-        let mut command = fed_node();
+        let mut command = self.program.command();
         command
             .arg("--server")
             .arg(format!("127.0.0.1:{}", self.client))

@@ -6,6 +6,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod stored;
 #[cfg(test)]
 mod suite;

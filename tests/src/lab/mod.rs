@@ -16,6 +16,7 @@ mod network;
 mod node;
 mod roots;
 mod run_id;
+mod server;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -36,6 +37,7 @@ pub use namespace::Namespace;
 pub use network::Network;
 pub use node::{FedNode, binary as fed_node_binary};
 pub use roots::{Version, available, checkout};
+pub use server::Server;
 
 use crate::phone::{Phone, Transport};
 use asterisk::Place;

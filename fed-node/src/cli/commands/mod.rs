@@ -19,7 +19,7 @@ use super::exit::{Failure, Outcome};
 use super::output::emit;
 use crate::address::Address;
 use crate::config::{self, ConfigFlags};
-use crate::{dev, founding, install, recovery, roster, run};
+use crate::{dev, founding, install, owner, recovery, roster, run};
 
 /// Does what was asked.
 ///
@@ -28,12 +28,23 @@ use crate::{dev, founding, install, recovery, roster, run};
 pub async fn dispatch(cli: Cli) -> Outcome {
     let output = cli.output;
     let config = |flags: &ConfigFlags| config::load(cli.config.as_deref(), flags).map_err(Failure::usage);
+    // What makes or repairs a data folder leaves its owner able to use it.
+    let owned = |flags: &ConfigFlags| {
+        let config = config(flags)?;
+        owner::act_as_owner(&config.data_dir)?;
+        Ok::<_, Failure>(config)
+    };
     match cli.command {
+        Command::Generate(args) => super::reference::generate(&args),
         Command::ExampleConfig => emit(config::example().trim_end()),
-        Command::Init(args) => founding::init(&config(&args.flags)?, &args.realm),
-        Command::Join(args) => founding::join(&config(&args.flags)?, &args.seed).await,
-        Command::Run(args) => run::run(config(&args.flags)?).await,
-        Command::Recover(args) => recovery::recover(&config(&args.flags)?, args.yes, output),
+        Command::Init(args) => founding::init(&owned(&args.flags)?, &args.realm),
+        Command::Join(args) => founding::join(&owned(&args.flags)?, &args.seed).await,
+        Command::Run(args) => {
+            let config = config(&args.flags)?;
+            owner::refuse_root(&config.data_dir)?;
+            run::run(config).await
+        }
+        Command::Recover(args) => recovery::recover(&owned(&args.flags)?, args.yes, output),
         Command::AsteriskConfig(args) => install::command(&config(&args.flags)?, &args, output).await,
         Command::Dev(args) => dev::dev(&args).await,
         asking => {
@@ -75,6 +86,7 @@ async fn ask(client: Client, command: Command, output: super::args::Output) -> O
         Command::Drift(args) => drift::drift(&client, &args, output).await,
         Command::Setting(command) => setting::setting(&client, command, output).await,
         Command::ExampleConfig
+        | Command::Generate(_)
         | Command::Init(_)
         | Command::Join(_)
         | Command::Recover(_)
