@@ -49,3 +49,19 @@ fn the_help_texts_are_the_committed_ones() {
         );
     }
 }
+
+/// The book's pages of commands and keys are what the program itself writes.
+#[test]
+fn the_reference_pages_of_the_book_are_current() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs");
+    let folder = tempfile::tempdir().unwrap();
+    support::says(&["generate", "reference", &folder.path().display().to_string()]).ok();
+    for page in ["commands.md", "keys.md"] {
+        let now = std::fs::read_to_string(folder.path().join(page)).unwrap();
+        if std::env::var_os("UPDATE_HELP").is_some() {
+            std::fs::write(docs.join(page), &now).unwrap();
+        }
+        let committed = std::fs::read_to_string(docs.join(page)).unwrap_or_default();
+        assert!(now == committed, "docs/{page}: run with UPDATE_HELP=1 and review the difference");
+    }
+}
