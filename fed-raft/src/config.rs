@@ -39,7 +39,8 @@ pub struct Config {
 
     /// How long [`Cluster::propose`](crate::Cluster::propose) tries before it answers. Default 5 s.
     pub propose_timeout: Duration,
-    /// Requests waiting to be proposed at this node; one more is [`ProposeError::Overloaded`](crate::ProposeError::Overloaded).
+    /// Requests waiting to be proposed at this node, and linearizable reads waiting to be confirmed; one more is
+    /// [`ProposeError::Overloaded`](crate::ProposeError::Overloaded) or [`ReadError::Overloaded`](crate::ReadError::Overloaded).
     /// Default 16,384.
     pub queue_requests: usize,
     /// Most requests in one log entry. Default 1,024.

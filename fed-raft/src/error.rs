@@ -191,6 +191,12 @@ pub enum ReadError {
     /// No leader confirmed the read in time. [`Consistency::Local`](crate::Consistency::Local) still answers.
     #[error("no majority confirmed the read in time; a local read still answers, perhaps from the past")]
     NoQuorum,
+    /// Too many reads wait here already.
+    #[error("too many reads are waiting here; try again after {} ms", .retry_after.as_millis())]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The revision was not reached here in time.
     #[error("revision {wanted} was not reached here in time, this node is at {reached}")]
     Behind {

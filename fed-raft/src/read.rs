@@ -12,7 +12,7 @@ use fed_proto::peer as proto;
 use openraft::LinearizerOption;
 use openraft::errors::{LinearizableReadError, RaftError};
 use proto::read_index_reply::Result as Reply;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::error::ReadError;
@@ -39,6 +39,8 @@ const ROUND: Duration = Duration::from_secs(1);
 pub(crate) struct Asking {
     until: Instant,
     wants: Wants,
+    /// Its place among those who may wait at once.
+    _place: OwnedSemaphorePermit,
 }
 
 /// What for.
@@ -63,14 +65,37 @@ type Reader = oneshot::Sender<Result<Arc<View>, ReadError>>;
 /// The way to the task that asks for all.
 pub(crate) struct ReadIndex {
     asking: mpsc::UnboundedSender<Asking>,
+    places: Arc<Semaphore>,
 }
 
 impl ReadIndex {
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Asking>) {
+    /// At most `places` reads wait at once, here and for other nodes together.
+    pub(crate) fn new(places: usize) -> (Self, mpsc::UnboundedReceiver<Asking>) {
         let (asking, waiting) = mpsc::unbounded_channel();
-        (Self { asking }, waiting)
+        let places = Arc::new(Semaphore::new(places));
+        (Self { asking, places }, waiting)
+    }
+
+    /// Queues a read.
+    fn ask(&self, until: Instant, wants: Wants) -> Result<(), NotQueued> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| NotQueued::Full)?;
+        let asking = Asking {
+            until,
+            wants,
+            _place: place,
+        };
+        self.asking.send(asking).map_err(|_| NotQueued::Stopped)
     }
 }
+
+/// Why a read does not wait.
+enum NotQueued {
+    Full,
+    Stopped,
+}
+
+/// When to come back to a node where too many reads wait: a round takes a few milliseconds.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 impl<M: Machine> Node<M> {
     pub(crate) async fn read(&self, consistency: Consistency, within: Duration) -> Result<Snapshot, ReadError> {
@@ -135,10 +160,12 @@ impl<M: Machine> Node<M> {
         let stopped = || ReadError::Stopped(self.life.reason());
         let (reply, answer) = oneshot::channel();
         let wants = Wants::View(reply);
-        self.read_index
-            .asking
-            .send(Asking { until, wants })
-            .map_err(|_| stopped())?;
+        self.read_index.ask(until, wants).map_err(|why| match why {
+            NotQueued::Stopped => stopped(),
+            NotQueued::Full => ReadError::Overloaded {
+                retry_after: RETRY_AFTER,
+            },
+        })?;
         match tokio::time::timeout_at(until, answer).await {
             Ok(Ok(view)) => view,
             Ok(Err(_)) if self.life.stop.is_cancelled() => Err(stopped()),
@@ -154,7 +181,8 @@ impl<M: Machine> Node<M> {
         }
         let (reply, answer) = oneshot::channel();
         let (until, wants) = (Instant::now() + ROUND, Wants::Index(reply));
-        let asked = self.read_index.asking.send(Asking { until, wants });
+        // Where too many wait, the asker tries again, as it does when another leads.
+        let asked = self.read_index.ask(until, wants);
         asked.map_err(|_| NotConfirmed::NotLeader)?;
         match tokio::time::timeout_at(until, answer).await {
             Ok(Ok(index)) => index,
@@ -260,7 +288,7 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>, mut asking: mpsc::Unboun
 /// Answers who was covered by the round. Readers whose view is not there yet are waited for beside the next round.
 fn answer<M: Machine>(node: &Arc<Node<M>>, index: u64, covered: impl Iterator<Item = Asking>) {
     let mut readers = Vec::new();
-    for Asking { until, wants } in covered {
+    for Asking { until, wants, _place } in covered {
         match wants {
             Wants::View(reader) => readers.push((until, reader)),
             // The other node may have stopped waiting.

@@ -79,7 +79,7 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
     .map_err(|e| core(&e))?;
 
     let (queue, waiting) = Queue::new(config.queue_requests);
-    let (read_index, asking) = ReadIndex::new();
+    let (read_index, asking) = ReadIndex::new(config.queue_requests);
     let node = Arc::new(Node::new(Parts {
         config,
         identity,

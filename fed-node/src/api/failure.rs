@@ -65,6 +65,7 @@ pub(crate) fn not_proposed(error: &ProposeError) -> Status {
 pub(crate) fn not_read(error: &ReadError) -> Status {
     match error {
         ReadError::Store(error) => damaged(error),
+        ReadError::Overloaded { .. } => Status::resource_exhausted(error.to_string()),
         ReadError::NoQuorum | ReadError::Behind { .. } | ReadError::Stopped(_) => {
             Status::unavailable(error.to_string())
         }

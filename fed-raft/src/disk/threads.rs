@@ -113,7 +113,7 @@ fn latched<M: Machine>(node: &Node<M>, disk: &Disk) -> Option<String> {
         return None;
     };
     Some(format!(
-        "{}: the database reports a failed background write and takes no more; look at the disk, then start the node again",
+        "{}: the database reports a failed background write and takes no more; look at the disk, then start the node again. Where it ends so again, or its LOG file speaks of corruption, either restore this node's folder from a backup, or remove the node from the cluster and join again with an empty folder",
         disk.folder().join(which).display()
     ))
 }

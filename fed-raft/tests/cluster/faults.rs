@@ -87,6 +87,24 @@ async fn all_nodes_dead_at_once_come_back_with_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_that_wait_for_a_majority_are_bounded_in_number() {
+    let mut lab = Lab::tuned(3, |config| config.queue_requests = 4).await;
+    lab.put(0, "a", "1").await;
+    lab.agree().await;
+    lab.kill(1);
+    lab.kill(2);
+    let node = lab.node(0).clone();
+    until("the node notices that it is alone", async || node.local().stale()).await;
+    let read = || node.read(Consistency::Linearizable, Duration::from_millis(500));
+    let (a, b, c, d, e, f) = tokio::join!(read(), read(), read(), read(), read(), read());
+    let refused = [a, b, c, d, e, f].into_iter().map(|read| read.expect_err("no majority"));
+    let (waited, at_once): (Vec<_>, Vec<_>) = refused.partition(|error| *error == ReadError::NoQuorum);
+    assert_eq!(waited.len(), 4, "{waited:?} {at_once:?}");
+    assert!(at_once.iter().all(|error| matches!(error, ReadError::Overloaded { .. })), "{at_once:?}");
+    until("their places are free again", async || read().await.err() == Some(ReadError::NoQuorum)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_minority_answers_local_reads_and_refuses_the_rest_in_time() {
     let mut lab = Lab::tuned(3, |config| config.propose_timeout = Duration::from_secs(2)).await;
     lab.put(0, "a", "1").await;
