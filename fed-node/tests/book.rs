@@ -30,7 +30,10 @@ fn blocks(page: &str) -> Vec<Block> {
     let (mut wanted, mut open) = (None, false);
     for (number, line) in (1..).zip(page.lines()) {
         let trimmed = line.trim();
-        if let Some(place) = trimmed.strip_prefix("<!-- run: ").and_then(|rest| rest.strip_suffix(" -->")) {
+        if let Some(place) = trimmed
+            .strip_prefix("<!-- run: ")
+            .and_then(|rest| rest.strip_suffix(" -->"))
+        {
             assert!(wanted.is_none(), "line {number}: no block follows the mark before");
             wanted = Some(place.to_owned());
         } else if trimmed.starts_with("```") {
@@ -58,15 +61,30 @@ fn run(script: &str, path: &[PathBuf], environment: &BTreeMap<String, String>, p
     folders.push(program.parent().unwrap().to_owned());
     folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
     let mut shell = Command::new("bash");
-    for (name, value) in command.env("PATH", std::env::join_paths(folders).unwrap()).envs(environment).get_envs() {
+    for (name, value) in command
+        .env("PATH", std::env::join_paths(folders).unwrap())
+        .envs(environment)
+        .get_envs()
+    {
         match value {
             Some(value) => shell.env(name, value),
             None => shell.env_remove(name),
         };
     }
-    let output = shell.args(["-euo", "pipefail", "-c", script]).stdin(Stdio::null()).output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{place} ended with {}:\n{script}\n{out}{err}", output.status);
+    let output = shell
+        .args(["-euo", "pipefail", "-c", script])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "{place} ended with {}:\n{script}\n{out}{err}",
+        output.status
+    );
     out.into_owned()
 }
 
@@ -80,14 +98,29 @@ struct Dev {
 impl Dev {
     fn start() -> Self {
         let mut command = Program::default().command();
-        let mut child =
-            command.arg("dev").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .arg("dev")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let (sender, talk) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || {
+            stderr
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
         let (sender, answers) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || {
+            stdout
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
         let server = loop {
             let line = talk.recv_timeout(PATIENCE * 3).expect("dev comes up");
             if let Some((_, server)) = line.split_once("export FED_SERVER=") {
@@ -102,8 +135,14 @@ impl Dev {
     fn type_in(&mut self, lines: &str, place: &str) {
         for line in lines.lines() {
             writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
-            let said = self.answers.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{place}: no answer to {line:?}"));
-            assert!(!said.contains("failed") && !said.contains("nothing happened"), "{place}: {line}: {said}");
+            let said = self
+                .answers
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("{place}: no answer to {line:?}"));
+            assert!(
+                !said.contains("failed") && !said.contains("nothing happened"),
+                "{place}: {line}: {said}"
+            );
         }
     }
 }
@@ -168,7 +207,10 @@ impl Server {
             ("FED_ASTERISK_CONFIG_DIR", folder.join("asterisk").display().to_string()),
         ];
         Self {
-            environment: settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            environment: settings
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
             folder,
             peer,
             _asterisk: asterisk,
@@ -186,14 +228,21 @@ impl Drop for Server {
             let _ = Command::new("kill").args(["-9", pid.trim()]).status();
         }
         if std::thread::panicking() {
-            eprintln!("log: {}", std::fs::read_to_string(self.folder.join("log")).unwrap_or_default());
+            eprintln!(
+                "log: {}",
+                std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+            );
         }
     }
 }
 
 /// Runs a page from its top to its end; how many blocks that were.
 fn run_page(name: &str) -> usize {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .join("docs")
+        .join(name);
     let blocks = blocks(&std::fs::read_to_string(path).unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let root = tempfile::tempdir().unwrap();
@@ -215,7 +264,12 @@ fn run_page(name: &str) -> usize {
             None if block.place == "console" => dev.get_or_insert_with(Dev::start).type_in(&block.text, &place),
             None if block.place == "dev" => {
                 let server = dev.get_or_insert_with(Dev::start).server.clone();
-                run(&block.text, &[], &BTreeMap::from([("FED_SERVER".to_owned(), server)]), &place);
+                run(
+                    &block.text,
+                    &[],
+                    &BTreeMap::from([("FED_SERVER".to_owned(), server)]),
+                    &place,
+                );
             }
             _ => panic!("{place}: {:?} is no place to run a block at", block.place),
         }
@@ -231,7 +285,10 @@ fn blocks_are_found_wherever_they_stand() {
         text: text.to_owned(),
         line,
     };
-    assert_eq!(blocks(page), [block("dev", "fed-node status\n", 4), block("server 2", "a\nb\n", 15)]);
+    assert_eq!(
+        blocks(page),
+        [block("dev", "fed-node status\n", 4), block("server 2", "a\nb\n", 15)]
+    );
 }
 
 #[test]
@@ -250,7 +307,11 @@ fn no_other_page_has_blocks_that_nobody_runs() {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(".md") && !["first-federation.md", "operations.md"].contains(&name.as_str()) {
-            assert_eq!(blocks(&std::fs::read_to_string(entry.path()).unwrap()), [], "{name}: run it in a test");
+            assert_eq!(
+                blocks(&std::fs::read_to_string(entry.path()).unwrap()),
+                [],
+                "{name}: run it in a test"
+            );
         }
     }
 }

@@ -62,6 +62,9 @@ fn the_reference_pages_of_the_book_are_current() {
             std::fs::write(docs.join(page), &now).unwrap();
         }
         let committed = std::fs::read_to_string(docs.join(page)).unwrap_or_default();
-        assert!(now == committed, "docs/{page}: run with UPDATE_HELP=1 and review the difference");
+        assert!(
+            now == committed,
+            "docs/{page}: run with UPDATE_HELP=1 and review the difference"
+        );
     }
 }

@@ -47,7 +47,9 @@ fn not_read(error: ReadError) -> PortError {
     match error {
         ReadError::Store(error) => PortError::Store(error.to_string()),
         ReadError::Stopped(_) => PortError::Stopped,
-        ReadError::NoQuorum | ReadError::Behind { .. } | ReadError::Overloaded { .. } => PortError::NoQuorum(error.to_string()),
+        ReadError::NoQuorum | ReadError::Behind { .. } | ReadError::Overloaded { .. } => {
+            PortError::NoQuorum(error.to_string())
+        }
     }
 }
 

@@ -97,11 +97,21 @@ async fn reads_that_wait_for_a_majority_are_bounded_in_number() {
     until("the node notices that it is alone", async || node.local().stale()).await;
     let read = || node.read(Consistency::Linearizable, Duration::from_millis(500));
     let (a, b, c, d, e, f) = tokio::join!(read(), read(), read(), read(), read(), read());
-    let refused = [a, b, c, d, e, f].into_iter().map(|read| read.expect_err("no majority"));
+    let refused = [a, b, c, d, e, f]
+        .into_iter()
+        .map(|read| read.expect_err("no majority"));
     let (waited, at_once): (Vec<_>, Vec<_>) = refused.partition(|error| *error == ReadError::NoQuorum);
     assert_eq!(waited.len(), 4, "{waited:?} {at_once:?}");
-    assert!(at_once.iter().all(|error| matches!(error, ReadError::Overloaded { .. })), "{at_once:?}");
-    until("their places are free again", async || read().await.err() == Some(ReadError::NoQuorum)).await;
+    assert!(
+        at_once
+            .iter()
+            .all(|error| matches!(error, ReadError::Overloaded { .. })),
+        "{at_once:?}"
+    );
+    until("their places are free again", async || {
+        read().await.err() == Some(ReadError::NoQuorum)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
