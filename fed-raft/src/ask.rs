@@ -14,8 +14,8 @@ use tonic::{Code, Status};
 use crate::node::Node;
 use crate::transport::{Lane, REMOVED};
 
-/// Answers the questions of other members' programs. What it fails with is told to the one who asked.
-pub type Answerer = Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<Bytes, String>> + Send + Sync>;
+/// Answers the questions of other members' programs, told who asks. What it fails with is told to the one who asked.
+pub type Answerer = Arc<dyn Fn(NodeId, Bytes) -> BoxFuture<'static, Result<Bytes, String>> + Send + Sync>;
 
 /// Why a question has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -61,9 +61,11 @@ impl<M: Machine> Node<M> {
     }
 
     /// This node's answer to another one's question.
-    pub(crate) async fn answer(&self, question: &Bytes) -> Result<Bytes, Status> {
+    pub(crate) async fn answer(&self, from: NodeId, question: &Bytes) -> Result<Bytes, Status> {
         let answerer = self.answerer.get();
         let answerer = answerer.ok_or_else(|| Status::unimplemented("nobody answers questions here"))?;
-        answerer(question.clone()).await.map_err(Status::failed_precondition)
+        answerer(from, question.clone())
+            .await
+            .map_err(Status::failed_precondition)
     }
 }

@@ -11,8 +11,10 @@ use fed_core::machine::{Machine, Request};
 use crate::ask::{Answerer, AskError};
 use crate::batch::Proposed;
 use crate::config::Config;
+use crate::doorkeeper::Doorkeeper;
 use crate::error::{KeepAliveError, MembersError, ProposeError, ReadError, StartError};
 use crate::identity::Identity;
+use crate::join::Application;
 use crate::members::Change;
 use crate::node::Node;
 use crate::read::Consistency;
@@ -65,6 +67,20 @@ impl<M: Machine> Cluster<M> {
     /// holds a node already.
     pub async fn join(config: &Config, seed: &str) -> Result<Identity, StartError> {
         join::join(config, seed).await
+    }
+
+    /// As [`Cluster::join`], over a connection that is protected as the application says, with something to convince the
+    /// [`Doorkeeper`](crate::Doorkeeper) there. `keep` gets what that gives a node that is let in, and puts it away before the
+    /// folder is made: what it fails with ends the join.
+    ///
+    /// # Errors
+    /// As [`Cluster::join`].
+    pub async fn apply(
+        config: &Config,
+        application: Application,
+        keep: impl FnOnce(&Identity, bytes::Bytes) -> Result<(), String>,
+    ) -> Result<Identity, StartError> {
+        join::apply(config, application, keep).await
     }
 
     /// Starts the node whose folder it is: recovers, serves its peers, and returns when local reads work. It may be
@@ -144,6 +160,19 @@ impl<M: Machine> Cluster<M> {
     pub fn answer_with(&self, answerer: Answerer) {
         // Only the first one is kept.
         drop(self.node.answerer.set(answerer));
+    }
+
+    /// Has this decide who may join, while this node leads. The first one stays. Without one everybody may where connections
+    /// are not protected, and nobody where they are.
+    pub fn admit_with(&self, doorkeeper: Arc<dyn Doorkeeper>) {
+        // Only the first one is kept.
+        drop(self.node.doorkeeper.set(doorkeeper));
+    }
+
+    /// Whether a node was removed from the cluster, as far as this one knows.
+    #[must_use]
+    pub fn was_removed(&self, node: NodeId) -> bool {
+        self.node.state.is_retired(node.0)
     }
 
     /// The state, as recent as asked for, waiting for it at most as long as `within`.

@@ -7,6 +7,7 @@ use fed_core::ids::NodeId;
 
 use crate::disk::Faults;
 use crate::error::ConfigError;
+use crate::security::Security;
 
 /// How one node of a cluster runs. [`Config::new`] gives the defaults; change fields before starting.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Config {
     /// `host:port` under which the other nodes reach this one (name, IPv4 or `[IPv6]`). Empty: as `listen`, with
     /// the port really bound.
     pub advertise: String,
+    /// How the peers' connections are protected. Default [`Security::Plaintext`].
+    pub security: Security,
     /// When set, the folder must belong to this node, or the start is refused.
     pub expect_node: Option<NodeId>,
 
@@ -98,6 +101,7 @@ impl Config {
             data_dir: data_dir.into(),
             listen: listen.into(),
             advertise: String::new(),
+            security: Security::Plaintext,
             expect_node: None,
             heartbeat: Duration::from_millis(150),
             election_min: Duration::from_millis(750),

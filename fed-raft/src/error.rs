@@ -6,6 +6,8 @@ use std::time::Duration;
 use fed_core::ids::{NodeId, Revision, SessionId};
 use fed_core::kv::StoreError;
 
+use crate::security::NodeName;
+
 /// A field of [`Config`](crate::Config) with a value that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the setting {field} is not usable: {rule}")]
@@ -109,6 +111,16 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// The certificate is not this node's.
+    #[error(
+        "the certificate is that of {found}, this is {expected}: use the certificate that was made for this folder"
+    )]
+    OtherName {
+        /// Whose it should be.
+        expected: NodeName,
+        /// Whose it is.
+        found: NodeName,
     },
     /// The cluster did not take this node in.
     #[error("joining over {seed} failed: {why}")]

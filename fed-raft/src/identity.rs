@@ -21,6 +21,7 @@ use fed_core::ids::NodeId;
 
 use crate::error::StartError;
 use crate::platform::fs;
+use crate::security::NodeName;
 
 /// The newest format that this program reads and the one it writes.
 pub(crate) const FORMAT: u32 = 1;
@@ -50,6 +51,17 @@ pub struct Identity {
     pub founder: bool,
     /// Where the other nodes were when this one joined.
     pub seeds: Vec<String>,
+}
+
+impl Identity {
+    /// What the node's certificate must say.
+    #[must_use]
+    pub fn name(&self) -> NodeName {
+        NodeName {
+            cluster: self.cluster,
+            node: self.node,
+        }
+    }
 }
 
 /// Who the folder belongs to; `None` when it is missing or empty. Opens no database and takes no lock.

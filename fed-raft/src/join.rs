@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use fed_core::ids::NodeId;
 use fed_core::machine::Machine;
 use fed_proto::peer as proto;
 use tonic::{Code, Request, Status};
 
 use crate::config::Config;
+use crate::doorkeeper::Turned;
 use crate::error::StartError;
 use crate::identity::{self, ClusterId, Identity};
 use crate::node::Node;
 use crate::platform::chance;
+use crate::security::{Connector, Security};
 use crate::transport::{Badge, Lane, PROTOCOL, dial};
 use crate::{log, state};
 
@@ -33,8 +36,32 @@ pub(crate) fn found(config: &Config) -> Result<Identity, StartError> {
     Ok(identity)
 }
 
+/// How a node asks to be let in.
+#[derive(Debug, Clone)]
+pub struct Application {
+    /// `host:port` of a member.
+    pub seed: String,
+    /// How the connection to it is made.
+    pub connector: Connector,
+    /// What convinces the [`Doorkeeper`](crate::Doorkeeper) there.
+    pub payload: Bytes,
+}
+
 /// Gets an id from the cluster that answers at `seed`, and makes the folder.
 pub(crate) async fn join(config: &Config, seed: &str) -> Result<Identity, StartError> {
+    let application = Application {
+        seed: seed.to_owned(),
+        connector: Connector::plain(),
+        payload: Bytes::new(),
+    };
+    apply(config, application, |_, _| Ok(())).await
+}
+
+pub(crate) async fn apply(
+    config: &Config,
+    application: Application,
+    keep: impl FnOnce(&Identity, Bytes) -> Result<(), String>,
+) -> Result<Identity, StartError> {
     config.check()?;
     if let Some(owner) = identity::inspect(&config.data_dir)? {
         return Err(StartError::Occupied {
@@ -42,25 +69,21 @@ pub(crate) async fn join(config: &Config, seed: &str) -> Result<Identity, StartE
             node: owner.node,
         });
     }
+    let seed = application.seed.clone();
     let failed = |why: String| StartError::Join {
-        seed: seed.to_owned(),
+        seed: seed.clone(),
         why,
     };
     let incarnation = chance::draw_u64();
-    let message = proto::JoinRequest {
-        incarnation,
-        address: config.advertise.clone(),
-        protocol: PROTOCOL,
-    };
-    let reply = tokio::time::timeout(PATIENCE, ask(seed, &message))
+    let reply = tokio::time::timeout(PATIENCE, ask(&application, incarnation, &config.advertise))
         .await
         .map_err(|_| failed("no answer in time".to_owned()))?
-        .map_err(|status| failed(status.message().to_owned()))?;
+        .map_err(|status| failed(told(&status)))?;
     let cluster =
         <[u8; 16]>::try_from(&*reply.cluster).map_err(|_| failed("the answer names no cluster".to_owned()))?;
     let mut seeds: Vec<String> = reply.members.into_iter().map(|m| m.address).collect();
-    if !seeds.iter().any(|known| known == seed) {
-        seeds.push(seed.to_owned());
+    if !seeds.contains(&seed) {
+        seeds.push(seed.clone());
     }
     let identity = Identity {
         cluster: ClusterId(u128::from_be_bytes(cluster)),
@@ -69,16 +92,23 @@ pub(crate) async fn join(config: &Config, seed: &str) -> Result<Identity, StartE
         founder: false,
         seeds,
     };
+    keep(&identity, reply.equipment).map_err(failed)?;
     make_folder(config, &identity)?;
     Ok(identity)
 }
 
 /// Asks until there is a leader to answer.
-async fn ask(seed: &str, message: &proto::JoinRequest) -> Result<proto::JoinReply, Status> {
-    let mut client = dial(seed)?;
+async fn ask(application: &Application, incarnation: u64, address: &str) -> Result<proto::JoinReply, Status> {
+    let mut client = dial(&application.seed, application.connector.clone())?;
+    let message = proto::JoinRequest {
+        incarnation,
+        address: address.to_owned(),
+        protocol: PROTOCOL,
+        application: application.payload.clone(),
+    };
     loop {
         let mut request = Request::new(message.clone());
-        Badge::stranger(message.incarnation).write(request.metadata_mut());
+        Badge::stranger(incarnation).write(request.metadata_mut());
         match client.join(request).await {
             Ok(reply) => return Ok(reply.into_inner()),
             Err(status) if status.code() == Code::Aborted => {
@@ -89,6 +119,12 @@ async fn ask(seed: &str, message: &proto::JoinRequest) -> Result<proto::JoinRepl
     }
 }
 
+/// What a refusal says, or what is behind a connection that could not be made.
+fn told(status: &Status) -> String {
+    let innermost = std::iter::successors(std::error::Error::source(status), |error| error.source()).last();
+    innermost.map_or_else(|| status.message().to_owned(), ToString::to_string)
+}
+
 fn make_folder(config: &Config, identity: &Identity) -> Result<(), StartError> {
     identity::create(&config.data_dir, identity)?;
     let _lock = identity::lock(&config.data_dir)?;
@@ -97,6 +133,26 @@ fn make_folder(config: &Config, identity: &Identity) -> Result<(), StartError> {
 }
 
 impl<M: Machine> Node<M> {
+    /// The leader's part of a join: whether, under which id, and with what.
+    pub(crate) async fn let_in(&self, request: proto::JoinRequest) -> Result<(u64, Bytes), Status> {
+        let turned = |turned: Turned| match turned {
+            Turned::Away(why) => Status::permission_denied(why),
+            Turned::Later(why) => Status::aborted(why),
+        };
+        let doorkeeper = match (self.doorkeeper.get(), &self.config.security) {
+            (Some(doorkeeper), _) => doorkeeper,
+            (None, Security::Plaintext) => {
+                let id = self.new_id().await.map_err(Status::aborted)?;
+                return Ok((id, Bytes::new()));
+            }
+            (None, Security::Tls(_)) => return Err(Status::aborted("nobody decides here who may join")),
+        };
+        doorkeeper.admit(request.application.clone()).await.map_err(turned)?;
+        let id = self.new_id().await.map_err(Status::aborted)?;
+        let equipped = doorkeeper.equip(NodeId(id), request.address, request.application);
+        Ok((id, equipped.await.map_err(turned)?))
+    }
+
     /// The leader's part of a join: an id that was never given and never will be, the index of an entry made for
     /// nothing else.
     pub(crate) async fn new_id(&self) -> Result<u64, String> {

@@ -51,6 +51,8 @@ pub(crate) struct Node<M: Machine> {
     pub(crate) receiving: tokio::sync::Mutex<()>,
     /// Answers what other members' programs ask.
     pub(crate) answerer: OnceLock<crate::ask::Answerer>,
+    /// Decides who may join.
+    pub(crate) doorkeeper: OnceLock<Arc<dyn crate::doorkeeper::Doorkeeper>>,
     _lock: fs::Lock,
 }
 
@@ -141,6 +143,7 @@ impl<M: Machine> Node<M> {
             life: parts.life,
             heard: Mutex::new(None),
             answerer: OnceLock::new(),
+            doorkeeper: OnceLock::new(),
             receiving: tokio::sync::Mutex::new(()),
             _lock: parts.lock,
         }

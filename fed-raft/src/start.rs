@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fed_core::ids::NodeId;
 use fed_core::machine::Machine;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config as RaftConfig, SnapshotPolicy};
@@ -18,6 +19,7 @@ use crate::platform::tasks;
 use crate::propose::Queue;
 use crate::raft::{Peer, Raft};
 use crate::read::ReadIndex;
+use crate::security::{Door, Limits, Security};
 use crate::state::{State, StateMachine};
 use crate::status::Role;
 use crate::transport::{Channels, Network, serve};
@@ -26,6 +28,7 @@ use crate::{disk, propose, read, recover, session, upkeep};
 pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<Node<M>>, StartError> {
     config.check()?;
     let identity = owner(&config)?;
+    check_name(&config, &identity)?;
     let lock = identity::lock(&config.data_dir)?;
     recover::check_finished(&config.data_dir)?;
     let life = Life::default();
@@ -66,7 +69,8 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
         Some(_) => config.advertise.clone(),
     };
 
-    let channels = Arc::new(Channels::new(identity.clone(), metrics.clone()));
+    let channels = Channels::new(identity.clone(), config.security.clone(), metrics.clone());
+    let channels = Arc::new(channels);
     let core = |e: &dyn std::fmt::Display| StartError::Core(e.to_string());
     let raft: Raft<M> = openraft::Raft::new(
         identity.node.0,
@@ -98,7 +102,14 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
     found_cluster(&node).await.map_err(|e| core(&e))?;
 
     let tasks = &node.life.tasks;
-    let serving = serve(Arc::downgrade(&node), listener, node.life.stop.clone());
+    let here = Arc::downgrade(&node);
+    let gone = Arc::new(move |id: NodeId| here.upgrade().is_some_and(|node| node.state.is_retired(id.0)));
+    let door = Door::around(listener, &node.config.security, &[b"h2"], Limits::default(), gone);
+    let serving = serve(
+        Arc::downgrade(&node),
+        door.map_err(|e| core(&e))?,
+        node.life.stop.clone(),
+    );
     tasks.spawn(serving);
     tasks.spawn(propose::run(node.clone(), waiting));
     tasks.spawn(read::run(node.clone(), asking));
@@ -149,6 +160,18 @@ fn owner(config: &Config) -> Result<Identity, StartError> {
         }),
         _ => Ok(identity),
     }
+}
+
+/// The certificate must be this node's.
+fn check_name(config: &Config, identity: &Identity) -> Result<(), StartError> {
+    let Security::Tls(keyring) = &config.security else {
+        return Ok(());
+    };
+    let (expected, found) = (identity.name(), keyring.name());
+    if expected == found {
+        return Ok(());
+    }
+    Err(StartError::OtherName { expected, found })
 }
 
 /// The first start of the first node makes the cluster.

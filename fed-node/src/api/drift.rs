@@ -53,7 +53,7 @@ pub(super) async fn at(node: &NodeView, id: u64) -> Result<pb::DriftReply, Statu
 /// Answers what the programs of other members ask.
 pub(super) fn answer_members(node: &Arc<NodeView>) {
     let weak = Arc::downgrade(node);
-    node.cluster.answer_with(Arc::new(move |question| {
+    node.cluster.answer_with(Arc::new(move |_, question| {
         let node = weak.clone();
         Box::pin(async move { answer(&node, question).await })
     }));

@@ -8,6 +8,7 @@ use tonic::Status;
 use super::Badge;
 use crate::node::Node;
 use crate::raft::wire;
+use crate::security::{Caller, Security};
 
 /// How the refusal of a node that was removed ends; this is by what that node knows it.
 pub(crate) const REMOVED: &str = "was removed from the cluster";
@@ -27,6 +28,23 @@ impl<M: Machine> Node<M> {
                 badge.from
             ))),
             _ => Ok(()),
+        }
+    }
+
+    /// With certificates, a call is made by the node that the connection's certificate names, or refused.
+    pub(super) fn check_proof(&self, badge: &Badge, caller: Option<&Caller>) -> Result<(), Status> {
+        if matches!(self.config.security, Security::Plaintext) {
+            return Ok(());
+        }
+        match caller.and_then(|caller| caller.name) {
+            Some(name) if name.cluster == self.identity.cluster && name.node.0 == badge.from => Ok(()),
+            Some(name) => Err(Status::permission_denied(format!(
+                "the certificate is that of {name}, and the call says that it comes from node {}",
+                badge.from
+            ))),
+            None => Err(Status::unauthenticated(
+                "the caller shows no certificate of a node: only members may ask this",
+            )),
         }
     }
 

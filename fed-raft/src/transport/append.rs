@@ -121,6 +121,7 @@ mod tests {
                 founder: true,
                 seeds: Vec::new(),
             },
+            crate::security::Security::Plaintext,
             Arc::new(crate::metrics::Metrics::new()),
         ));
         let nobody = channels.client(2, "127.0.0.1:1", Lane::Append).expect("an address");

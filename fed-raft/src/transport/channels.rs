@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fed_core::ids::NodeId;
 use fed_proto::peer::peer_client::PeerClient;
 use parking_lot::Mutex;
 use tonic::transport::{Channel, Endpoint};
@@ -12,7 +13,7 @@ use tonic::{Request, Status};
 use super::{Badge, LARGEST_MESSAGE};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
-use crate::platform::net::connect_lazily;
+use crate::security::{Connector, NodeName, Security, Trust};
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +33,7 @@ pub(crate) type Client = PeerClient<Channel>;
 
 pub(crate) struct Channels {
     identity: Identity,
+    security: Security,
     pub(super) metrics: Arc<Metrics>,
     open: Mutex<HashMap<(u64, Lane), (String, Channel)>>,
     /// Where each member is now. openraft keeps the address with which it began to replicate.
@@ -39,9 +41,10 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    pub(crate) fn new(identity: Identity, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(identity: Identity, security: Security, metrics: Arc<Metrics>) -> Self {
         Self {
             identity,
+            security,
             metrics,
             open: Mutex::new(HashMap::new()),
             book: Mutex::new(HashMap::new()),
@@ -69,9 +72,25 @@ impl Channels {
         {
             return Ok(client(channel.clone()));
         }
-        let channel = connect_lazily(&endpoint(address)?);
+        let channel = endpoint(address)?.connect_with_connector_lazy(self.connector(node)?);
         open.insert((node, lane), (address.to_owned(), channel.clone()));
         Ok(client(channel))
+    }
+
+    /// With certificates the other side must prove to be that node; 0 is whoever of the cluster is there.
+    fn connector(&self, node: u64) -> Result<Connector, Status> {
+        let Security::Tls(keyring) = &self.security else {
+            return Ok(Connector::plain());
+        };
+        let trust = match node {
+            0 => Trust::cluster(keyring),
+            node => {
+                let cluster = self.identity.cluster;
+                let node = NodeId(node);
+                Trust::node(keyring, NodeName { cluster, node })
+            }
+        };
+        Connector::tls(trust).map_err(|error| Status::internal(error.to_string()))
     }
 
     /// A request to `node` with this node's badge on it.
@@ -83,8 +102,8 @@ impl Channels {
 }
 
 /// A client for whoever is at the address.
-pub(crate) fn dial(address: &str) -> Result<Client, Status> {
-    Ok(client(connect_lazily(&endpoint(address)?)))
+pub(crate) fn dial(address: &str, connector: Connector) -> Result<Client, Status> {
+    Ok(client(endpoint(address)?.connect_with_connector_lazy(connector)))
 }
 
 fn client(channel: Channel) -> Client {
@@ -98,8 +117,6 @@ fn endpoint(address: &str) -> Result<Endpoint, Status> {
         .map_err(|e| Status::invalid_argument(format!("the address {address}: {e}")))?;
     Ok(endpoint
         .connect_timeout(Duration::from_millis(700))
-        .tcp_nodelay(true)
-        .tcp_keepalive(Some(Duration::from_secs(5)))
         .http2_keep_alive_interval(Duration::from_secs(1))
         .keep_alive_timeout(Duration::from_secs(2))
         .keep_alive_while_idle(true)

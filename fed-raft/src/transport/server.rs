@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use fed_core::ids::NodeId;
 use fed_core::machine::{self, Machine};
 use fed_proto::peer as proto;
 use futures::stream::{self, BoxStream, StreamExt};
@@ -20,13 +21,13 @@ use crate::batch;
 use crate::error::ProposeError;
 use crate::members::{Change, Changed};
 use crate::node::{Leader, Node};
-use crate::platform::net::Listener;
 use crate::raft::wire::{self, Malformed};
 use crate::read::NotConfirmed;
+use crate::security::{Caller, Door};
 use crate::session::Kept;
 
 /// Serves until `stop`, then ends gracefully.
-pub(crate) async fn serve<M: Machine>(node: Weak<Node<M>>, listener: Listener, stop: CancellationToken) {
+pub(crate) async fn serve<M: Machine>(node: Weak<Node<M>>, door: Door, stop: CancellationToken) {
     let service = PeerServer::new(Service { node })
         .max_decoding_message_size(LARGEST_MESSAGE)
         .max_encoding_message_size(LARGEST_MESSAGE);
@@ -38,7 +39,7 @@ pub(crate) async fn serve<M: Machine>(node: Weak<Node<M>>, listener: Listener, s
         .max_concurrent_streams(1024)
         .http2_max_header_list_size(16 << 10)
         .add_service(service)
-        .serve_with_incoming_shutdown(listener.incoming(), stop.cancelled())
+        .serve_with_incoming_shutdown(Box::pin(door.incoming()), stop.cancelled())
         .await;
     if let Err(error) = served {
         tracing::error!(%error, "serving the peers ended");
@@ -62,6 +63,7 @@ impl<M: Machine> Service<M> {
         let node = self.here()?;
         let badge = Badge::read(request.metadata())?;
         badge.check(&node.identity)?;
+        node.check_proof(&badge, request.extensions().get::<Caller>())?;
         node.check_caller(&badge)?;
         Ok((node, badge))
     }
@@ -267,11 +269,12 @@ impl<M: Machine> Peer for Service<M> {
         // A member that passes a stranger's request on shows its own badge.
         if !badge.is_stranger() {
             badge.check(&node.identity)?;
+            node.check_proof(&badge, request.extensions().get::<Caller>())?;
             node.check_caller(&badge)?;
         }
         match node.leader() {
             Leader::Here => {
-                let id = node.new_id().await.map_err(Status::aborted)?;
+                let (id, equipment) = node.let_in(request.into_inner()).await?;
                 let members = node.members().into_iter().map(|m| proto::Member {
                     id: m.id.0,
                     address: m.address,
@@ -281,6 +284,7 @@ impl<M: Machine> Peer for Service<M> {
                     cluster: Bytes::copy_from_slice(&node.identity.cluster.0.to_be_bytes()),
                     id,
                     members: members.collect(),
+                    equipment,
                 }))
             }
             Leader::There { id, address } if badge.is_stranger() => {
@@ -304,6 +308,7 @@ impl<M: Machine> Peer for Service<M> {
             badge.to = node.identity.node.0;
         }
         badge.check(&node.identity)?;
+        node.check_proof(&badge, request.extensions().get::<Caller>())?;
         node.check_caller(&badge)?;
         let (term, leader) = {
             let metrics = node.raft.metrics();
@@ -336,8 +341,8 @@ impl<M: Machine> Peer for Service<M> {
     }
 
     async fn ask(&self, request: Request<proto::AskRequest>) -> Result<Response<proto::AskReply>, Status> {
-        let (node, _) = self.admit(&request)?;
-        let answer = node.answer(&request.into_inner().question).await?;
+        let (node, badge) = self.admit(&request)?;
+        let answer = node.answer(NodeId(badge.from), &request.into_inner().question).await?;
         Ok(Response::new(proto::AskReply { answer }))
     }
 }

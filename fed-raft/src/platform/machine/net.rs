@@ -3,8 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Endpoint};
+pub(crate) use tokio::net::TcpStream as Stream;
 
 /// A socket that takes connections.
 pub(crate) struct Listener {
@@ -21,13 +20,17 @@ impl Listener {
         self.listener.local_addr()
     }
 
-    /// The connections as they come in.
-    pub(crate) fn incoming(self) -> TcpIncoming {
-        TcpIncoming::from(self.listener).with_nodelay(Some(true))
+    /// The next connection, and where it comes from.
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        let (stream, from) = self.listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, from))
     }
 }
 
-/// A channel that connects with its first call, and again after a failure.
-pub(crate) fn connect_lazily(endpoint: &Endpoint) -> Channel {
-    endpoint.connect_lazy()
+/// A connection to `host:port`.
+pub(crate) async fn connect(address: &str) -> io::Result<Stream> {
+    let stream = Stream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
