@@ -9,6 +9,7 @@ use fed_raft::{Cluster, StartError};
 use crate::address::Address;
 use crate::cli::{Exit, Failure, Outcome};
 use crate::config::Config;
+use crate::explain::Code;
 
 /// The consensus folder inside the data folder.
 #[must_use]
@@ -120,7 +121,7 @@ pub fn start_failure(error: &StartError) -> Failure {
         | StartError::Listen { .. } => Exit::Usage,
         _ => Exit::Failed,
     };
-    Failure::new(exit, error)
+    Failure::of(exit, error)
 }
 
 /// Makes a folder whose name a power cut does not take away.
@@ -150,4 +151,5 @@ fn folder(path: &Path, error: &std::io::Error) -> Failure {
         "{}: {error}; make it writable, or choose another with --data-dir",
         path.display()
     ))
+    .coded(Code::FolderUnusable)
 }

@@ -10,6 +10,8 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod dev;
+pub mod diary;
+pub mod explain;
 pub mod founding;
 pub mod install;
 pub mod metrics;

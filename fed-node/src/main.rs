@@ -1,21 +1,24 @@
 //! The `fed-node` program.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use fed_node::cli::{Cli, dispatch};
+use fed_node::cli::{Cli, Failure, dispatch};
 
 /// Small pieces come and go by the thousand, in RocksDB too: the system's allocator takes a sixth of the processor time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misread(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("fed-node: cannot start: {error}");
-            return ExitCode::FAILURE;
+            return failed(&Failure::failed(format!("cannot start: {error}")));
         }
     };
     let outcome = runtime.block_on(dispatch(cli));
@@ -23,11 +26,34 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if !failure.message.is_empty() {
-                eprintln!("fed-node: {}", failure.message);
-            }
-            ExitCode::from(failure.exit.code())
-        }
+        Err(failure) => failed(&failure),
+    }
+}
+
+/// Says what went wrong; the exit code says which kind.
+fn failed(failure: &Failure) -> ExitCode {
+    if !failure.message.is_empty() {
+        eprintln!("fed-node: {failure}");
+        hint(failure);
+    }
+    ExitCode::from(failure.exit.code())
+}
+
+/// `--help` and `--version` come here too: they are answers, on stdout.
+fn misread(error: &clap::Error) -> ExitCode {
+    // A reader that went away need not be told.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let failure = Failure::usage("");
+    eprintln!("[{}]", failure.code);
+    ExitCode::from(failure.exit.code())
+}
+
+/// For somebody who sees a code for the first time.
+fn hint(failure: &Failure) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("(more: fed-node explain {})", failure.code);
     }
 }

@@ -84,7 +84,7 @@ fn bad_input_is_refused_by_name_with_its_own_exit_code() {
     assert_eq!(twice.code, 3, "{twice:?}");
     assert!(
         twice.err.starts_with("fed-node: user alice exists already")
-            && twice.err.trim_end().ends_with("nothing was changed"),
+            && twice.err.trim_end().ends_with("nothing was changed [FED-0060]"),
         "{twice:?}"
     );
     let number = node.add_user("carol", "10;01");

@@ -23,6 +23,12 @@ fn the_help_texts_are_the_committed_ones() {
         "route",
         "watch",
         "drift",
+        "explain",
+        "check",
+        "check perf",
+        "check replicas",
+        "events",
+        "logs",
         "asterisk-config",
         "dev",
     ] {

@@ -6,12 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use fed_core::ids::NodeId;
 use fed_proto::client as pb;
-use fed_raft::AskError;
 use pb::member_question::What;
 use prost::Message;
 use tonic::Status;
 
+use super::failure::not_answered;
 use super::service::{NodeView, freshness};
+use super::{about, kept, perf, replicas};
 
 /// Longest wait for another node's comparison: its Asterisk is asked for every object.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -33,20 +34,21 @@ pub(super) async fn at(node: &NodeView, id: u64) -> Result<pb::DriftReply, Statu
     if id == 0 || id == node.cluster.id().0 {
         return here(node).await.map_err(Status::failed_precondition);
     }
-    let question = pb::MemberQuestion {
-        what: Some(What::Drift(pb::DriftRequest { node: id })),
-    };
-    let answer = node
-        .cluster
-        .ask(NodeId(id), question.encode_to_vec().into(), WITHIN)
-        .await;
-    let answer = answer.map_err(|error| match error {
-        AskError::NotAMember(_) => Status::not_found(error.to_string()),
-        AskError::Unreachable(_) => Status::unavailable(error.to_string()),
-        AskError::Removed(_) => Status::permission_denied(error.to_string()),
-        AskError::NotUnderstood | AskError::Failed(_) => Status::failed_precondition(error.to_string()),
-    })?;
-    pb::DriftReply::decode(answer)
+    ask_member(node, id, What::Drift(pb::DriftRequest { node: id }), WITHIN).await
+}
+
+/// Asks another member a question for a client.
+pub(super) async fn ask_member<T: Message + Default>(
+    node: &NodeView,
+    id: u64,
+    what: What,
+    within: Duration,
+) -> Result<T, Status> {
+    let question = pb::MemberQuestion { what: Some(what) };
+    let question = question.encode_to_vec().into();
+    let answer = node.cluster.ask(NodeId(id), question, within).await;
+    let answer = answer.map_err(|error| not_answered(&error))?;
+    T::decode(answer)
         .map_err(|error| Status::internal(format!("node {id} sent an answer that cannot be read: {error}")))
 }
 
@@ -65,6 +67,11 @@ async fn answer(node: &Weak<NodeView>, question: Bytes) -> Result<Bytes, String>
     let question = question.map_err(|error| format!("the question cannot be read: {error}"))?;
     match question.what {
         Some(What::Drift(_)) => Ok(here(&node).await?.encode_to_vec().into()),
+        Some(What::About(_)) => Ok(about::here(&node).encode_to_vec().into()),
+        Some(What::Events(asked)) => Ok(kept::happenings(&node, &asked).encode_to_vec().into()),
+        Some(What::Logs(asked)) => Ok(kept::lines(&asked)?.encode_to_vec().into()),
+        Some(What::Perf(_)) => Ok(perf::here(&node).await?.encode_to_vec().into()),
+        Some(What::Replica(asked)) => Ok(replicas::here(&node, asked.at_least).await?.encode_to_vec().into()),
         None => Err("this node does not know the question: bring the nodes to the same version".to_owned()),
     }
 }

@@ -2,21 +2,22 @@
 
 use fed_core::command::{Expect, Refusal};
 use fed_core::kv::StoreError;
-use fed_raft::{MembersError, ProposeError, ReadError};
+use fed_raft::{AskError, MembersError, ProposeError, ReadError};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
 use super::convert::BadRequest;
+use crate::explain::{self, Coded};
 
 impl From<BadRequest> for Status {
     fn from(bad: BadRequest) -> Self {
-        Self::invalid_argument(bad.to_string())
+        explain::attach(Self::invalid_argument(bad.to_string()), explain::Code::Malformed)
     }
 }
 
 /// The code of a refusal by the map; the text is the refusal's own.
 pub(crate) fn refused(refusal: &Refusal) -> Status {
-    Status::new(refusal_code(refusal), refusal.to_string())
+    explain::attach(Status::new(refusal_code(refusal), refusal.to_string()), refusal.code())
 }
 
 /// The answer to several changes of which one was refused: its own text, since the object is in it.
@@ -26,7 +27,8 @@ pub(crate) fn refused_together(refusal: &Refusal) -> Status {
     };
     let mut metadata = MetadataMap::new();
     metadata.insert("refused-change", MetadataValue::from(*index));
-    Status::with_metadata(refusal_code(why), format!("{why}; nothing was changed"), metadata)
+    let status = Status::with_metadata(refusal_code(why), format!("{why}; nothing was changed"), metadata);
+    explain::attach(status, why.code())
 }
 
 fn refusal_code(refusal: &Refusal) -> Code {
@@ -58,7 +60,7 @@ pub(crate) fn not_proposed(error: &ProposeError) -> Status {
         ProposeError::TooLarge { .. } => Code::InvalidArgument,
         ProposeError::Refused(_) | ProposeError::FeatureLevel { .. } => Code::FailedPrecondition,
     };
-    Status::new(code, error.to_string())
+    explain::attach(Status::new(code, error.to_string()), error.code())
 }
 
 /// A read that could not be as fresh as asked.
@@ -67,7 +69,7 @@ pub(crate) fn not_read(error: &ReadError) -> Status {
         ReadError::Store(error) => damaged(error),
         ReadError::Overloaded { .. } => Status::resource_exhausted(error.to_string()),
         ReadError::NoQuorum | ReadError::Behind { .. } | ReadError::Stopped(_) => {
-            Status::unavailable(error.to_string())
+            explain::attach(Status::unavailable(error.to_string()), error.code())
         }
     }
 }
@@ -79,12 +81,23 @@ pub(crate) fn not_changed(error: &MembersError) -> Status {
         MembersError::NoLeader | MembersError::Stopped(_) => Code::Unavailable,
         MembersError::OutcomeUnknown(_) => Code::DeadlineExceeded,
     };
-    Status::new(code, error.to_string())
+    explain::attach(Status::new(code, error.to_string()), error.code())
+}
+
+/// Another member did not answer.
+pub(crate) fn not_answered(error: &AskError) -> Status {
+    let code = match error {
+        AskError::NotAMember(_) => Code::NotFound,
+        AskError::Unreachable(_) => Code::Unavailable,
+        AskError::Removed(_) => Code::PermissionDenied,
+        AskError::NotUnderstood | AskError::Failed(_) => Code::FailedPrecondition,
+    };
+    explain::attach(Status::new(code, error.to_string()), error.code())
 }
 
 /// The store failed; the text says what to do.
 pub(crate) fn damaged(error: &StoreError) -> Status {
-    Status::data_loss(error.to_string())
+    explain::attach(Status::data_loss(error.to_string()), error.code())
 }
 
 #[cfg(test)]

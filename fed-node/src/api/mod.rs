@@ -3,14 +3,19 @@
 //! Data flows one way: [`convert`] checks what comes in, [`write`] makes commands, [`read`] answers from one snapshot,
 //! [`failure`] turns refusals and outages into distinct codes, [`service`] ties them to the cluster.
 
+pub(crate) mod about;
 mod codecs;
 pub mod convert;
 mod drift;
 mod events;
 pub(crate) mod failure;
+mod kept;
+mod operations;
+mod perf;
 mod pipeline;
 mod plan;
 mod read;
+mod replicas;
 mod server;
 mod service;
 pub mod settings;

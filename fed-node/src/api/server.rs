@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fed_proto::client::federation_server::FederationServer;
+use fed_proto::client::operations_server::OperationsServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -42,12 +43,14 @@ pub async fn serve(
     let address = listen.resolve_one().await.map_err(failed)?;
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
+    let operations = OperationsServer::new(service.clone());
     let service = FederationServer::new(service).max_decoding_message_size(LARGEST_REQUEST);
     let served = Server::builder()
         .max_concurrent_streams(MOST_CALLS)
         .http2_max_pending_accept_reset_streams(Some(64))
         .timeout(Duration::from_secs(60))
         .add_service(service)
+        .add_service(operations)
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             stop.cancelled_owned(),

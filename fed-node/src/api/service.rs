@@ -1,5 +1,6 @@
 //! The calls of the client API.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::failure::{damaged, not_changed, not_proposed, not_read, refused_together};
 use super::read::{PAGE, Reader};
 use super::{drift, pipeline, plan, status, watch, write};
+use crate::config::RaftConfig;
+use crate::diary::Diary;
 
 /// Longest wait for a read to be confirmed by a majority.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -64,8 +67,14 @@ pub struct NodeView {
     pub name: String,
     /// Its Asterisk.
     pub asterisk: Arc<dyn AsteriskSide>,
+    /// What it saw happen.
+    pub diary: Arc<Diary>,
     /// How nodes leave.
     pub leave: Arc<dyn Leave>,
+    /// Its data folder, whose disk can be measured.
+    pub data_dir: PathBuf,
+    /// The times that a disk has to keep up with.
+    pub raft: RaftConfig,
     /// When it started.
     pub started: Instant,
     /// Ends watches when the node stops.

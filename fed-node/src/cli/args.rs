@@ -1,5 +1,7 @@
 //! The command line: what can be asked, as clap types.
 
+mod operations;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -7,6 +9,8 @@ use fed_ari::client::AsteriskVersion;
 
 use crate::address::Address;
 use crate::config::ConfigFlags;
+
+pub use operations::{CheckCommand, EventsArgs, ExplainArgs, LogsArgs, PerfArgs};
 
 /// One telephone system out of many Asterisk servers: the node beside each of them, and the command line to all.
 #[derive(Debug, Parser)]
@@ -64,6 +68,15 @@ pub enum Command {
     Recover(RecoverArgs),
     /// How the federation is, in words and as a table; works without a quorum
     Status,
+    /// What an error code means, what causes it and what mends it
+    Explain(ExplainArgs),
+    /// Measure or compare the nodes: perf, replicas
+    #[command(subcommand)]
+    Check(CheckCommand),
+    /// What a node saw happen: elections, nodes and Asterisks coming and going, moves
+    Events(EventsArgs),
+    /// A node's own last log lines, from any node
+    Logs(LogsArgs),
     /// Users: add, set, show, list, remove, import, export
     #[command(subcommand)]
     User(UserCommand),
@@ -448,32 +461,5 @@ pub struct DevArgs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_password_is_no_argument() {
-        let error = Cli::try_parse_from(["fed-node", "user", "add", "alice", "--password", "canary"]).unwrap_err();
-        assert!(error.to_string().contains("--password"), "{error}");
-    }
-
-    #[test]
-    fn configuration_keys_are_flags() {
-        let cli = Cli::try_parse_from(["fed-node", "run", "--peer-listen", "[::1]:1", "--log-format=json"]).unwrap();
-        let Command::Run(run) = cli.command else { panic!("run") };
-        let given: Vec<_> = run.flags.values().map(|(key, value)| (key.name, value)).collect();
-        assert_eq!(given, [("peer.listen", "[::1]:1"), ("log.format", "json")]);
-    }
-
-    #[test]
-    fn global_flags_may_stand_anywhere() {
-        let cli = Cli::try_parse_from(["fed-node", "user", "list", "-o", "json", "--server", "localhost:1"]).unwrap();
-        assert_eq!((cli.output, cli.server.unwrap().port()), (Output::Json, 1));
-    }
-}
+#[path = "args/tests.rs"]
+mod tests;

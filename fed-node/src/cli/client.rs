@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use fed_proto::client as pb;
 use fed_proto::client::federation_client::FederationClient;
+use fed_proto::client::operations_client::OperationsClient;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status};
 
 use super::exit::{Exit, Failure, Outcome};
 use crate::address::Address;
+use crate::explain;
 
 /// The calls of a node.
 pub type Api = FederationClient<Channel>;
@@ -19,6 +21,8 @@ pub type Api = FederationClient<Channel>;
 pub struct Client {
     /// The calls.
     pub api: Api,
+    /// The calls about how the nodes are.
+    pub operations: OperationsClient<Channel>,
     /// The node asked.
     pub address: Address,
 }
@@ -45,10 +49,13 @@ impl Client {
                 Exit::Unavailable,
                 format!("no fed-node answers at {address}: {why}; start it with `fed-node run`, or name another with --server"),
             )
+            .coded(explain::Code::NoNodeThere)
         })?;
+        let operations = OperationsClient::new(channel.clone()).max_decoding_message_size(LARGEST_ANSWER);
         let api = FederationClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
         Ok(Self {
             api,
+            operations,
             address: address.clone(),
         })
     }
@@ -69,7 +76,7 @@ impl Client {
                     "no quorum at {}, nothing was changed; is a majority of the nodes up and reachable?",
                     self.address
                 );
-                Err(Failure::new(Exit::Unavailable, text))
+                Err(Failure::new(Exit::Unavailable, text).coded(explain::Code::NoLeader))
             }
             Err(status) => Err(Failure::of_read(status)),
         }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use tonic::{Code, Status};
 
+use crate::explain::{self, Coded};
+
 /// Shown by `--help`.
 pub const EXIT_CODES: &str = "\
 Exit codes:
@@ -16,8 +18,11 @@ Exit codes:
   6  outcome unknown: the change may or may not have happened; look before repeating it
   7  drift was found
   8  no drift was found, but not every node could be compared
+  9  doctor, check: something should be mended
+ 10  doctor, check: something is broken
  70  run: the disk or the log failed, and the node stopped before it could acknowledge what is not safe; start it again
 
+Errors end with a code such as [FED-0080]: `fed-node explain FED-0080` says what it means, what causes it and what mends it.
 With -o json, stdout holds nothing but JSON. What went wrong is always text on stderr, and the exit code says which kind.";
 
 /// The exit codes, by meaning.
@@ -39,6 +44,10 @@ pub enum Exit {
     Drift,
     /// 8
     Incomplete,
+    /// 9
+    Warned,
+    /// 10
+    Broken,
 }
 
 impl Exit {
@@ -54,6 +63,24 @@ impl Exit {
             Self::Unknown => 6,
             Self::Drift => 7,
             Self::Incomplete => 8,
+            Self::Warned => 9,
+            Self::Broken => 10,
+        }
+    }
+
+    /// What is said where nothing more exact is known.
+    fn explained(self) -> explain::Code {
+        match self {
+            Self::Failed => explain::Code::Failed,
+            Self::Usage => explain::Code::Usage,
+            Self::Refused => explain::Code::Refused,
+            Self::NotFound => explain::Code::NotFound,
+            Self::Unavailable => explain::Code::Unavailable,
+            Self::Unknown => explain::Code::OutcomeUnknown,
+            Self::Drift => explain::Code::DriftFound,
+            Self::Incomplete => explain::Code::NotAllCompared,
+            Self::Warned => explain::Code::CheckWarned,
+            Self::Broken => explain::Code::CheckFailed,
         }
     }
 }
@@ -63,6 +90,8 @@ impl Exit {
 pub struct Failure {
     /// Its exit code.
     pub exit: Exit,
+    /// Which kind of error it is; `fed-node explain` has more.
+    pub code: explain::Code,
     /// What went wrong, with what and what to do. Empty: it has been said already.
     pub message: String,
 }
@@ -75,8 +104,20 @@ impl Failure {
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self {
             exit,
+            code: exit.explained(),
             message: message.to_string(),
         }
+    }
+
+    /// The same, of a more exact kind than its exit code tells.
+    #[must_use]
+    pub fn coded(self, code: explain::Code) -> Self {
+        Self { code, ..self }
+    }
+
+    /// A failure with the words and the code of an error.
+    pub fn of(exit: Exit, error: &(impl fmt::Display + Coded)) -> Self {
+        Self::new(exit, error).coded(error.code())
     }
 
     /// Wrong usage, configuration or input.
@@ -95,9 +136,22 @@ impl Failure {
     pub(crate) fn of_read(status: Status) -> Self {
         let failure = Self::from(status);
         match failure.exit {
-            Exit::Unknown => Self::new(Exit::Unavailable, failure.message),
+            Exit::Unknown => {
+                let code = match failure.code {
+                    explain::Code::OutcomeUnknown => explain::Code::Unavailable,
+                    code => code,
+                };
+                Self::new(Exit::Unavailable, failure.message).coded(code)
+            }
             _ => failure,
         }
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The words with the code.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.message, self.code)
     }
 }
 
@@ -121,7 +175,7 @@ impl From<Status> for Failure {
             None if status.message().is_empty() => format!("the node answered {:?} without a word", status.code()),
             None => status.message().to_owned(),
         };
-        Self::new(exit, message)
+        Self::new(exit, message).coded(explain::of_status(&status))
     }
 }
 
@@ -146,8 +200,20 @@ mod tests {
         assert_eq!(exit(Status::deadline_exceeded("")), 6);
         let read = Failure::of_read(Status::deadline_exceeded("")).exit.code();
         assert_eq!(read, 5, "a read has no outcome to be unknown");
-        for code in 1..=8 {
-            assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code} is documented");
+        for code in 1..=10 {
+            assert!(EXIT_CODES.contains(&format!("\n{code:>3}  ")), "{code} is documented");
         }
+    }
+
+    #[test]
+    fn every_failure_is_shown_with_a_code() {
+        let plain = Failure::usage("no such flag");
+        assert_eq!(plain.to_string(), "no such flag [FED-0002]");
+        let exact = Failure::of(Exit::Unavailable, &fed_raft::ProposeError::NoLeader);
+        assert!(exact.to_string().ends_with("[FED-0080]"), "{exact}");
+        let sent = explain::attach(Status::unavailable("nobody leads"), explain::Code::NoLeader);
+        assert_eq!(Failure::from(sent).to_string(), "nobody leads [FED-0080]");
+        let read = Failure::of_read(Status::deadline_exceeded("slow"));
+        assert_eq!(read.to_string(), "slow [FED-0005]", "a read changes nothing");
     }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod client;
+mod clock;
 mod commands;
 mod exit;
 mod output;
@@ -10,7 +11,8 @@ mod reference;
 mod views;
 
 pub use args::{
-    AsteriskConfigArgs, Cli, Command, DevArgs, ImportArgs, InitArgs, JoinArgs, Output, RecoverArgs, RunArgs,
+    AsteriskConfigArgs, CheckCommand, Cli, Command, DevArgs, EventsArgs, ExplainArgs, ImportArgs, InitArgs, JoinArgs,
+    LogsArgs, Output, PerfArgs, RecoverArgs, RunArgs,
 };
 pub use client::{Api, Client};
 pub use commands::dispatch;

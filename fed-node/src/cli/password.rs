@@ -8,6 +8,7 @@ use md5::{Digest, Md5};
 use super::args::PasswordArgs;
 use super::exit::{Failure, Outcome};
 use crate::config::{Secret, read_secret_file};
+use crate::explain::Code;
 
 /// The SIP digest HA1: `MD5(device:realm:password)`, 32 lower-case hex digits.
 #[must_use]
@@ -24,14 +25,14 @@ pub(crate) fn read(args: &PasswordArgs, device: &str) -> Outcome<Secret> {
         return Ok(secret);
     }
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(format!(
+        return Err(unusable(format!(
             "the password of device {device} is missing: give it on stdin with --password-stdin, or in a file with --password-file FILE"
         )));
     }
     let first = prompt(&format!("Password of device {device}: "))?;
     let second = prompt("Once more: ")?;
     if first != second {
-        return Err(Failure::usage("the two passwords differ; nothing was changed"));
+        return Err(unusable("the two passwords differ; nothing was changed"));
     }
     filled(first)
 }
@@ -45,7 +46,7 @@ pub(crate) fn read_given(args: &PasswordArgs) -> Outcome<Option<Secret>> {
         let mut line = String::new();
         let read = std::io::stdin().lock().read_line(&mut line);
         read.map_err(|why| {
-            Failure::usage(format!(
+            unusable(format!(
                 "the password on stdin cannot be read: {why}; nothing was changed"
             ))
         })?;
@@ -53,13 +54,17 @@ pub(crate) fn read_given(args: &PasswordArgs) -> Outcome<Option<Secret>> {
     }
     args.password_file
         .as_deref()
-        .map(|file| read_secret_file(file).map_err(Failure::usage))
+        .map(|file| read_secret_file(file).map_err(unusable))
         .transpose()
+}
+
+fn unusable(text: impl std::fmt::Display) -> Failure {
+    Failure::usage(text).coded(Code::PasswordUnusable)
 }
 
 fn filled(secret: Secret) -> Outcome<Secret> {
     if secret.is_empty() {
-        Err(Failure::usage("the password is empty; nothing was changed"))
+        Err(unusable("the password is empty; nothing was changed"))
     } else {
         Ok(secret)
     }

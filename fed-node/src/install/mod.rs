@@ -13,10 +13,10 @@ mod version;
 use fed_ari::stanzas::http_warning;
 use serde::Serialize;
 
-use crate::cli::{AsteriskConfigArgs, Failure, Outcome, Output, Show, emit, print};
+use crate::cli::{AsteriskConfigArgs, Exit, Failure, Outcome, Output, Show, emit, print};
 use crate::config::{Config, RedirectTransport};
 
-pub use files::{Plan, plan};
+pub use files::{InstallError, Plan, plan};
 pub use staged::Installed;
 pub use transport::redirect_transport;
 
@@ -27,7 +27,7 @@ pub use transport::redirect_transport;
 pub async fn command(config: &Config, args: &AsteriskConfigArgs, output: Output) -> Outcome {
     let options = options::options(config, args).await?;
     let folder = &config.asterisk.config_dir;
-    let plan = plan(folder, &options.stanzas).map_err(Failure::usage)?;
+    let plan = plan(folder, &options.stanzas).map_err(|error| Failure::of(Exit::Usage, &error))?;
     eprintln!("{}", options.asking_because);
     eprintln!("{}", transport_because(config));
     if let Some(warning) = plan
@@ -43,9 +43,10 @@ pub async fn command(config: &Config, args: &AsteriskConfigArgs, output: Output)
             emit(shown(&plan, config).trim_end())
         };
     }
-    let staged = plan.stage().map_err(Failure::failed)?;
+    let failed = |error| Failure::of(Exit::Failed, &error);
+    let staged = plan.stage().map_err(failed)?;
     options.keep_password()?;
-    let installed = staged.commit().map_err(Failure::failed)?;
+    let installed = staged.commit().map_err(failed)?;
     print(output, &Report(installed))
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::check::{LineError, check};
 use super::plan::{Plan, Present};
 use crate::cli::{Client, Exit, Failure, ImportArgs, Outcome, Output, Show, all_devices, all_users, print, realm};
+use crate::explain::Code;
 
 /// Changes in one call.
 const BATCH: usize = 500;
@@ -81,7 +82,7 @@ fn told(file: &str, errors: &[LineError]) -> Failure {
     }
     let verb = if errors.len() == 1 { "line is" } else { "lines are" };
     lines.push(format!("{} {verb} wrong; nothing was changed", errors.len()));
-    Failure::usage(lines.join("\n"))
+    Failure::usage(lines.join("\n")).coded(Code::ImportStopped)
 }
 
 /// What the map would refuse.
@@ -95,7 +96,7 @@ fn refused(file: &str, taken: &[String]) -> Failure {
         lines.push(format!("and {} more", taken.len() - MOST_ERRORS));
     }
     lines.push("nothing was changed".to_owned());
-    Failure::new(Exit::Refused, lines.join("\n"))
+    Failure::new(Exit::Refused, lines.join("\n")).coded(Code::ImportStopped)
 }
 
 /// Takes away the numbers that change places, then writes what the file says.
@@ -133,7 +134,7 @@ async fn write(client: &Client, changes: Vec<pb::Change>) -> Outcome<Vec<u64>> {
                 failure.message,
                 written.len()
             );
-            Failure::new(failure.exit, text)
+            Failure::new(failure.exit, text).coded(failure.code)
         })?;
         for result in reply.into_inner().results {
             if result.refusal.is_empty() {
@@ -155,7 +156,7 @@ async fn write(client: &Client, changes: Vec<pb::Change>) -> Outcome<Vec<u64>> {
         refusals.join("\n"),
         written.len()
     );
-    Err(Failure::new(Exit::Refused, text))
+    Err(Failure::new(Exit::Refused, text).coded(Code::ImportStopped))
 }
 
 /// Shown on a terminal only.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fed_ari::bridge::{self, Bridge, BridgeStatus, ObjectDrift, Phase, check_drift, check_objects};
+use fed_ari::bridge::{self, Bridge, BridgeFault, BridgeStatus, ObjectDrift, Phase, check_drift, check_objects};
 use fed_ari::client::{AriClient, Capabilities};
 use fed_ari::port::MapPort;
 use fed_core::ids::SessionId;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::record::Told;
 use crate::api::{AsteriskSide, Drift};
+use crate::explain::Coded;
 
 /// An Asterisk with its bridge.
 pub(super) struct Bridged {
@@ -26,7 +27,7 @@ pub(super) struct Bridged {
 impl AsteriskSide for Bridged {
     fn status(&self) -> pb::AsteriskStatus {
         let status = self.status.borrow().clone();
-        let mut trouble: Vec<String> = status.faults.iter().map(ToString::to_string).collect();
+        let mut trouble: Vec<String> = status.faults.iter().map(coded).collect();
         match status.phase {
             Phase::Down if trouble.is_empty() => trouble.push(format!(
                 "not connected to {} yet; is Asterisk running?",
@@ -45,6 +46,7 @@ impl AsteriskSide for Bridged {
             version: status.version.map(|version| version.to_string()).unwrap_or_default(),
             trouble: trouble.join("; "),
             session: status.session.map_or(0, |SessionId(session)| session),
+            since: None,
         }
     }
 
@@ -68,6 +70,11 @@ impl AsteriskSide for Bridged {
             differences,
         })
     }
+}
+
+/// A fault with its code, for `fed-node explain`.
+fn coded(fault: &BridgeFault) -> String {
+    format!("{fault} [{}]", fault.code())
 }
 
 fn difference(drift: &bridge::Drift) -> pb::Difference {
@@ -146,7 +153,7 @@ pub(super) async fn log(mut status: watch::Receiver<BridgeStatus>) {
     loop {
         let now = status.borrow_and_update().clone();
         for fault in now.faults.iter().filter(|fault| !before.faults.contains(fault)) {
-            tracing::warn!("{fault}");
+            tracing::warn!("{}", coded(fault));
         }
         if now.phase != before.phase {
             match now.phase {

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::api::{Leave, failure};
+use crate::api::{Leave, about, failure};
+use crate::explain::{Code, attach};
 
 /// Removes nodes over this node's member of the cluster.
 pub(super) struct Leaver {
@@ -27,27 +28,19 @@ impl Leave for Leaver {
         let own = node == self.cluster.id();
         let members = self.cluster.members();
         if members.len() <= 1 && own {
-            return Err(Status::failed_precondition(
-                "this is the last node: the federation ends when you stop it and delete its data folder",
-            ));
+            let text = "this is the last node: the federation ends when you stop it and delete its data folder";
+            return Err(attach(Status::failed_precondition(text), Code::LastNode));
         }
         let snapshot = self.cluster.local();
         let view = MapView::new(&snapshot);
-        if !own
-            && view
-                .session_of(node)
-                .map_err(|error| failure::damaged(&error))?
-                .is_some()
-        {
-            let text = format!("node {node} is up: run `fed-node leave` there, or stop it first");
-            return Err(Status::failed_precondition(text));
+        if !own {
+            self.must_be_gone(node, &view).await?;
         }
         // One that a recovery gave up is in the map only.
         let known = view.node(node).map_err(|error| failure::damaged(&error))?.is_some();
         if !known && !members.iter().any(|member| member.id == node) {
-            return Err(Status::not_found(format!(
-                "there is no node {node} in the cluster; `fed-node node list` shows them"
-            )));
+            let text = format!("there is no node {node} in the cluster; `fed-node node list` shows them");
+            return Err(attach(Status::not_found(text), Code::NoMember));
         }
         if !own {
             return self.take_out(node, lose_quorum).await;
@@ -64,6 +57,23 @@ impl Leave for Leaver {
 }
 
 impl Leaver {
+    /// Refuses to take out a node that runs. Without a quorum its session in the map is of the past: only an answer of its own
+    /// shows that it does.
+    async fn must_be_gone(&self, node: NodeId, view: &MapView<'_>) -> Result<(), Status> {
+        if about::ask(&self.cluster, node, about::ANSWER_WITHIN).await.heard() {
+            let text = format!("node {node} is up, it answers: run `fed-node leave` there, or stop it first");
+            return Err(attach(Status::failed_precondition(text), Code::NodeStillUp));
+        }
+        let session = view.session_of(node).map_err(|error| failure::damaged(&error))?;
+        if session.is_some() && self.cluster.status().quorum {
+            let text = format!(
+                "node {node} does not answer here, but its session is open: if it has just died, repeat this in a few seconds; if it runs and only this node cannot reach it, run `fed-node leave` there, or stop it first"
+            );
+            return Err(attach(Status::failed_precondition(text), Code::NodeStillUp));
+        }
+        Ok(())
+    }
+
     /// The map first: a member that was removed can no longer write. Both steps may be repeated, so whatever comes between
     /// them is mended by doing it again.
     async fn take_out(&self, node: NodeId, lose_quorum: bool) -> Result<u64, Status> {
@@ -90,7 +100,10 @@ impl Leaver {
                 }
                 Err(failure::not_changed(&error))
             }
-            Err(error) => Err(Status::deadline_exceeded(half_done(node, &error))),
+            Err(error) => Err(attach(
+                Status::deadline_exceeded(half_done(node, &error)),
+                Code::HalfLeft,
+            )),
         }
     }
 

@@ -8,12 +8,13 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::diary::LineLayer;
 
-/// Starts logging; a second call changes nothing.
+/// Starts logging; a second call changes nothing. The last lines are also kept in memory, for `fed-node logs`.
 pub(super) fn start(config: &LogConfig) {
     // The configuration has been checked: a filter that does not parse cannot come here.
     let filter: Targets = config.level.parse().unwrap_or_default();
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(LineLayer);
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
     let colours = std::io::stderr().is_terminal();
     let text = || {

@@ -5,6 +5,7 @@ mod founder;
 mod leave;
 mod logging;
 mod node;
+mod observer;
 mod port;
 mod record;
 mod removed;
@@ -18,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Exit, Failure, Outcome};
 use crate::config::Config;
+use crate::explain::Code;
 
 /// Serves until SIGTERM, SIGINT, or until this node has left the federation.
 ///
@@ -29,7 +31,7 @@ pub async fn run(config: Config) -> Outcome {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = Running::start(config).await.map_err(|error| match error {
         RunError::Cluster(error) => crate::founding::start_failure(&error),
-        error => Failure::new(Exit::Usage, error),
+        error => Failure::of(Exit::Usage, &error),
     })?;
     let watched = service_manager::serving(&running);
     let stopped = tokio::select! {
@@ -40,11 +42,18 @@ pub async fn run(config: Config) -> Outcome {
     service_manager::stopping(watched).await;
     running.stop().await;
     match stopped {
-        Some(Err(why)) => Err(Failure::failed(why)),
+        Some(Err(why)) => Err(ended(why)),
         Some(Ok(why)) => {
             tracing::info!("{why}");
             Ok(())
         }
         None => Ok(()),
     }
+}
+
+/// Why a node ended by itself.
+fn ended(why: String) -> Failure {
+    let removed = why.contains("was removed from the cluster");
+    let code = if removed { Code::NodeRemoved } else { Code::NodeStopped };
+    Failure::failed(why).coded(code)
 }

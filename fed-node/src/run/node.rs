@@ -17,10 +17,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::asterisk::{self, Bridged, NoAsterisk};
 use super::leave::Leaver;
+use super::observer::Observer;
 use super::record::{self, Told};
 use super::{RaftPort, founder, removed, session};
 use crate::api::{self, ApiService, AsteriskSide, NodeView, ServeError};
 use crate::config::{Config, RedirectTransport};
+use crate::diary::Diary;
 use crate::redirect::{self, MapLocator, RedirectServer, Stamp, Stamper};
 use crate::{founding, install, metrics};
 
@@ -159,10 +161,19 @@ impl Running {
             }
         };
 
+        let diary = Arc::new(Diary::default());
+        let observer = Observer {
+            cluster: cluster.clone(),
+            asterisk: asterisk.clone(),
+            diary: diary.clone(),
+        };
         let view = NodeView {
             cluster: cluster.clone(),
             name: config.node.name.clone(),
             asterisk,
+            diary,
+            data_dir: config.data_dir.clone(),
+            raft: config.raft.clone(),
             leave: Arc::new(Leaver {
                 cluster: cluster.clone(),
                 leaving,
@@ -197,6 +208,7 @@ impl Running {
             tasks.spawn(async move { founder::found(&*founding, realm).await });
         }
         tasks.spawn(agi.run(router));
+        tasks.spawn(observer.look_around());
         tracing::info!(
             node = %cluster.id(), name = config.node.name, peer = %addresses.peer, client = %addresses.client,
             redirect = ?addresses.redirect, agi = %addresses.agi, metrics = ?addresses.metrics, "serving"

@@ -1,8 +1,12 @@
 //! The commands, one file each by the object they are about.
 
+mod check;
 mod device;
 mod drift;
 mod edit;
+mod events;
+mod explain;
+mod logs;
 mod node;
 mod route;
 mod setting;
@@ -15,7 +19,7 @@ pub(crate) use user::{all_users, realm};
 
 use super::args::{Cli, Command};
 use super::client::Client;
-use super::exit::{Failure, Outcome};
+use super::exit::{Exit, Failure, Outcome};
 use super::output::emit;
 use crate::address::Address;
 use crate::config::{self, ConfigFlags};
@@ -27,7 +31,9 @@ use crate::{dev, founding, install, owner, recovery, roster, run};
 /// What went wrong, with the exit code.
 pub async fn dispatch(cli: Cli) -> Outcome {
     let output = cli.output;
-    let config = |flags: &ConfigFlags| config::load(cli.config.as_deref(), flags).map_err(Failure::usage);
+    let config = |flags: &ConfigFlags| {
+        config::load(cli.config.as_deref(), flags).map_err(|errors| Failure::of(Exit::Usage, &errors))
+    };
     // What makes or repairs a data folder leaves its owner able to use it.
     let owned = |flags: &ConfigFlags| {
         let config = config(flags)?;
@@ -47,6 +53,7 @@ pub async fn dispatch(cli: Cli) -> Outcome {
         Command::Recover(args) => recovery::recover(&owned(&args.flags)?, args.yes, output),
         Command::AsteriskConfig(args) => install::command(&config(&args.flags)?, &args, output).await,
         Command::Dev(args) => dev::dev(&args).await,
+        Command::Explain(args) => explain::explain(&args, output),
         asking => {
             let address = match &cli.server {
                 Some(address) => address.clone(),
@@ -85,8 +92,12 @@ async fn ask(client: Client, command: Command, output: super::args::Output) -> O
         Command::Watch(args) => watch::watch(&client, &args, output).await,
         Command::Drift(args) => drift::drift(&client, &args, output).await,
         Command::Setting(command) => setting::setting(&client, command, output).await,
+        Command::Check(command) => check::check(&client, &command, output).await,
+        Command::Events(args) => events::events(&client, &args, output).await,
+        Command::Logs(args) => logs::logs(&client, &args, output).await,
         Command::ExampleConfig
         | Command::Generate(_)
+        | Command::Explain(_)
         | Command::Init(_)
         | Command::Join(_)
         | Command::Recover(_)

@@ -9,6 +9,7 @@ use crate::cli::client::{Api, Client};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::print;
 use crate::cli::views::{Done, NodeView, Nodes};
+use crate::explain::Code;
 
 pub(super) async fn node(client: &Client, command: NodeCommand, output: Output) -> Outcome {
     match command {
@@ -59,6 +60,17 @@ async fn named(client: &Client, node: &str) -> Outcome<pb::NodeRecord> {
         async move { api.get_node(request).await }
     };
     client.read(get).await
+}
+
+/// The id of a node by its name or id; 0, the node asked, for none.
+///
+/// # Errors
+/// When there is no such node.
+pub(super) async fn id_of(client: &Client, node: Option<&str>) -> Outcome<u64> {
+    match node {
+        None => Ok(0),
+        Some(node) => Ok(named(client, node).await?.node.unwrap_or_default().id),
+    }
 }
 
 pub(super) async fn leave(client: &Client, args: &LeaveArgs, output: Output) -> Outcome {
@@ -137,9 +149,8 @@ async fn leaving(client: &Client, node: &str) -> Outcome<(u64, String)> {
 
 fn confirm(question: &str) -> Outcome {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "this cannot be undone: repeat the command with --yes to do it without being asked",
-        ));
+        let text = "this cannot be undone: repeat the command with --yes to do it without being asked";
+        return Err(Failure::usage(text).coded(Code::ConfirmationMissing));
     }
     eprint!("{question} [y/N] ");
     std::io::stderr().flush()?;
@@ -148,6 +159,6 @@ fn confirm(question: &str) -> Outcome {
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         Ok(())
     } else {
-        Err(Failure::usage("nothing was changed"))
+        Err(Failure::usage("nothing was changed").coded(Code::ConfirmationMissing))
     }
 }

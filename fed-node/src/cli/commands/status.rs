@@ -1,23 +1,30 @@
 //! `status`: in words first, then a table.
 
-use std::fmt::Write;
+mod words;
+
+use std::time::{Duration, SystemTime};
 
 use fed_proto::client as pb;
 use serde::Serialize;
 
 use crate::cli::args::Output;
 use crate::cli::client::Client;
+use crate::cli::clock;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::{Show, print, table};
 
-#[derive(Serialize)]
-struct StatusView {
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct StatusView {
     node: u64,
     node_name: String,
     cluster: String,
     role: String,
     leader: Option<u64>,
+    /// As the leader itself says, or else as the node asked saw it; none when nobody leads.
+    leader_since: Option<SinceView>,
     quorum: bool,
+    /// With a quorum, or without.
+    quorum_since: Option<SinceView>,
     term: u64,
     last_log: u64,
     applied: u64,
@@ -32,20 +39,36 @@ struct StatusView {
     uptime_s: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct AsteriskView {
     connected: bool,
     version: String,
     trouble: String,
     session: Option<u64>,
+    since: Option<SinceView>,
 }
 
-#[derive(Serialize)]
+/// How long something has been so.
+#[derive(Debug, Clone, Default, Serialize)]
+struct SinceView {
+    seconds: u64,
+    /// It was so when the observer first looked: it may be longer.
+    at_least: bool,
+    since_unix_s: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
 struct MemberView {
     id: u64,
     name: String,
     role: String,
+    /// With a quorum: has an open session. Without one: answered.
     up: bool,
+    /// Answered the node asked just now.
+    heard: bool,
+    state: String,
+    state_since: SinceView,
+    asterisk: Option<AsteriskView>,
     address: String,
     /// Log entries behind the leader; none: there is no leader to say, or it has not heard from this member.
     lag: Option<i64>,
@@ -60,7 +83,6 @@ pub(super) async fn status(client: &Client, output: Output) -> Outcome {
 
 impl From<pb::StatusReply> for StatusView {
     fn from(reply: pb::StatusReply) -> Self {
-        let asterisk = reply.asterisk.unwrap_or_default();
         let counts = reply.counts.unwrap_or_default();
         let member = |member: pb::Member| MemberView {
             id: member.id,
@@ -71,6 +93,10 @@ impl From<pb::StatusReply> for StatusView {
                 member.role
             },
             up: member.up,
+            heard: member.heard,
+            state: member.state,
+            state_since: member.since.map(SinceView::from).unwrap_or_default(),
+            asterisk: member.asterisk.map(Into::into),
             address: member.address,
             lag: Some(member.lag).filter(|lag| *lag >= 0),
             asterisk_version: member.asterisk_version,
@@ -81,18 +107,15 @@ impl From<pb::StatusReply> for StatusView {
             cluster: reply.cluster,
             role: reply.role,
             leader: Some(reply.leader).filter(|leader| *leader != 0),
+            leader_since: reply.leader_since.map(Into::into),
             quorum: reply.quorum,
+            quorum_since: reply.quorum_since.map(Into::into),
             term: reply.term,
             last_log: reply.last_log,
             applied: reply.applied,
             revision: reply.revision,
             state_hash: reply.state_hash,
-            asterisk: AsteriskView {
-                connected: asterisk.connected,
-                version: asterisk.version,
-                trouble: asterisk.trouble,
-                session: Some(asterisk.session).filter(|session| *session != 0),
-            },
+            asterisk: reply.asterisk.unwrap_or_default().into(),
             users: counts.users,
             devices: counts.devices,
             bindings: counts.bindings,
@@ -103,49 +126,61 @@ impl From<pb::StatusReply> for StatusView {
     }
 }
 
+impl From<pb::AsteriskStatus> for AsteriskView {
+    fn from(asterisk: pb::AsteriskStatus) -> Self {
+        Self {
+            connected: asterisk.connected,
+            version: asterisk.version,
+            trouble: asterisk.trouble,
+            session: Some(asterisk.session).filter(|session| *session != 0),
+            since: asterisk.since.map(Into::into),
+        }
+    }
+}
+
+impl From<pb::Since> for SinceView {
+    fn from(since: pb::Since) -> Self {
+        let time = Duration::from_millis(since.ago_ms);
+        Self {
+            seconds: time.as_secs(),
+            at_least: since.at_least,
+            since_unix_s: clock::unix_seconds(clock::ago(time)),
+        }
+    }
+}
+
+impl SinceView {
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
 impl MemberView {
     fn votes(&self) -> bool {
         self.role != "learner"
+    }
+
+    fn called(&self) -> String {
+        if self.name.is_empty() {
+            format!("node {}", self.id)
+        } else {
+            self.name.clone()
+        }
     }
 }
 
 impl StatusView {
     fn name_of(&self, id: u64) -> String {
-        let member = self
-            .members
-            .iter()
-            .find(|member| member.id == id)
-            .filter(|member| !member.name.is_empty());
-        member.map_or_else(|| format!("node {id}"), |member| member.name.clone())
-    }
-
-    /// What an administrator wants to know first.
-    fn words(&self) -> String {
-        let up = self.members.iter().filter(|member| member.up).count();
-        let voters = self.members.iter().filter(|member| member.votes()).count();
-        let mut text = format!("{up} of {} nodes up", self.members.len());
-        match (self.quorum, self.leader) {
-            (true, Some(leader)) => {
-                let spare = (voters - 1) / 2;
-                let down = self.members.iter().filter(|member| member.votes() && !member.up).count();
-                let spare = spare.saturating_sub(down);
-                let _ = write!(text, ", leader {}, {spare} more can be lost", self.name_of(leader));
-            }
-            _ => text.push_str(
-                ", NO QUORUM here: calls and local reads go on from what this node knows, changes are refused until a majority is back",
-            ),
-        }
-        if !self.asterisk.trouble.is_empty() {
-            let _ = write!(text, "\nAsterisk of {}: {}", self.node_name, self.asterisk.trouble);
-        }
-        text
+        let member = self.members.iter().find(|member| member.id == id);
+        member.map_or_else(|| format!("node {id}"), MemberView::called)
     }
 }
 
 impl Show for StatusView {
     fn text(&self) -> String {
+        let now = SystemTime::now();
         let nodes = table(
-            ["ID", "NODE", "ROLE", "STATE", "ASTERISK", "ADDRESS", "BEHIND"],
+            ["ID", "NODE", "ROLE", "STATE", "", "ASTERISK", "ADDRESS", "BEHIND"],
             self.members.iter().map(|member| {
                 let name = if member.name.is_empty() {
                     "(no record)"
@@ -161,7 +196,8 @@ impl Show for StatusView {
                     member.id.to_string(),
                     name,
                     member.role.clone(),
-                    if member.up { "up" } else { "down" }.to_owned(),
+                    member.state.replace('_', " "),
+                    member.state_since.began(now),
                     member.asterisk_version.clone(),
                     member.address.clone(),
                     member.lag.map_or_else(|| "unknown".to_owned(), |lag| lag.to_string()),
@@ -178,42 +214,5 @@ impl Show for StatusView {
             self.term,
             self.cluster
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn member(id: u64, up: bool) -> pb::Member {
-        pb::Member {
-            id,
-            name: format!("n{id}"),
-            role: "voter".to_owned(),
-            up,
-            lag: -1,
-            ..pb::Member::default()
-        }
-    }
-
-    #[test]
-    fn what_may_still_be_lost_counts_what_is_lost_already() {
-        let mut reply = pb::StatusReply {
-            quorum: true,
-            leader: 2,
-            members: vec![member(1, true), member(2, true), member(3, true)],
-            ..pb::StatusReply::default()
-        };
-        assert_eq!(
-            StatusView::from(reply.clone()).words(),
-            "3 of 3 nodes up, leader n2, 1 more can be lost"
-        );
-        reply.members[0].up = false;
-        assert_eq!(
-            StatusView::from(reply.clone()).words(),
-            "2 of 3 nodes up, leader n2, 0 more can be lost"
-        );
-        reply.quorum = false;
-        assert!(StatusView::from(reply).words().contains("NO QUORUM"));
     }
 }

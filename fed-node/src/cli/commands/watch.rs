@@ -9,6 +9,7 @@ use crate::cli::client::Client;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::{emit, print_line};
 use crate::cli::views::BindingView;
+use crate::explain::Code;
 
 #[derive(Serialize)]
 struct EventView {
@@ -42,7 +43,7 @@ pub(super) async fn watch(client: &Client, args: &WatchArgs, output: Output) -> 
                 let text = format!(
                     "the changes after revision {last} are no longer kept; list what there is, then watch from revision {oldest} or later"
                 );
-                return Err(Failure::new(Exit::Refused, text));
+                return Err(Failure::new(Exit::Refused, text).coded(Code::WatchEnded));
             }
             None => continue,
         };
@@ -56,7 +57,7 @@ pub(super) async fn watch(client: &Client, args: &WatchArgs, output: Output) -> 
         }
     }
     let text = format!("the node ended the watch (it is stopping); go on at another with --server and --after {last}");
-    Err(Failure::new(Exit::Unavailable, text))
+    Err(Failure::new(Exit::Unavailable, text).coded(Code::WatchEnded))
 }
 
 fn show(event: pb::Event, revision: u64, output: Output) -> Outcome {

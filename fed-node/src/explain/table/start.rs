@@ -1,0 +1,203 @@
+//! Configuration, the data folder, and the start and end of a node.
+
+use super::{Code, Explanation, row};
+
+pub(super) static ROWS: &[Explanation] = &[
+    row(
+        Code::ConfigUnreadable,
+        "The configuration file cannot be read, or is no TOML.",
+        &[
+            "a wrong path in --config or FED_CONFIG",
+            "a quote or bracket is missing",
+        ],
+        &["fed-node example-config", "fed-node --config FILE doctor"],
+    ),
+    row(
+        Code::ConfigUnknownKey,
+        "There is no such key.",
+        &["a misspelt key, in the file or as a FED_ variable"],
+        &["fed-node example-config   (lists every key)"],
+    ),
+    row(
+        Code::ConfigBadValue,
+        "A value does not fit its key.",
+        &["a number out of range, an address without a port"],
+        &["fed-node example-config   (shows each key's values)"],
+    ),
+    row(
+        Code::ConfigContradiction,
+        "Two keys contradict each other.",
+        &[
+            "the same port twice",
+            "election times that do not fit the heartbeat",
+            "a password and a password file",
+        ],
+        &["change one of the keys named"],
+    ),
+    row(
+        Code::SettingUnusable,
+        "A setting of the cluster cannot be used.",
+        &["times that do not fit together"],
+        &["fed-node example-config"],
+    ),
+    row(
+        Code::FolderEmpty,
+        "The data folder holds no node yet.",
+        &["this host is new", "another folder was meant: data_dir"],
+        &[
+            "fed-node init   (the first node)",
+            "fed-node join FIRST-SERVER:7401   (every other)",
+        ],
+    ),
+    row(
+        Code::FolderOccupied,
+        "The data folder holds a node already.",
+        &["init or join was run before"],
+        &["fed-node run", "fed-node init --data-dir OTHER"],
+    ),
+    row(
+        Code::FolderOfOtherNode,
+        "The data folder belongs to another node than node.id says.",
+        &["a copied folder or configuration"],
+        &["correct node.id or data_dir"],
+    ),
+    row(
+        Code::FolderMixed,
+        "The parts of the data folder come from different nodes.",
+        &["single files were copied or restored"],
+        &["restore the whole folder", "or empty it and: fed-node join SEED:7401"],
+    ),
+    row(
+        Code::FolderWiped,
+        "The folder names a node, but its data is gone. It may not come back under its id: changes that it acknowledged could be lost.",
+        &["a new or emptied disk"],
+        &[
+            "fed-node leave ID --yes   (at another node)",
+            "empty the folder",
+            "fed-node join SEED:7401",
+        ],
+    ),
+    row(
+        Code::FolderInUse,
+        "Another process has the data folder open.",
+        &["fed-node runs already"],
+        &["systemctl status fed-node"],
+    ),
+    row(
+        Code::FormatNewer,
+        "The data folder was written by a newer fed-node.",
+        &["a downgrade"],
+        &["install the version named, or a later one"],
+    ),
+    row(
+        Code::LevelNewer,
+        "The map holds what only newer programs understand.",
+        &["a downgrade after all nodes had been upgraded"],
+        &["install the version that wrote it, or a later one"],
+    ),
+    row(
+        Code::FolderDamaged,
+        "A file is damaged where no crash can have damaged it.",
+        &["a failing disk", "somebody changed the file"],
+        &[
+            "restore this node's folder from a backup",
+            "or take it out and in again: fed-node leave ID --yes at another node, empty the folder, fed-node join SEED:7401",
+        ],
+    ),
+    row(
+        Code::PeerAddressTaken,
+        "The address for the other nodes cannot be listened on.",
+        &[
+            "another program, or another fed-node, has the port",
+            "the address is not this host's",
+        ],
+        &["ss -ltnp | grep PORT", "change peer.listen"],
+    ),
+    row(
+        Code::FolderUnusable,
+        "A file or folder cannot be read or written.",
+        &["wrong owner or permissions", "the disk is full or read-only"],
+        &["ls -ld DIR", "chown -R fed-node: DIR", "df -h DIR"],
+    ),
+    row(
+        Code::JoinRefused,
+        "The federation did not take this node in.",
+        &[
+            "the seed cannot be reached, or there is no quorum there",
+            "it speaks for another federation",
+        ],
+        &["fed-node --server SEED:7400 status", "fed-node join OTHER-NODE:7401"],
+    ),
+    row(
+        Code::RecoveryUnfinished,
+        "A recovery was begun in this folder and interrupted.",
+        &["a crash during `recover --yes`"],
+        &["fed-node recover --yes   (it goes on where it was)"],
+    ),
+    row(
+        Code::NothingToRecover,
+        "The folder never got anything from its federation.",
+        &["the node had just joined"],
+        &["run recover on another survivor"],
+    ),
+    row(
+        Code::CoreFailed,
+        "The consensus core did not start.",
+        &["damage that was not noticed before", "a defect"],
+        &[
+            "fed-node doctor",
+            "empty the folder and join again, after `fed-node leave ID` elsewhere",
+        ],
+    ),
+    row(
+        Code::ClientAddressTaken,
+        "The address of the client API cannot be listened on.",
+        &["another program has the port"],
+        &["ss -ltnp | grep PORT", "change client.listen"],
+    ),
+    row(
+        Code::RedirectAddressTaken,
+        "The address of the SIP redirect server cannot be listened on.",
+        &["another program has the port, over UDP or TCP"],
+        &[
+            "ss -lunp | grep PORT",
+            "change redirect.listen and: fed-node asterisk-config --write",
+        ],
+    ),
+    row(
+        Code::AgiAddressTaken,
+        "The address of the FastAGI server cannot be listened on.",
+        &["another program has the port"],
+        &[
+            "ss -ltnp | grep PORT",
+            "change agi.listen and: fed-node asterisk-config --write",
+        ],
+    ),
+    row(
+        Code::AriPasswordMissing,
+        "There is no password for Asterisk's ARI.",
+        &["asterisk-config --write was not run yet"],
+        &[
+            "fed-node asterisk-config --write",
+            "asterisk.enabled = false   (a node without an Asterisk)",
+        ],
+    ),
+    row(
+        Code::NodeStopped,
+        "The node had to stop by itself.",
+        &["its disk failed or hung", "the consensus core ended"],
+        &["journalctl -u fed-node -n 50", "fed-node doctor", "fed-node run"],
+    ),
+    row(
+        Code::NodeRemoved,
+        "This node was taken out of the federation.",
+        &["fed-node leave, at another node, while this one was down"],
+        &["empty the data folder", "fed-node join SEED:7401   (it gets a new id)"],
+    ),
+    row(
+        Code::DiskOrLogFailed,
+        "run ended with status 70: the disk or the log failed, and nothing may be acknowledged that is not safe.",
+        &["a failed fsync", "a disk that did not answer for 10 s"],
+        &["dmesg | tail", "fed-node doctor", "fed-node run"],
+    ),
+];

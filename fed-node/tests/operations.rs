@@ -1,0 +1,191 @@
+//! What an administrator asks about the nodes: status in words, events, logs, checks, and what an error code means.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use support::{Federation, Node, says, until};
+
+fn member<'a>(status: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
+    let members = status["members"].as_array().unwrap();
+    members.iter().find(|member| member["name"] == name).unwrap()
+}
+
+#[test]
+fn status_says_in_words_who_is_up_since_when_and_what_can_be_lost() {
+    let mut federation = Federation::start(3);
+    let text = federation.nodes[1].asks(&["status"]).ok().out;
+    let first = text.lines().next().unwrap();
+    assert!(
+        first.starts_with("3 of 3 nodes up, leader n") && first.ends_with(", one more can be lost"),
+        "{text}"
+    );
+    assert!(first.contains(" for "), "since when it leads: {text}");
+    federation.nodes[2].kill();
+    let text = until("n3 is missed", || {
+        let text = federation.nodes[1].asks(&["status"]).out;
+        text.contains("2 of 3 nodes up").then_some(text)
+    });
+    assert!(text.contains("none more can be lost; n3 is down since "), "{text}");
+}
+
+#[test]
+fn without_a_quorum_status_says_who_is_heard_from_here_and_who_not() {
+    let mut federation = Federation::start(3);
+    federation.nodes[1].kill();
+    federation.nodes[2].kill();
+    let alone = &federation.nodes[0];
+    let text = until("the loss of the quorum is noticed", || {
+        let text = alone.asks(&["status"]).ok().out;
+        text.starts_with("NO QUORUM at n1").then_some(text)
+    });
+    assert!(
+        text.contains("1 of 3 voters heard from here, 2 are needed; heard: n1 (this); not heard: n2 (since "),
+        "{text}"
+    );
+    assert!(!text.contains("nodes up"), "{text}");
+    let status = alone.json(&["status"]);
+    assert_eq!(member(&status, "n2")["state"], "not_heard");
+    assert_eq!(
+        (
+            member(&status, "n2")["up"].as_bool(),
+            member(&status, "n1")["up"].as_bool()
+        ),
+        (Some(false), Some(true))
+    );
+
+    // Both are dead: nobody says that one of them is up.
+    let leave = alone.asks(&["leave", "n2", "--yes"]);
+    assert!(matches!(leave.code, 5 | 6), "{leave:?}");
+    assert!(
+        !leave.err.contains("is up") && leave.err.contains("[FED-00"),
+        "{leave:?}"
+    );
+}
+
+#[test]
+fn a_node_that_answers_is_not_taken_out_from_elsewhere() {
+    let federation = Federation::start(2);
+    let refused = federation.nodes[0].asks(&["leave", "n2", "--yes"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(
+        refused.err.contains("it answers") && refused.err.contains("[FED-0099]"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_node_tells_what_it_saw_happen_and_what_it_logged_from_any_node() {
+    let mut federation = Federation::start(3);
+    let status = federation.nodes[0].json(&["status"]);
+    let leader = status["leader"].as_u64().unwrap();
+    let index = status["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .position(|m| m["id"] == leader)
+        .unwrap();
+    let leader = federation.nodes[index].name.clone();
+    federation.nodes[index].kill();
+    let mut others = federation.nodes.iter().filter(|node| node.name != leader);
+    let (asked, told) = (others.next().unwrap(), others.next().unwrap());
+    let of_the_other = |kind: &str| {
+        let said = asked.asks(&["-o", "json", "events", "--node", &told.name]);
+        let mut events = said
+            .out
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        events.rfind(|event| event["event"] == kind)
+    };
+    let elected = until("the election is told", || {
+        of_the_other("leader").filter(|event| event["subject"] != leader.as_str())
+    });
+    let why = elected["why"].as_str().unwrap();
+    assert!(
+        why.contains(&format!("{leader}, which led before, does not answer")),
+        "{elected}"
+    );
+    let down = until("the loss is told", || of_the_other("node_down"));
+    assert_eq!(down["subject"], leader.as_str());
+    let followed = asked.asks(&["events", "--follow", "--count", "1"]).ok();
+    assert!(followed.out.contains("started"), "{followed:?}");
+
+    let logs = asked.asks(&["logs", "--node", &told.name, "--level", "info"]).ok();
+    assert!(logs.out.contains("serving") && logs.out.contains("INFO"), "{logs:?}");
+    let errors = asked.asks(&["logs", "--node", &told.name, "--level", "error"]).ok();
+    assert!(!errors.out.contains("INFO"), "{errors:?}");
+    assert_eq!(asked.asks(&["logs", "--level", "loud"]).code, 2);
+    assert_eq!(asked.asks(&["events", "--node", "nobody"]).code, 4);
+}
+
+#[test]
+fn replicas_are_compared_at_one_revision_and_a_gap_is_no_agreement() {
+    let mut federation = Federation::start(3);
+    federation.nodes[0].add_user("alice", "1001").ok();
+    let same = federation.nodes[1].json(&["check", "replicas"]);
+    assert!(same["revision"].as_u64().unwrap() > 0, "{same}");
+    let nodes = same["nodes"].as_array().unwrap();
+    assert!(
+        nodes.len() == 3 && nodes.iter().all(|node| node["verdict"] == "same"),
+        "{same}"
+    );
+    assert_eq!(nodes[0]["hash"], nodes[2]["hash"]);
+    federation.nodes[2].kill();
+    let gap = federation.nodes[1].asks(&["check", "replicas"]);
+    assert_eq!(gap.code, 8, "{gap:?}");
+    assert!(gap.err.contains("not compared: n3 [FED-0008]"), "{gap:?}");
+}
+
+#[test]
+fn perf_measures_every_node_and_names_the_one_that_it_could_not() {
+    let mut federation = Federation::start_with(3, |_, node| {
+        // A busy machine must not fail the test: elections here wait longer than any disk of this world.
+        node.flags.push("--raft-election-min-ms=20000".to_owned());
+        node.flags.push("--raft-election-max-ms=30000".to_owned());
+    });
+    let measured = federation.nodes[0].json(&["check", "perf"]);
+    let nodes = measured["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 3);
+    for node in nodes {
+        assert!(
+            node["fsync"]["p99_us"].as_u64().unwrap() > 0 && node["commit"]["samples"].as_u64().unwrap() > 0,
+            "{node}"
+        );
+        assert_eq!(node["passed"], true, "{node}");
+    }
+    federation.nodes[2].kill();
+    let gap = federation.nodes[0].asks(&["check", "perf"]);
+    assert_eq!(gap.code, 8, "{gap:?}");
+    assert!(gap.out.contains("not measured") && gap.err.contains("n3"), "{gap:?}");
+}
+
+#[test]
+fn every_error_is_shown_with_a_code_that_can_be_explained() {
+    let root = tempfile::tempdir().unwrap();
+    let node = Node::new(root.path(), "n1");
+    let federation = Federation::start(1);
+    let asked = &federation.nodes[0];
+    asked.add_user("alice", "1001").ok();
+    for (said, code) in [
+        (node.setup(&["run"]), "FED-0031"),
+        (node.asks(&["status"]), "FED-0011"),
+        (says(&["statsu"]), "FED-0002"),
+        (says(&["status", "--server", "nowhere"]), "FED-0002"),
+        (asked.asks(&["user", "show", "bob"]), "FED-0004"),
+        (asked.add_user("alice", "1002"), "FED-0060"),
+        (asked.add_user("bob", "1001"), "FED-0062"),
+        (asked.asks(&["leave"]), "FED-0015"),
+        (asked.asks(&["leave", "--yes"]), "FED-0098"),
+        (asked.asks(&["where", "a;b"]), "FED-0014"),
+    ] {
+        assert!(said.err.contains(&format!("[{code}]")), "{code}: {said:?}");
+        let explained = says(&["explain", code]).ok();
+        assert!(
+            explained.out.starts_with(&format!("{code}: ")) && explained.out.contains("What mends it"),
+            "{explained:?}"
+        );
+    }
+    let all = says(&["explain"]).ok();
+    assert!(all.out.lines().count() > 80 && all.out.contains("FED-0080"), "{all:?}");
+    assert_eq!(says(&["explain", "FED-9999"]).code, 2);
+}
