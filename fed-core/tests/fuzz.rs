@@ -9,6 +9,7 @@ use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
 
 use common::{Federation, device_id};
+use fed_core::audit::{Hash, verify as verify_audit};
 use fed_core::capability::{Claims, mint, verify};
 use fed_core::codec::{decode, encode};
 use fed_core::command::{Command, Reply};
@@ -17,6 +18,7 @@ use fed_core::ids::{ClientId, ContactUri, DeviceId, NodeId, Number, UserId};
 use fed_core::kv::{MemStore, ReadStore, Table, WriteStore};
 use fed_core::machine::{Request, apply_batch, recomputed_state_hash};
 use fed_core::map::{FederationMap, MapView};
+use fed_core::sealing::{Place, SealKey, is_sealed, open};
 use fuzzing::fuzz;
 
 /// Bytes of the envelope before the payload; see `codec`.
@@ -46,7 +48,7 @@ fn golden(name: &str) -> Vec<String> {
 
 /// Every row of every table of the golden map.
 fn rows() -> Vec<(Table, Vec<u8>, Vec<u8>)> {
-    const TABLES: [(u8, &str); 12] = [
+    const TABLES: [(u8, &str); 15] = [
         (16, "user"),
         (17, "device"),
         (18, "bindings"),
@@ -59,6 +61,9 @@ fn rows() -> Vec<(Table, Vec<u8>, Vec<u8>)> {
         (25, "node_name"),
         (26, "session_of_node"),
         (27, "count"),
+        (28, "token"),
+        (29, "audit"),
+        (30, "audit_head"),
     ];
     let mut rows = Vec::new();
     for (table, name) in TABLES {
@@ -74,6 +79,10 @@ fn rows() -> Vec<(Table, Vec<u8>, Vec<u8>)> {
 fn read_all(store: &MemStore) -> bool {
     let view = MapView::new(store);
     let (users, devices) = (view.users(None, 100), view.devices(None, 100));
+    let (head, trail) = (view.audit_head(), view.audit(0, 100));
+    if let (Ok(_), Ok(trail)) = (&head, &trail) {
+        let _ = verify_audit(0, Hash::default(), trail);
+    }
     let mut fine = users.is_ok() && devices.is_ok();
     for user in users.into_iter().flatten() {
         fine &= view.devices_of(&user.value.id).is_ok();
@@ -84,6 +93,7 @@ fn read_all(store: &MemStore) -> bool {
     for number in ["100", "alice", "alice-desk", "nobody"] {
         fine &= view.number(&Number::new(number).unwrap()).is_ok();
     }
+    fine &= view.tokens(None, 100).is_ok() && head.is_ok() && trail.is_ok();
     fine &= view.nodes().is_ok() && view.node_by_name("n2").is_ok() && view.sessions().is_ok();
     fine &= [1, 2]
         .into_iter()
@@ -127,7 +137,8 @@ fn damaged_rows_are_errors() {
 }
 
 fn commands() -> Vec<Command> {
-    let decoded = golden("commands")
+    let decoded = [golden("commands"), golden("commands_2")]
+        .concat()
         .into_iter()
         .map(|line| decode(200, 1, &unhex(&line)).unwrap());
     decoded.collect()
@@ -149,7 +160,8 @@ fn damaged_commands_replies_and_events_are_errors() {
         ("replies", decoded::<Reply>),
         ("events", decoded::<Change>),
     ] {
-        let corpus: Vec<Vec<u8>> = golden(name).iter().map(|line| unhex(line)).collect();
+        let lines = [golden(name), golden(&format!("{name}_2"))].concat();
+        let corpus: Vec<Vec<u8>> = lines.iter().map(|line| unhex(line)).collect();
         fuzz(name, &corpus, &[], decoder);
         fuzz(&format!("{name}, checksums repaired"), &corpus, &[], |bytes| {
             decoder(&resealed(bytes))
@@ -160,7 +172,8 @@ fn damaged_commands_replies_and_events_are_errors() {
 /// A peer (or a client's program) can send what no constructor would let through: it is decoded, not made.
 #[test]
 fn commands_that_nobody_would_make_are_applied_or_refused() {
-    let corpus: Vec<Vec<u8>> = golden("commands").iter().map(|line| unhex(line)).collect();
+    let lines = [golden("commands"), golden("commands_2")].concat();
+    let corpus: Vec<Vec<u8>> = lines.iter().map(|line| unhex(line)).collect();
     let mut federation = Federation::of(2);
     federation.provision("alice", &["100"]);
     federation.register("alice", 1);
@@ -222,6 +235,30 @@ fn capabilities_and_names_from_outside_are_refused_in_words() {
         }
         contact.is_ok()
     });
+}
+
+#[test]
+fn damaged_sealed_secrets_do_not_open() {
+    let (key, device) = (SealKey::new([7; 32]), device_id("alice-desk"));
+    let sealed = key.seal(Place::Digest(&device), b"0123456789abcdef", [9; 24]);
+    fuzz(
+        "sealed secret",
+        &[sealed.clone().into_bytes()],
+        &["sealed1.", ".", "-", "é"],
+        |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(
+                open(None, Place::Digest(&device), &text).is_err() || !is_sealed(&text),
+                "opened without a key"
+            );
+            let opened = open(Some(&key), Place::Digest(&device), &text);
+            assert!(
+                !is_sealed(&text) || opened.is_err() || text == sealed,
+                "opened changed: {text}"
+            );
+            is_sealed(&text) && opened.is_ok()
+        },
+    );
 }
 
 #[test]
