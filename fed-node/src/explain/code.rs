@@ -108,6 +108,8 @@ codes! {
     NodeRemoved = 51,
     /// run ended with status 70: the disk or the log failed, and nothing may be acknowledged that is not safe.
     DiskOrLogFailed = 52,
+    /// The certificate was made for another node.
+    CertificateOfOther = 53,
     /// There is one of that name already.
     AlreadyThere = 60,
     /// Somebody else changed the object after it was read. Nothing was changed.

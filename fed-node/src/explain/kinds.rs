@@ -99,6 +99,7 @@ impl Coded for ReadError {
         match self {
             Self::NoQuorum => Code::ReadNoQuorum,
             Self::Behind { .. } => Code::ReadBehind,
+            Self::Overloaded { .. } => Code::Overloaded,
             Self::Store(error) => error.code(),
             Self::Stopped(_) => Code::Stopping,
         }
@@ -141,6 +142,7 @@ impl Coded for StartError {
             Self::Empty(_) => Code::FolderEmpty,
             Self::Occupied { .. } => Code::FolderOccupied,
             Self::OtherNode { .. } => Code::FolderOfOtherNode,
+            Self::OtherName { .. } => Code::CertificateOfOther,
             Self::Mixed { .. } => Code::FolderMixed,
             Self::Wiped { .. } => Code::FolderWiped,
             Self::InUse(_) => Code::FolderInUse,

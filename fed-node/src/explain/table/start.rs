@@ -200,4 +200,10 @@ pub(super) static ROWS: &[Explanation] = &[
         &["a failed fsync", "a disk that did not answer for 10 s"],
         &["dmesg | tail", "fed-node doctor", "fed-node run"],
     ),
+    row(
+        Code::CertificateOfOther,
+        "The certificate was made for another node.",
+        &["a copied folder", "files of two nodes were mixed up"],
+        &["use the certificate that was made for this data folder"],
+    ),
 ];
