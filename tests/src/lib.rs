@@ -5,6 +5,7 @@ pub mod lab;
 pub mod load;
 pub mod phone;
 pub mod sipp;
+pub mod traffic;
 
 use std::time::{Duration, Instant};
 
