@@ -61,9 +61,10 @@ bench-calls: lab-prerequisites ## call set-up time and REGISTER rate beside plai
 	$(ENV); "$$CARGO_TARGET_DIR/release/bench_calls"
 
 # PLANS=file.. runs others; OUT= keeps what was recorded of all runs, otherwise of those that do not pass.
-chaos: chaos-prerequisites ## real nodes under every fault, each with its bar, as a table; half an hour (PLANS=, OUT=)
+chaos: chaos-prerequisites lab-prerequisites ## real nodes and real Asterisks under every fault, each with its bar; 40 minutes (PLANS=, OUT=)
 	$(ENV); cargo build --workspace --bins --locked
 	$(ENV); "$$CARGO_TARGET_DIR/debug/chaos" run --quiet $(if $(OUT),--out $(OUT)) $(or $(PLANS),chaos/plans/*.toml)
+	$(if $(PLANS),,$(ENV); cargo test --workspace --locked --test lab_partitions)
 
 chaos-ci: chaos-prerequisites ## the core of it in four minutes: partitions, kill -9, power cuts with their control
 	$(ENV); cargo build --workspace --bins --locked

@@ -110,6 +110,22 @@ impl<M: Machine> Node<M> {
         })
     }
 
+    /// A command that makes sense only from the leader: it is not sent on to the next one.
+    pub(crate) async fn propose_as_leader(
+        &self,
+        command: M::Command,
+        within: Duration,
+    ) -> Result<Proposed<M::Reply>, ProposeError> {
+        let names = self.lanes.take(1).ok_or(ProposeError::Overloaded {
+            retry_after: RETRY_AFTER,
+        })?;
+        let request = self.encode(names.client, names.sequences.start, command)?;
+        let mut answers = self.submit(vec![request], Instant::now() + within, true).await?;
+        answers.pop().ok_or_else(|| ProposeError::OutcomeUnknown {
+            why: "the request was not answered".to_owned(),
+        })
+    }
+
     /// Requests that another node sent here because it takes this one for the leader.
     pub(crate) async fn propose_forwarded(&self, requests: Vec<Bytes>) -> Answers<M> {
         for request in &requests {

@@ -1,7 +1,8 @@
 //! Sessions: who is alive. Timed in the leader's memory, on its monotonic clock; only the end of one is a command.
 //!
 //! A new leader gives every open session a fresh ttl. Time in which the leader itself did not run (it was paused,
-//! the machine was asleep) or was cut off is not held against anybody.
+//! the machine was asleep) or heard from no majority is not held against anybody, and it ends a session only once a majority has
+//! confirmed it: what a leader that is cut off wrote into its log, or sent to the next leader, would end those who are well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,6 +38,9 @@ struct Timers {
     /// Sessions that ran out: their end is on its way, or will be tried again.
     ending: BTreeSet<SessionId>,
 }
+
+/// Heartbeats without an answer of a majority after which the leader takes itself for alone.
+const UNANSWERED: u32 = 3;
 
 /// What the leader says to a keep-alive.
 pub(crate) enum Kept {
@@ -154,14 +158,19 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
         let since = last.elapsed();
         last = Instant::now();
         let lost = match since {
-            // Nobody can reach a leader that is cut off.
-            _ if node.is_cut_off() => since,
+            // Nobody can reach a leader that is cut off. Not only once it counts as cut off: a session that was kept some time before would
+            // run out until then.
+            _ if node.out_of_touch() > node.config.heartbeat * UNANSWERED => since,
             _ if since > every * 3 => since - every,
             _ => Duration::ZERO,
         };
-        for session in node.look_at_sessions(lost) {
+        let over = node.look_at_sessions(lost);
+        if over.is_empty() || node.confirm_leadership().await.is_err() {
+            continue;
+        }
+        for session in over {
             let command = node.state.machine.end_session(session);
-            if let Err(error) = node.propose(command, node.config.session_ttl).await {
+            if let Err(error) = node.propose_as_leader(command, node.config.session_ttl).await {
                 tracing::warn!(%session, %error, "a session that ran out could not be ended yet");
             } else {
                 node.metrics.sessions_ended.inc();

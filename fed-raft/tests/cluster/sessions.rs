@@ -76,3 +76,34 @@ async fn sessions_outlive_their_leader_and_end_under_the_next() {
     keeping.abort();
     until("the other ends when nobody keeps it", async || !is_open(&node, kept)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_was_cut_off_ends_no_session_for_it() {
+    let mut lab = Lab::of(3).await;
+    let leader = lab.leader().await;
+    let session = open(&lab, leader).await;
+    lab.node(leader).keep_alive(session).await.expect("open");
+    // The keep-alive that would come now finds nobody.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let followers: Vec<usize> = (0..3).filter(|at| *at != leader).collect();
+    for at in &followers {
+        lab.kill(*at);
+    }
+    let node = lab.node(leader).clone();
+    until("the leader notices that it is alone", async || node.local().stale()).await;
+    // Longer than any session lives.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for at in followers {
+        lab.start(at).await;
+    }
+    until("the session is kept again", async || {
+        match node.keep_alive(session).await {
+            Ok(_) => true,
+            Err(KeepAliveError::NoLeader(_)) => false,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
+    lab.agree().await;
+    assert!(is_open(&node, session));
+}

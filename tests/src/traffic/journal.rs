@@ -113,7 +113,12 @@ impl Journal {
 
     /// The cut that lasts.
     pub(super) fn cut_off(&self) -> Option<Fault> {
-        self.notes.lock().faults.last().copied().filter(|fault| fault.until.is_none())
+        self.notes
+            .lock()
+            .faults
+            .last()
+            .copied()
+            .filter(|fault| fault.until.is_none())
     }
 
     pub(super) fn moved_since(&self, device: &str, since: Instant) -> bool {
@@ -159,7 +164,14 @@ impl Journal {
     }
 
     /// The phone that answers is the last that rang: one that was left a moment before may have rung first.
-    pub(super) fn call(&self, at: usize, device: &str, rang: Vec<usize>, from: Instant, outcome: Result<Instant, Error>) {
+    pub(super) fn call(
+        &self,
+        at: usize,
+        device: &str,
+        rang: Vec<usize>,
+        from: Instant,
+        outcome: Result<Instant, Error>,
+    ) {
         let mut notes = self.notes.lock();
         notes.calls += 1;
         match outcome {
@@ -210,7 +222,9 @@ impl Journal {
 
 impl Notes {
     fn cut_at(&self, host: usize, moment: Instant) -> Option<&Fault> {
-        self.faults.iter().find(|fault| fault.host == host && fault.lasts_at(moment))
+        self.faults
+            .iter()
+            .find(|fault| fault.host == host && fault.lasts_at(moment))
     }
 
     /// How long something that happened then may take to be known.
@@ -225,7 +239,10 @@ impl Notes {
 
     /// Where the device was registered last before a moment.
     fn place_at(&self, device: &str, moment: Instant) -> Option<usize> {
-        let earlier = self.registrations.iter().filter(|r| r.device == device && r.ok <= moment);
+        let earlier = self
+            .registrations
+            .iter()
+            .filter(|r| r.device == device && r.ok <= moment);
         earlier.max_by_key(|r| r.ok).map(|r| r.host)
     }
 
