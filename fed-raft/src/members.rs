@@ -185,6 +185,14 @@ impl<M: Machine> Node<M> {
                 self.change_raft(ChangeMembers::SetNodes(nodes)).await
             }
             None => {
+                let needed = self.state.feature_level();
+                if let Some(known) = self.newest_level_of(id, &peer.address).await
+                    && known < needed
+                {
+                    return refused(format!(
+                        "node {id} runs a program that knows feature level {known}, this cluster uses {needed}: install the version that the others run"
+                    ));
+                }
                 let nodes = BTreeMap::from([(id, peer)]);
                 self.change_raft(ChangeMembers::AddNodes(nodes)).await
             }

@@ -7,7 +7,6 @@ use fed_proto::peer as proto;
 
 use crate::batch;
 use crate::node::Node;
-use crate::status::Member;
 use crate::transport::Lane;
 
 /// How long a member may take to say what it understands.
@@ -24,7 +23,7 @@ impl<M: Machine> Node<M> {
                 return;
             }
             if member.id != self.identity.node {
-                match self.newest_level_of(&member).await {
+                match self.newest_level_of(member.id.0, &member.address).await {
                     Some(known) => common = common.min(known),
                     None => return,
                 }
@@ -48,9 +47,9 @@ impl<M: Machine> Node<M> {
         }
     }
 
-    async fn newest_level_of(&self, member: &Member) -> Option<u32> {
-        let id = member.id.0;
-        let mut client = self.channels.client(id, &member.address, Lane::Client).ok()?;
+    /// The highest feature level that the program of a node knows; `None` where it does not say.
+    pub(crate) async fn newest_level_of(&self, id: u64, address: &str) -> Option<u32> {
+        let mut client = self.channels.client(id, address, Lane::Client).ok()?;
         let call = client.describe(self.channels.request(id, proto::DescribeRequest {}));
         let reply = tokio::time::timeout(PATIENCE, call).await.ok()?.ok()?;
         Some(reply.into_inner().newest_level.max(1))

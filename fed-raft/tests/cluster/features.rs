@@ -1,6 +1,8 @@
 //! Clusters in which not every node runs the same program.
 
-use fed_raft::{Cluster, ProposeError, StartError};
+use std::time::Duration;
+
+use fed_raft::{Cluster, Config, ProposeError, StartError};
 
 use crate::lab::{Lab, until};
 use crate::machine::{Command, Reply, Values};
@@ -66,4 +68,36 @@ async fn a_program_that_knows_too_little_does_not_open_the_state() {
     );
     lab.start(0).await;
     lab.put(0, "a", "1").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_knows_too_little_is_not_let_in_until_it_is_newer() {
+    let mut lab = Lab::of(1).await;
+    upgrade(&mut lab, 0).await;
+    let leader = lab.node(0).clone();
+    until("the level rises", async || leader.status().feature_level == 2).await;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::new(folder.path().join("data"), "127.0.0.1:0");
+    Cluster::<Values>::join(&config, &leader.address().to_string())
+        .await
+        .expect("an id");
+    let old = Cluster::start(config.clone(), Values::default()).await.expect("starts");
+    let id = old.id();
+    // It asks at once, and again every second.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(leader.members().iter().all(|member| member.id != id), "it was let in");
+    old.shutdown().await;
+    drop(old);
+
+    let mut newer = None;
+    until("the folder is free", async || {
+        newer = Cluster::start(config.clone(), Values { more: 1 }).await.ok();
+        newer.is_some()
+    })
+    .await;
+    until("it is let in", async || {
+        leader.members().iter().any(|member| member.id == id)
+    })
+    .await;
 }
