@@ -106,6 +106,60 @@ pub async fn join(config: &Config, seed: &Address) -> Outcome {
     Ok(())
 }
 
+/// Makes the folder of a node's data, if it is not there.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_data_dir(data_dir: &Path) -> Outcome {
+    make_durably(data_dir).map_err(|error| folder(data_dir, &error))
+}
+
+/// Puts the key that seals credentials, which a backup brought along, where the new federation's first node finds it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn adopt_cluster_key(data_dir: &Path, key: Option<&[u8]>) -> Outcome {
+    use std::io::Write;
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    let Some(key) = key else { return Ok(()) };
+    let (security, file) = (data_dir.join("security"), data_dir.join("security/cluster.key"));
+    let write = || -> std::io::Result<()> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&security)?;
+        let mut out = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&file)?;
+        out.write_all(key)?;
+        out.sync_all()?;
+        sync_names(&file)?;
+        sync_names(&security)
+    };
+    write().map_err(|error| folder(&file, &error))
+}
+
+/// `init` and `join` with `--dry-run`.
+///
+/// # Errors
+/// When the folder is taken.
+pub fn would_make(config: &Config, what: &str) -> Outcome {
+    if let Some(owner) = fed_raft::inspect(&cluster_dir(&config.data_dir)).map_err(|error| start_failure(&error))? {
+        return Err(start_failure(&StartError::Occupied {
+            path: config.data_dir.clone(),
+            node: owner.node,
+        }));
+    }
+    eprintln!(
+        "{what} would be made in {}; nothing was changed (--dry-run)",
+        config.data_dir.display()
+    );
+    Ok(())
+}
+
 /// The exit code of a node that cannot be made or started.
 #[must_use]
 pub fn start_failure(error: &StartError) -> Failure {

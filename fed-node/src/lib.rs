@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod api;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod dev;
@@ -14,6 +15,7 @@ pub mod diary;
 pub mod explain;
 pub mod founding;
 pub mod install;
+pub mod membership;
 pub mod metrics;
 pub mod owner;
 pub mod recovery;

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::Address;
+use crate::backup::Scheduled;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -21,6 +22,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub async fn serve(
     listen: &Address,
     cluster: Cluster<FederationMap>,
+    backups: Scheduled,
     tasks: &mut JoinSet<()>,
     stop: CancellationToken,
 ) -> Option<SocketAddr> {
@@ -37,7 +39,7 @@ pub async fn serve(
         }
     };
     let page = move || {
-        let text = cluster.metrics() + "# EOF\n";
+        let text = cluster.metrics() + &backups.metrics() + "# EOF\n";
         async move { ([(CONTENT_TYPE, OPEN_METRICS)], text) }
     };
     let router = Router::new().route("/metrics", get(page));

@@ -1,27 +1,35 @@
 //! `recover`: when most voters are lost for good, the data folder of one survivor becomes a federation of its own.
 
 use std::fmt::Write;
+use std::io::IsTerminal;
 
 use fed_raft::{GivenUp, Recovery};
 use serde::Serialize;
 
-use crate::cli::{Outcome, Output, Show, print};
+use crate::cli::{Intent, Outcome, Show, print};
 use crate::config::Config;
 use crate::founding::{cluster_dir, start_failure};
 
-/// `recover`: without `yes` only says what would happen.
+/// `recover`: says what would happen, and does it with `--yes` or when somebody at a terminal says so.
 ///
 /// # Errors
 /// When the folder is in use, or is not one to recover from.
-pub fn recover(config: &Config, yes: bool, output: Output) -> Outcome {
+pub fn recover(config: &Config, intent: Intent) -> Outcome {
     let folder = cluster_dir(&config.data_dir);
-    let made = if yes {
-        fed_raft::recover(&folder)
-    } else {
-        fed_raft::plan_recovery(&folder)
+    let shown = |recovery: &Recovery| {
+        print(
+            intent.output,
+            &View::new(recovery, config.data_dir.display().to_string()),
+        )
     };
-    let recovery = made.map_err(|error| start_failure(&error))?;
-    print(output, &View::new(&recovery, config.data_dir.display().to_string()))
+    if intent.dry_run || !intent.yes {
+        shown(&fed_raft::plan_recovery(&folder).map_err(|error| start_failure(&error))?)?;
+        if intent.dry_run || !std::io::stdin().is_terminal() {
+            return Ok(());
+        }
+        intent.confirm("Make this node a federation of its own, and give the others up for good?")?;
+    }
+    shown(&fed_raft::recover(&folder).map_err(|error| start_failure(&error))?)
 }
 
 #[derive(Debug, Serialize)]

@@ -56,7 +56,7 @@ fn a_user_added_at_any_node_is_known_at_every_node() {
     n1.asks(&["user", "set", "alice", "--name", "Alice", "--forward-offline", "1002"])
         .ok();
     assert_eq!(n3.json(&["user", "show", "alice"])["name"], "Alice");
-    n2.asks(&["user", "remove", "bob"]).ok();
+    n2.asks(&["user", "remove", "bob", "--yes"]).ok();
     assert_eq!(n1.asks(&["user", "show", "bob"]).code, 4);
     assert_eq!(n1.asks(&["device", "show", "bob"]).code, 4, "its device went with it");
 

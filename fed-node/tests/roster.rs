@@ -83,6 +83,52 @@ fn a_file_with_wrong_lines_changes_nothing() {
     assert!(node.json(&["user", "list"]).as_array().unwrap().is_empty());
 }
 
+#[test]
+fn with_keep_going_the_right_users_are_imported_and_the_wrong_lines_are_kept_in_a_file() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    node.add_user("carol", "10003").ok();
+    let (file, errors) = (node.dir.join("users.csv"), node.dir.join("errors.csv"));
+    // u0003 has carol's number; u0005 has a wrong further device; bad;id is nobody.
+    let text = format!("{}bad;id,,,,\nu0005,,,bad;device,x\n", csv(10));
+    std::fs::write(&file, text).unwrap();
+    let (path, kept) = (file.to_str().unwrap(), errors.to_str().unwrap());
+    let stopped = node.asks(&["user", "import", path, "--errors", kept]);
+    assert_eq!(stopped.code, 2, "{stopped:?}");
+    assert_eq!(
+        node.json(&["user", "list"]).as_array().unwrap().len(),
+        1,
+        "all or nothing"
+    );
+    assert_eq!(std::fs::read_to_string(&errors).unwrap().lines().count(), 3);
+
+    let dry = node.asks(&["user", "import", path, "--keep-going", "--dry-run"]);
+    assert!(
+        dry.code == 1
+            && dry
+                .out
+                .contains("user u0001 would be made\n  name: User 1\n  numbers: 10001"),
+        "{dry:?}"
+    );
+    assert_eq!(node.json(&["user", "list"]).as_array().unwrap().len(), 1);
+    let said = node.asks(&["user", "import", path, "--keep-going", "--errors", kept]);
+    assert!(
+        said.code == 1 && said.err.contains("3 lines are wrong; their users were left out"),
+        "{said:?}"
+    );
+    let ids: Vec<String> = numbers(node).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(
+        ids,
+        [
+            "carol", "u0000", "u0001", "u0002", "u0004", "u0006", "u0007", "u0008", "u0009"
+        ]
+    );
+    let told = std::fs::read_to_string(&errors).unwrap();
+    for line in ["line,user,error\n", "\n12,bad;id,", "\n13,u0005,", "\n5,u0003,"] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+}
+
 /// What everybody's numbers are.
 fn numbers(node: &support::Node) -> Vec<(String, String)> {
     let users = node.json(&["user", "list"]);

@@ -1,6 +1,6 @@
 //! The handle that an embedding program holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,11 @@ use fed_core::ids::{NodeId, Revision, SessionId};
 use fed_core::machine::{Machine, Request};
 
 use crate::ask::{Answerer, AskError};
+use crate::backup::Backup;
 use crate::batch::Proposed;
 use crate::config::Config;
 use crate::doorkeeper::Doorkeeper;
-use crate::error::{KeepAliveError, MembersError, ProposeError, ReadError, StartError};
+use crate::error::{BackupError, KeepAliveError, MembersError, ProposeError, ReadError, StartError};
 use crate::identity::Identity;
 use crate::join::Application;
 use crate::members::Change;
@@ -190,6 +191,18 @@ impl<M: Machine> Cluster<M> {
         self.node.local()
     }
 
+    /// Writes the state as this node has it now into `folder`, which must not be there yet while the one above it is; on the
+    /// file system of the data folder it takes next to no space at first. Nobody waits for it. What is in the folder is on the
+    /// disk when it returns.
+    ///
+    /// To have everything that was acknowledged before, wait for a linearizable read first.
+    ///
+    /// # Errors
+    /// [`BackupError`]; what is in the folder then is no backup.
+    pub async fn backup(&self, folder: &std::path::Path) -> Result<Backup, BackupError> {
+        self.node.backup(folder).await
+    }
+
     /// What happens after a revision, in order, without gaps or repeats. Watch from the revision of a snapshot to
     /// keep a copy of what it holds up to date; resume from [`Watch::position`], at this node or another.
     #[must_use]
@@ -248,6 +261,12 @@ impl<M: Machine> Cluster<M> {
     /// not heard from are left out; empty when no leader answers `within`.
     pub async fn lags(&self, within: Duration) -> BTreeMap<NodeId, u64> {
         self.node.lags(within).await
+    }
+
+    /// The members that answer the leader, itself among them, asked of the leader when that is another node; empty when no
+    /// leader answers `within`.
+    pub async fn answering(&self, within: Duration) -> BTreeSet<NodeId> {
+        self.node.answering(within).await
     }
 
     /// This node's view of itself and the cluster.

@@ -141,6 +141,28 @@ pub enum StartError {
     Core(String),
 }
 
+/// Why a backup could not be made, read or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Something of the backup is missing or not what was saved.
+    #[error("{}: the backup is damaged: {what}; take another one", .path.display())]
+    Damaged {
+        /// The folder of the backup.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The folder for the new cluster, or a file.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The state in it cannot be read.
+    #[error("the state of the backup cannot be read: {0}; take another one")]
+    Store(#[from] StoreError),
+    /// This node is stopping or has stopped.
+    #[error("this node has stopped: {0}")]
+    Stopped(String),
+}
+
 /// What became of a proposal that was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {

@@ -99,6 +99,11 @@ pub(crate) fn create(data_dir: &Path, identity: &Identity) -> Result<(), StartEr
         });
     }
     make_durably(data_dir).map_err(|e| at(data_dir, e))?;
+    seal(data_dir, identity)
+}
+
+/// Writes FORMAT and identity: from then on the folder is a node's.
+pub(crate) fn seal(data_dir: &Path, identity: &Identity) -> Result<(), StartError> {
     let format = format!("fed-raft {FORMAT}\nneeds {FORMAT_NEEDS}\n");
     write_durably(&data_dir.join("FORMAT"), format.as_bytes())?;
     write_durably(&data_dir.join("identity"), render(identity).as_bytes())
@@ -111,7 +116,7 @@ pub(crate) fn replace(data_dir: &Path, identity: &Identity) -> Result<(), StartE
 
 /// Makes a folder, and those above it that are missing, so that a power cut does not take their names away with all that is in
 /// them.
-fn make_durably(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_durably(folder: &Path) -> io::Result<()> {
     let named = folder.ancestors().filter(|path| !path.as_os_str().is_empty());
     let missing: Vec<&Path> = named.take_while(|path| !fs::exists(path)).collect();
     fs::create_dir_all(folder)?;

@@ -1,6 +1,6 @@
 //! How far the members are behind: only the leader knows, every node can ask it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fed_core::ids::NodeId;
@@ -30,6 +30,36 @@ impl<M: Machine> Node<M> {
             }
             Leader::Unknown => BTreeMap::new(),
         }
+    }
+
+    /// The members that answer the leader, itself among them; empty when no leader answers `within`.
+    pub(crate) async fn answering(&self, within: Duration) -> BTreeSet<NodeId> {
+        match self.leader() {
+            Leader::Here => self.answering_here(),
+            Leader::There { id, address } => {
+                let Ok(mut client) = self.channels.client(id, &address, Lane::Client) else {
+                    return BTreeSet::new();
+                };
+                let request = self.channels.request(id, proto::DescribeRequest {});
+                match tokio::time::timeout(within, client.describe(request)).await {
+                    Ok(Ok(reply)) => reply.into_inner().answering.into_iter().map(NodeId).collect(),
+                    Ok(Err(_)) | Err(_) => BTreeSet::new(),
+                }
+            }
+            Leader::Unknown => BTreeSet::new(),
+        }
+    }
+
+    /// What this node knows as leader; empty when it is not.
+    pub(crate) fn answering_here(&self) -> BTreeSet<NodeId> {
+        if self.leader() != Leader::Here || self.is_cut_off() {
+            return BTreeSet::new();
+        }
+        let members = self.members().into_iter();
+        members
+            .filter(|member| self.is_alive(member))
+            .map(|member| member.id)
+            .collect()
     }
 
     /// What this node knows as leader; empty when it is not.

@@ -7,6 +7,7 @@
 //! is built the way it is.
 
 mod ask;
+mod backup;
 mod batch;
 mod cluster;
 mod config;
@@ -49,12 +50,13 @@ mod witness;
 struct Readme;
 
 pub use ask::{Answerer, AskError};
+pub use backup::{Backup, BackupInfo, Restored, restore};
 pub use batch::Proposed;
 pub use cluster::Cluster;
 pub use config::{Config, OnFailure};
 pub use disk::Faults;
 pub use doorkeeper::{Doorkeeper, Turned};
-pub use error::{ConfigError, KeepAliveError, MembersError, ProposeError, ReadError, StartError};
+pub use error::{BackupError, ConfigError, KeepAliveError, MembersError, ProposeError, ReadError, StartError};
 pub use identity::{ClusterId, Identity, inspect};
 pub use join::Application;
 pub use read::Consistency;

@@ -66,6 +66,8 @@ pub struct Status {
     pub feature_level: u32,
     /// Requests waiting at this node to be proposed.
     pub queued: usize,
+    /// The log entry that named the members: it changes whenever they do.
+    pub members_index: u64,
     /// Everybody, as far as this node knows, by id.
     pub members: Vec<Member>,
     /// Why this node stopped, if it did.
@@ -96,6 +98,7 @@ impl<M: Machine> Node<M> {
             state_hash,
             feature_level: self.state.feature_level(),
             queued: self.queue.length(),
+            members_index: index(*metrics.membership_config.log_id()),
             members,
             stopped: self.life.why(),
         }

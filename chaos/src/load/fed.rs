@@ -91,6 +91,7 @@ impl Store for FedStore {
         let request = pb::WriteManyRequest {
             changes: changes.collect(),
             all_or_nothing: false,
+            dry_run: false,
         };
         let results = client.write(request).await?.into_inner().results;
         match results.into_iter().find(|result| !result.refusal.is_empty()) {

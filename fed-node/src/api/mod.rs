@@ -4,12 +4,15 @@
 //! [`failure`] turns refusals and outages into distinct codes, [`service`] ties them to the cluster.
 
 pub(crate) mod about;
+mod backup;
 mod codecs;
 pub mod convert;
+pub(crate) mod difference;
 mod drift;
 mod events;
 pub(crate) mod failure;
 mod kept;
+mod members;
 mod operations;
 mod perf;
 mod pipeline;
@@ -21,6 +24,7 @@ mod service;
 pub mod settings;
 mod status;
 mod watch;
+mod would;
 mod write;
 
 pub use convert::BadRequest;

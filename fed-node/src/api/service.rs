@@ -17,7 +17,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::failure::{damaged, not_changed, not_proposed, not_read, refused_together};
 use super::read::{PAGE, Reader};
-use super::{drift, pipeline, plan, status, watch, write};
+use super::{backup, drift, members, pipeline, plan, status, watch, would, write};
+use crate::backup::Source;
 use crate::config::RaftConfig;
 use crate::diary::Diary;
 
@@ -75,6 +76,8 @@ pub struct NodeView {
     pub data_dir: PathBuf,
     /// The times that a disk has to keep up with.
     pub raft: RaftConfig,
+    /// What backups are made of.
+    pub backups: Source,
     /// When it started.
     pub started: Instant,
     /// Ends watches when the node stops.
@@ -193,6 +196,7 @@ fn after<T: std::str::FromStr<Err = fed_core::ids::InvalidId>>(what: &str, after
 impl Federation for ApiService {
     type WatchStream = watch::Stream;
     type PipelineStream = pipeline::Stream;
+    type BackupStream = backup::Stream;
 
     async fn status(&self, _: Request<pb::StatusRequest>) -> Answer<pb::StatusReply> {
         status::status(&self.0)
@@ -274,11 +278,19 @@ impl Federation for ApiService {
             .map(write::command)
             .collect::<Result<Vec<_>, _>>()?;
         if commands.is_empty() {
-            return Ok(Response::new(pb::WriteManyReply { results: Vec::new() }));
+            return Ok(Response::new(pb::WriteManyReply::default()));
+        }
+        if asked.dry_run {
+            let (snapshot, _) = self.snapshot(pb::Consistency::Linearizable as i32).await?;
+            let would = would::would(&snapshot, write::together(commands))?;
+            return Ok(Response::new(pb::WriteManyReply {
+                would: Some(would),
+                ..pb::WriteManyReply::default()
+            }));
         }
         if asked.all_or_nothing {
             let count = commands.len();
-            let proposed = self.0.cluster.propose(Command::Batch(commands)).await;
+            let proposed = self.0.cluster.propose(write::together(commands)).await;
             let proposed = proposed.map_err(|error| not_proposed(&error))?;
             if let Reply::Refused(refusal) = &proposed.reply {
                 return Err(refused_together(refusal));
@@ -289,6 +301,7 @@ impl Federation for ApiService {
             };
             return Ok(Response::new(pb::WriteManyReply {
                 results: vec![result; count],
+                would: None,
             }));
         }
         let proposed = self
@@ -301,7 +314,7 @@ impl Federation for ApiService {
             .iter()
             .map(|proposed| write::result(&proposed.reply, proposed.revision.0))
             .collect();
-        Ok(Response::new(pb::WriteManyReply { results }))
+        Ok(Response::new(pb::WriteManyReply { results, would: None }))
     }
 
     async fn pipeline(&self, request: Request<Streaming<pb::PipelineRequest>>) -> Answer<Self::PipelineStream> {
@@ -369,6 +382,18 @@ impl Federation for ApiService {
         Ok(Response::new(pb::WriteReply { revision }))
     }
 
+    async fn plan_members(&self, request: Request<pb::PlanMembersRequest>) -> Answer<pb::MembersPlan> {
+        let action = members::action(request.get_ref())?;
+        let plan = self.plan_members_now(action).await?;
+        Ok(Response::new(members::plan_out(plan)))
+    }
+
+    async fn apply_plan(&self, request: Request<pb::ApplyPlanRequest>) -> Answer<pb::WriteReply> {
+        let pb::ApplyPlanRequest { plan, dry_run } = request.into_inner();
+        let revision = self.apply_plan_now(&plan, dry_run).await?;
+        Ok(Response::new(pb::WriteReply { revision }))
+    }
+
     async fn transfer_leadership(
         &self,
         request: Request<pb::TransferLeadershipRequest>,
@@ -378,6 +403,10 @@ impl Federation for ApiService {
         moved.map_err(|error| not_changed(&error))?;
         let revision = cluster.local().revision().0;
         Ok(Response::new(pb::TransferLeadershipReply { revision }))
+    }
+
+    async fn backup(&self, _: Request<pb::BackupRequest>) -> Answer<Self::BackupStream> {
+        backup::start(&self.0.backups).await.map(Response::new)
     }
 
     async fn list_settings(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListSettingsReply> {

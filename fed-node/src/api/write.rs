@@ -26,6 +26,17 @@ pub(super) fn command(change: pb::Change) -> Result<Command, BadRequest> {
     }
 }
 
+/// Several commands as one, that is done whole or not at all.
+pub(super) fn together(mut commands: Vec<Command>) -> Command {
+    match (commands.len(), commands.pop()) {
+        (1, Some(only)) => only,
+        (_, last) => {
+            commands.extend(last);
+            Command::Batch(commands)
+        }
+    }
+}
+
 pub(super) fn put_user(request: pb::PutUserRequest) -> Result<Command, BadRequest> {
     let user = convert::user(request.user.ok_or(BadRequest::Missing("user"))?)?;
     Ok(Command::PutUser {

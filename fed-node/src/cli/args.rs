@@ -8,7 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use fed_ari::client::AsteriskVersion;
 
 use crate::address::Address;
+use crate::backup::BackupCommand;
 use crate::config::ConfigFlags;
+use crate::membership::PlanCommand;
 
 pub use operations::{CheckCommand, EventsArgs, ExplainArgs, LogsArgs, PerfArgs};
 
@@ -33,6 +35,14 @@ pub struct Cli {
     /// How to print data: a table for people, JSON for scripts
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
     pub output: Output,
+
+    /// Say what would change, and change nothing
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+
+    /// Do not ask before what cannot be undone
+    #[arg(long, global = true)]
+    pub yes: bool,
 
     /// What to do.
     #[command(subcommand)]
@@ -91,6 +101,14 @@ pub enum Command {
     /// Nodes: list, show, lead
     #[command(subcommand)]
     Node(NodeCommand),
+    /// Show what a change of the members would do: before and after, and what can still be lost
+    #[command(subcommand)]
+    Plan(PlanCommand),
+    /// Make the change of a plan, if nothing has changed since it was shown
+    Apply {
+        /// Name of the plan, as `plan` printed it
+        plan: String,
+    },
     /// What a call would do, without calling
     Route(RouteArgs),
     /// Print changes of the map as they happen
@@ -100,6 +118,9 @@ pub enum Command {
     /// Settings of the federation: list, get, set, unset
     #[command(subcommand)]
     Setting(SettingCommand),
+    /// Backups of the whole map, encrypted, in one file: create, verify, inspect, restore
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Print, or install, the few stanzas that an existing Asterisk needs
     AsteriskConfig(AsteriskConfigArgs),
     /// Print a configuration file with every key, its help and default
@@ -149,9 +170,6 @@ pub struct RunArgs {
 pub struct LeaveArgs {
     /// Name or id of another node that is gone for good [default: the node asked, which then stops]
     pub node: Option<String>,
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
     /// Take NODE out although the rest has no majority up; name it again here
     #[arg(long, value_name = "NODE", requires = "node")]
     pub force_lose_quorum: Option<String>,
@@ -160,9 +178,6 @@ pub struct LeaveArgs {
 /// `recover`
 #[derive(Debug, Args)]
 pub struct RecoverArgs {
-    /// Do it; otherwise only says what would happen
-    #[arg(long)]
-    pub yes: bool,
     /// The configuration.
     #[command(flatten)]
     pub flags: ConfigFlags,
@@ -282,9 +297,12 @@ pub struct PasswordArgs {
 pub struct ImportArgs {
     /// CSV file with a header line; `user export` shows the columns
     pub file: PathBuf,
-    /// Check the file and say what would be done
+    /// Write everything that is wrong into this CSV file too, with the numbers of the lines
+    #[arg(long, value_name = "FILE")]
+    pub errors: Option<PathBuf>,
+    /// Leave out users with a wrong line and import the others; otherwise one wrong line stops all
     #[arg(long)]
-    pub dry_run: bool,
+    pub keep_going: bool,
 }
 
 /// `device ...`

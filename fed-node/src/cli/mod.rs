@@ -1,6 +1,7 @@
 //! The command line. [`args`] parses, [`commands`] act through the client API, [`output`] prints, [`exit`] says how it ended.
 
 mod args;
+mod change;
 mod client;
 mod clock;
 mod commands;
@@ -14,9 +15,13 @@ pub use args::{
     AsteriskConfigArgs, CheckCommand, Cli, Command, DevArgs, EventsArgs, ExplainArgs, ImportArgs, InitArgs, JoinArgs,
     LogsArgs, Output, PerfArgs, RecoverArgs, RunArgs,
 };
+pub use change::Intent;
+pub(crate) use change::{ChangeView, change_lines};
 pub use client::{Api, Client};
 pub use commands::dispatch;
 pub(crate) use commands::{all_devices, all_users, realm};
 pub use exit::{EXIT_CODES, Exit, Failure, Outcome};
+pub(crate) use output::fields;
 pub use output::{Show, emit, print};
 pub use password::ha1;
+pub(crate) use password::prompt;

@@ -71,7 +71,7 @@ fn filled(secret: Secret) -> Outcome<Secret> {
 }
 
 /// Reads one line from the terminal without showing it.
-fn prompt(question: &str) -> Outcome<Secret> {
+pub(crate) fn prompt(question: &str) -> Outcome<Secret> {
     let mut stderr = std::io::stderr();
     write!(stderr, "{question}")?;
     stderr.flush()?;

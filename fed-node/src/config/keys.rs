@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::types::host_name;
 use super::{Config, RedirectTransport, Secret};
@@ -250,6 +251,40 @@ pub static KEYS: &[Key] = &[
         set: |c, v| set(&mut c.asterisk.config_dir, v),
     },
     Key {
+        name: "backup.every",
+        value: "0 or 30m|6h|1d",
+        default: "0",
+        help: "How often the node that leads saves the whole map, encrypted, into backup.dir. 0: never. The same at every node.",
+        set: |c, v| {
+            c.backup.every = interval(v)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "backup.keep",
+        value: "1..100000",
+        default: "14",
+        help: "How many backups made by backup.every are kept; the oldest go.",
+        set: |c, v| {
+            c.backup.keep = number(v, 1..=100_000)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "backup.dir",
+        value: "DIR",
+        default: "/var/backups/fed-node",
+        help: "Where backups made by backup.every are kept; best on another disk, shared by all nodes.",
+        set: |c, v| set(&mut c.backup.dir, v),
+    },
+    Key {
+        name: "backup.key_file",
+        value: "FILE",
+        default: "",
+        help: "File whose first line is the key of all backups; nobody but its owner and group may read it. Keep a copy elsewhere: without it no backup can be opened.",
+        set: |c, v| set_option(&mut c.backup.key_file, v),
+    },
+    Key {
         name: "disk.min_free_mb",
         value: "0..1048576",
         default: "512",
@@ -403,6 +438,27 @@ fn set_advertised(place: &mut Option<Address>, value: &str) -> Result<(), String
         )),
         _ => Ok(()),
     }
+}
+
+/// `0`, or a number with s, m, h or d.
+fn interval(text: &str) -> Result<Duration, String> {
+    let wrong = || "must be 0, or a whole number with s, m, h or d, such as 6h".to_owned();
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    if count == 0 {
+        return Err(wrong());
+    }
+    Ok(Duration::from_secs(u64::from(count) * seconds))
 }
 
 fn number<T: FromStr + PartialOrd + Display>(value: &str, range: RangeInclusive<T>) -> Result<T, String> {

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, Found};
 use super::types::{
-    AgiConfig, AsteriskConfig, ClientConfig, DiskConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig, PeerConfig,
-    RaftConfig, RedirectConfig, RedirectTransport, SipConfig,
+    AgiConfig, AsteriskConfig, BackupConfig, ClientConfig, DiskConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig,
+    PeerConfig, RaftConfig, RedirectConfig, RedirectTransport, SipConfig,
 };
 use super::{Config, ConfigError, ConfigErrors, ConfigFlags, KEYS, Origin, Secret, read_secret_file};
 use crate::address::Address;
@@ -157,6 +157,15 @@ fn check_whole(config: &mut Config, errors: &mut Vec<ConfigError>) {
             }
         }
     }
+    if !config.backup.every.is_zero() {
+        match config.backup.key_file.as_deref().map(read_secret_file) {
+            Some(Ok(key)) => config.backup.key = Some(key),
+            Some(Err(why)) => contradict(format!("backup.key_file: {why}")),
+            None => contradict(
+                "backup.every is set, but no backup.key_file: write a secret into a file that only fed-node can read, and name it".to_owned(),
+            ),
+        }
+    }
     let generated = config.data_dir.join(GENERATED_PASSWORD);
     if config.asterisk.password.is_empty() && config.asterisk.password_file.is_none() && generated.exists() {
         config.asterisk.password_file = Some(generated);
@@ -209,6 +218,13 @@ fn blank() -> Config {
             app: String::new(),
             timeout_ms: 0,
             config_dir: PathBuf::new(),
+        },
+        backup: BackupConfig {
+            every: std::time::Duration::ZERO,
+            keep: 0,
+            dir: PathBuf::new(),
+            key_file: None,
+            key: None,
         },
         disk: DiskConfig { min_free_mb: 0 },
         raft: RaftConfig {

@@ -17,6 +17,6 @@ pub use keys::{KEYS, Key};
 pub use load::{DEFAULT_FILE, GENERATED_PASSWORD, load, load_with};
 pub use secret::{Secret, read_secret_file};
 pub use types::{
-    AgiConfig, AsteriskConfig, ClientConfig, Config, DiskConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig,
-    PeerConfig, RaftConfig, RedirectConfig, RedirectTransport, SipConfig,
+    AgiConfig, AsteriskConfig, BackupConfig, ClientConfig, Config, DiskConfig, LogConfig, LogFormat, MetricsConfig,
+    NodeConfig, PeerConfig, RaftConfig, RedirectConfig, RedirectTransport, SipConfig,
 };

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::Secret;
 use crate::address::Address;
@@ -27,6 +28,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// The Asterisk beside this node.
     pub asterisk: AsteriskConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// The data folder's disk.
     pub disk: DiskConfig,
     /// Consensus timing.
@@ -107,6 +110,21 @@ pub struct AgiConfig {
 pub struct MetricsConfig {
     /// Where they are served; none: nowhere.
     pub listen: Option<Address>,
+}
+
+/// `[backup]`
+#[derive(Debug, Clone)]
+pub struct BackupConfig {
+    /// Between two backups that are made by themselves; zero: none are.
+    pub every: Duration,
+    /// How many of those are kept.
+    pub keep: usize,
+    /// Where they are kept.
+    pub dir: PathBuf,
+    /// The file with the key, for the commands too.
+    pub key_file: Option<PathBuf>,
+    /// The key in it, read where backups are made by themselves.
+    pub key: Option<Secret>,
 }
 
 /// `[disk]`

@@ -110,6 +110,7 @@ impl DevFederation {
             .write(pb::WriteManyRequest {
                 changes,
                 all_or_nothing: true,
+                dry_run: false,
             })
             .await?;
         self.ready_to_register().await

@@ -1,6 +1,6 @@
 //! From lines to users and devices, or to everything that is wrong with them. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use fed_proto::client as pb;
 
@@ -10,12 +10,23 @@ use crate::cli::ha1;
 use crate::config::Secret;
 
 /// What a file asks for.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Roster {
     /// Users in the order of the file.
     pub users: Vec<pb::User>,
     /// Devices in the order of the file; each belongs to one of the users.
     pub devices: Vec<pb::Device>,
+    /// The first line of each user.
+    pub lines: HashMap<String, u64>,
+}
+
+impl Roster {
+    /// Leaves out the users of wrong lines, with all their devices: a user is imported whole or not at all.
+    pub fn leave_out(&mut self, errors: &[LineError]) {
+        let wrong: HashSet<&str> = errors.iter().map(|error| error.user.as_str()).collect();
+        self.users.retain(|user| !wrong.contains(user.id.as_str()));
+        self.devices.retain(|device| !wrong.contains(device.user.as_str()));
+    }
 }
 
 /// Something wrong with a line.
@@ -24,20 +35,23 @@ pub struct Roster {
 pub struct LineError {
     /// Counted from 1; the header is line 1.
     pub line: u64,
+    /// The user it is about; empty when the line cannot be read.
+    pub user: String,
     /// What, with the object and what would be right.
     pub why: String,
 }
 
-/// Checks a whole file; `realm` is the federation's.
-///
-/// # Errors
-/// Everything that is wrong, in the order of the lines. Passwords are in none of it.
-pub fn check(text: &str, realm: &str) -> Result<Roster, Vec<LineError>> {
+/// Checks a whole file; `realm` is the federation's. What is right, and everything that is wrong, in the order of the lines; passwords
+/// are in none of it. A user of a wrong line may be among what is right all the same: [`Roster::leave_out`].
+#[must_use]
+pub fn check(text: &str, realm: &str) -> (Roster, Vec<LineError>) {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .comment(Some(b'#'))
         .from_reader(text.as_bytes());
-    check_header(&mut reader)?;
+    if let Err(errors) = check_header(&mut reader) {
+        return (Roster::default(), errors);
+    }
     let header = reader.headers().cloned().unwrap_or_default();
     let mut checker = Checker {
         realm,
@@ -47,22 +61,26 @@ pub fn check(text: &str, realm: &str) -> Result<Roster, Vec<LineError>> {
         match record {
             Ok(record) => {
                 checker.line = line_of(text, record.position());
+                checker.about.clear();
                 match record.deserialize(Some(&header)) {
-                    Ok(row) => checker.row(&row),
+                    Ok(row) => {
+                        let row: Row = row;
+                        checker.about.clone_from(&row.user);
+                        checker.row(&row);
+                    }
                     Err(error) => checker.wrong(shape(&error)),
                 }
             }
             Err(error) => {
                 checker.line = line_of(text, error.position());
+                checker.about.clear();
                 checker.wrong(shape(&error));
             }
         }
     }
-    if checker.errors.is_empty() {
-        Ok(checker.roster)
-    } else {
-        Err(checker.errors)
-    }
+    let mut roster = checker.roster;
+    roster.lines = checker.users.into_iter().map(|(id, (_, line))| (id, line)).collect();
+    (roster, checker.errors)
 }
 
 /// The line on which a record stands: the reader's position is before the empty lines and comments that it skipped.
@@ -78,7 +96,13 @@ fn line_of(text: &str, position: Option<&csv::Position>) -> u64 {
 }
 
 fn check_header(reader: &mut csv::Reader<&[u8]>) -> Result<(), Vec<LineError>> {
-    let wrong = |why: String| vec![LineError { line: 1, why }];
+    let wrong = |why: String| {
+        vec![LineError {
+            line: 1,
+            user: String::new(),
+            why,
+        }]
+    };
     let header = reader.headers().map_err(|error| wrong(shape(&error)))?;
     let mut errors = Vec::new();
     for (index, column) in header.iter().enumerate() {
@@ -118,6 +142,8 @@ fn shape(error: &csv::Error) -> String {
 struct Checker<'a> {
     realm: &'a str,
     line: u64,
+    /// The user of the line.
+    about: String,
     roster: Roster,
     errors: Vec<LineError>,
     /// User and the line it stands on.
@@ -131,6 +157,7 @@ impl Checker<'_> {
     fn wrong(&mut self, why: impl ToString) {
         self.errors.push(LineError {
             line: self.line,
+            user: self.about.clone(),
             why: why.to_string(),
         });
     }

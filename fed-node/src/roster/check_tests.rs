@@ -1,8 +1,13 @@
 use super::super::export::write;
 use super::*;
 
+fn checked(text: &str, realm: &str) -> Result<Roster, Vec<LineError>> {
+    let (roster, errors) = check(text, realm);
+    if errors.is_empty() { Ok(roster) } else { Err(errors) }
+}
+
 fn errors(text: &str) -> Vec<String> {
-    check(text, "federated")
+    checked(text, "federated")
         .unwrap_err()
         .iter()
         .map(ToString::to_string)
@@ -11,7 +16,7 @@ fn errors(text: &str) -> Vec<String> {
 
 #[test]
 fn a_line_is_a_user_and_a_device() {
-    let roster = check(
+    let roster = checked(
         "user,name,numbers,device,password\nalice,Alice,1001 1002,alice,secret\nbob,,,,\n",
         "federated",
     )
@@ -28,7 +33,7 @@ fn a_line_is_a_user_and_a_device() {
 #[test]
 fn further_devices_stand_on_further_lines() {
     let text = "user,name,device,password\nalice,Alice,alice,a\nalice,,alice-mobile,b\nalice,Alice,alice-home,c\n";
-    let roster = check(text, "federated").unwrap();
+    let roster = checked(text, "federated").unwrap();
     assert_eq!((roster.users.len(), roster.devices.len()), (1, 3));
 }
 
@@ -97,10 +102,10 @@ fn what_is_exported_imports_to_the_same() {
                 alice,\"Alice, A.\",1001,alice,a,alaw ulaw,3,yes,1002,1 2\n\
                 alice,,,alice-mobile,b,,,,,\n\
                 bob,,,,,,,,,\n";
-    let roster = check(text, "federated").unwrap();
+    let roster = checked(text, "federated").unwrap();
     let exported = write(&roster.users, &roster.devices).unwrap();
     assert!(!exported.contains("password"));
-    let again = check(&exported, "federated").unwrap();
+    let again = checked(&exported, "federated").unwrap();
     assert_eq!(again, roster);
     assert_eq!(write(&again.users, &again.devices).unwrap(), exported);
 }

@@ -1,19 +1,27 @@
-//! `user import`: writes what differs from the map, users before devices, in batches.
+//! `user import`: writes what differs from the map, users before devices, in batches of which several are under way.
 
+use std::io::Write as _;
+use std::path::Path;
 use std::time::Instant;
 
 use fed_proto::client as pb;
+use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pb::change::What;
 use serde::Serialize;
 
-use super::check::{LineError, check};
+use super::check::{LineError, Roster, check};
 use super::plan::{Plan, Present};
-use crate::cli::{Client, Exit, Failure, ImportArgs, Outcome, Output, Show, all_devices, all_users, print, realm};
+use crate::cli::{
+    ChangeView, Client, Exit, Failure, ImportArgs, Intent, Outcome, Show, all_devices, all_users, change_lines, print,
+    realm,
+};
 use crate::explain::Code;
 
 /// Changes in one call.
 const BATCH: usize = 500;
+/// Calls under way: while one is replicated, the next is read and checked.
+const UNDER_WAY: usize = 4;
 /// Errors told in full; the rest are counted.
 const MOST_ERRORS: usize = 50;
 
@@ -24,54 +32,90 @@ struct Imported {
     added: usize,
     changed: usize,
     unchanged: usize,
+    /// Lines left out because they were wrong.
+    wrong: usize,
     dry_run: bool,
     seconds: f64,
+    /// With a dry run: what would be made and changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<ChangeView>,
 }
 
 impl Show for Imported {
     fn text(&self) -> String {
         let verb = if self.dry_run { "would be " } else { "" };
-        format!(
+        let mut lines = change_lines(&self.changes);
+        lines.push(format!(
             "{} users and {} devices: {} {verb}added, {} {verb}changed, {} as they were ({:.1} s)",
             self.users, self.devices, self.added, self.changed, self.unchanged, self.seconds
-        )
+        ));
+        lines.join("\n")
     }
 }
 
-/// Imports a file: checked whole before the first write; what is in the map already is not written again.
+/// Imports a file: checked whole before the first write; what is in the map already is not written again. With `--keep-going`, users
+/// with a wrong line are left out and the others written.
 ///
 /// # Errors
-/// Every wrong line, before anything is written; or what was refused, with how much had been written.
-pub async fn import(client: &Client, args: &ImportArgs, output: Output) -> Outcome {
+/// Every wrong line, before anything is written, or with `--keep-going` after the right ones were; or what was refused, with how
+/// much had been written.
+pub async fn import(client: &Client, args: &ImportArgs, intent: Intent) -> Outcome {
     let started = Instant::now();
-    let text = std::fs::read_to_string(&args.file)
-        .map_err(|error| Failure::usage(format!("{}: {error}", args.file.display())))?;
-    let roster =
-        check(&text, &realm(client).await?).map_err(|errors| told(&args.file.display().to_string(), &errors))?;
-    let (users, devices) = (roster.users.len(), roster.devices.len());
+    let file = args.file.display().to_string();
+    let text = std::fs::read_to_string(&args.file).map_err(|error| Failure::usage(format!("{file}: {error}")))?;
+    let (mut roster, mut errors) = check(&text, &realm(client).await?);
+    let stops = |errors: &[LineError]| !errors.is_empty() && !args.keep_going;
+    if stops(&errors) {
+        keep_errors(args.errors.as_deref(), &errors)?;
+        return Err(told(&file, &errors, Exit::Usage, "nothing was changed"));
+    }
+    roster.leave_out(&errors);
     let present = Present::new(all_users(client).await?, all_devices(client, "", true).await?);
-    let plan = Plan::new(roster, &present).map_err(|taken| refused(&args.file.display().to_string(), &taken))?;
-    let (added, changed) = (plan.added, plan.changes.len() - plan.added);
-    let unchanged = users + devices - plan.changes.len();
-    if !args.dry_run {
+    let plan = loop {
+        match Plan::new(roster.clone(), &present) {
+            Ok(plan) => break plan,
+            Err(taken) => {
+                let more: Vec<LineError> = taken.into_iter().map(|taken| taken.on_its_line(&roster)).collect();
+                roster.leave_out(&more);
+                errors.extend(more);
+            }
+        }
+        if stops(&errors) {
+            keep_errors(args.errors.as_deref(), &errors)?;
+            return Err(told(&file, &errors, Exit::Refused, "nothing was changed"));
+        }
+    };
+    keep_errors(args.errors.as_deref(), &errors)?;
+    let imported = |changes: Vec<ChangeView>, plan: &Plan, roster: &Roster| Imported {
+        users: roster.users.len(),
+        devices: roster.devices.len(),
+        added: plan.added,
+        changed: plan.changes.len() - plan.added,
+        unchanged: roster.users.len() + roster.devices.len() - plan.changes.len(),
+        wrong: errors.len(),
+        dry_run: intent.dry_run,
+        seconds: 0.0,
+        changes,
+    };
+    let changes = if intent.dry_run {
+        plan.differences(&present)
+    } else {
+        Vec::new()
+    };
+    let mut done = imported(changes.into_iter().map(Into::into).collect(), &plan, &roster);
+    if !intent.dry_run {
         write_all(client, plan).await?;
     }
-    let seconds = started.elapsed().as_secs_f64();
-    print(
-        output,
-        &Imported {
-            users,
-            devices,
-            added,
-            changed,
-            unchanged,
-            dry_run: args.dry_run,
-            seconds,
-        },
-    )
+    done.seconds = started.elapsed().as_secs_f64();
+    print(intent.output, &done)?;
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(told(&file, &errors, Exit::Failed, "their users were left out"))
+    }
 }
 
-fn told(file: &str, errors: &[LineError]) -> Failure {
+fn told(file: &str, errors: &[LineError], exit: Exit, outcome: &str) -> Failure {
     let mut lines: Vec<String> = errors
         .iter()
         .take(MOST_ERRORS)
@@ -81,22 +125,23 @@ fn told(file: &str, errors: &[LineError]) -> Failure {
         lines.push(format!("and {} more", errors.len() - MOST_ERRORS));
     }
     let verb = if errors.len() == 1 { "line is" } else { "lines are" };
-    lines.push(format!("{} {verb} wrong; nothing was changed", errors.len()));
-    Failure::usage(lines.join("\n")).coded(Code::ImportStopped)
+    lines.push(format!("{} {verb} wrong; {outcome}", errors.len()));
+    Failure::new(exit, lines.join("\n")).coded(Code::ImportStopped)
 }
 
-/// What the map would refuse.
-fn refused(file: &str, taken: &[String]) -> Failure {
-    let mut lines: Vec<String> = taken
-        .iter()
-        .take(MOST_ERRORS)
-        .map(|why| format!("{file}: {why}"))
-        .collect();
-    if taken.len() > MOST_ERRORS {
-        lines.push(format!("and {} more", taken.len() - MOST_ERRORS));
-    }
-    lines.push("nothing was changed".to_owned());
-    Failure::new(Exit::Refused, lines.join("\n")).coded(Code::ImportStopped)
+/// All errors as a CSV file; only its head when there are none, so that an older file is not taken for this one's.
+fn keep_errors(file: Option<&Path>, errors: &[LineError]) -> Outcome {
+    let Some(file) = file else { return Ok(()) };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let written = writer.write_record(["line", "user", "error"]).and_then(|()| {
+        errors
+            .iter()
+            .try_for_each(|error| writer.write_record([&error.line.to_string(), &error.user, &error.why]))
+    });
+    written.map_err(Failure::failed)?;
+    let bytes = writer.into_inner().map_err(|error| Failure::failed(error.error()))?;
+    let kept = std::fs::File::create(file).and_then(|mut out| out.write_all(&bytes));
+    kept.map_err(|error| Failure::usage(format!("{}: {error}; nothing was changed", file.display())))
 }
 
 /// Takes away the numbers that change places, then writes what the file says.
@@ -112,40 +157,51 @@ async fn write_all(client: &Client, mut plan: Plan) -> Outcome {
             what: Some(What::PutUser(put)),
         })
         .collect();
-    let revisions = write(client, releases).await?;
+    let bar = progress(releases.len() + plan.changes.len());
+    let revisions = write(client, releases, &bar).await?;
     plan.released(&ids.into_iter().zip(revisions).collect());
-    write(client, plan.changes).await.map(drop)
+    let is_device = |change: &pb::Change| matches!(change.what, Some(What::PutDevice(_)));
+    let first_device = plan.changes.iter().position(is_device).unwrap_or(plan.changes.len());
+    let devices = plan.changes.split_off(first_device);
+    // A device needs its user: no batch of devices is under way before the last one of users is done.
+    for changes in [plan.changes, devices] {
+        write(client, changes, &bar).await?;
+    }
+    bar.finish_and_clear();
+    Ok(())
 }
 
 /// Writes in batches; the revision of each change.
-async fn write(client: &Client, changes: Vec<pb::Change>) -> Outcome<Vec<u64>> {
-    let bar = progress(changes.len());
+async fn write(client: &Client, changes: Vec<pb::Change>, bar: &ProgressBar) -> Outcome<Vec<u64>> {
     let mut written = Vec::with_capacity(changes.len());
     let mut refusals = Vec::new();
-    for batch in changes.chunks(BATCH) {
-        let request = pb::WriteManyRequest {
-            changes: batch.to_vec(),
-            all_or_nothing: false,
-        };
-        let reply = client.api.clone().write(request).await.map_err(|status| {
-            let failure = Failure::from(status);
-            let text = format!(
-                "{}; {} changes had been written: run the import again to write the rest",
-                failure.message,
-                written.len()
-            );
-            Failure::new(failure.exit, text).coded(failure.code)
-        })?;
-        for result in reply.into_inner().results {
+    let batches: Vec<Vec<pb::Change>> = changes.chunks(BATCH).map(<[pb::Change]>::to_vec).collect();
+    let mut replies = stream::iter(batches)
+        .map(|changes| {
+            let request = pb::WriteManyRequest {
+                changes,
+                all_or_nothing: false,
+                dry_run: false,
+            };
+            let mut api = client.api.clone();
+            async move { api.write(request).await }
+        })
+        .buffered(UNDER_WAY);
+    while let Some(reply) = replies
+        .try_next()
+        .await
+        .map_err(|status| broke_off(status, written.len()))?
+    {
+        let results = reply.into_inner().results;
+        bar.inc(results.len() as u64);
+        for result in results {
             if result.refusal.is_empty() {
                 written.push(result.revision);
             } else {
                 refusals.push(result.refusal);
             }
         }
-        bar.inc(batch.len() as u64);
     }
-    bar.finish_and_clear();
     if refusals.is_empty() {
         return Ok(written);
     }
@@ -157,6 +213,15 @@ async fn write(client: &Client, changes: Vec<pb::Change>) -> Outcome<Vec<u64>> {
         written.len()
     );
     Err(Failure::new(Exit::Refused, text).coded(Code::ImportStopped))
+}
+
+fn broke_off(status: tonic::Status, written: usize) -> Failure {
+    let failure = Failure::from(status);
+    let text = format!(
+        "{}; at least {written} changes had been written: run the import again to write the rest",
+        failure.message
+    );
+    Failure::new(failure.exit, text).coded(failure.code)
 }
 
 /// Shown on a terminal only.

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use fed_proto::client as pb;
 use pb::change::What;
 
-use super::check::Roster;
+use super::check::{LineError, Roster};
+use crate::api::difference;
 
 /// What must be written.
 #[derive(Debug, Default, PartialEq)]
@@ -16,6 +17,23 @@ pub(super) struct Plan {
     pub(super) changes: Vec<pb::Change>,
     /// How many of the changes make something new.
     pub(super) added: usize,
+}
+
+/// A name of the file that leads to somebody else in the map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Taken {
+    user: String,
+    why: String,
+}
+
+impl Taken {
+    pub(super) fn on_its_line(self, roster: &Roster) -> LineError {
+        LineError {
+            line: roster.lines.get(&self.user).copied().unwrap_or(0),
+            user: self.user,
+            why: self.why,
+        }
+    }
 }
 
 /// What the map has, by id.
@@ -51,7 +69,7 @@ impl Plan {
     ///
     /// # Errors
     /// Every name of the file that leads to somebody else in the map, who keeps it.
-    pub(super) fn new(roster: Roster, present: &Present) -> Result<Self, Vec<String>> {
+    pub(super) fn new(roster: Roster, present: &Present) -> Result<Self, Vec<Taken>> {
         let taken = taken(&roster, present);
         if !taken.is_empty() {
             return Err(taken);
@@ -81,6 +99,22 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// What would be made and changed, in the map's terms.
+    pub(super) fn differences(&self, present: &Present) -> Vec<pb::WouldChange> {
+        let change = |change: &pb::Change| match &change.what {
+            Some(What::PutUser(put)) => {
+                let id = put.user.as_ref()?.id.as_str();
+                Some(difference::user(present.user(id), put.user.as_ref()))
+            }
+            Some(What::PutDevice(put)) => {
+                let id = put.device.as_ref()?.id.as_str();
+                Some(difference::device(present.device(id), put.device.as_ref()))
+            }
+            _ => None,
+        };
+        self.changes.iter().filter_map(change).collect()
     }
 
     /// Takes note of the revisions that the users have now that their numbers were taken away.
@@ -120,7 +154,7 @@ fn at(revision: u64) -> pb::Expect {
 
 /// Names of the file that lead to somebody else: to a user outside the file, or as the id of a device that is there. The file
 /// itself has been checked.
-fn taken(roster: &Roster, present: &Present) -> Vec<String> {
+fn taken(roster: &Roster, present: &Present) -> Vec<Taken> {
     let inside: HashMap<&str, &pb::User> = roster.users.iter().map(|user| (user.id.as_str(), user)).collect();
     let mut outside: HashMap<&str, &str> = HashMap::new();
     for user in present.users.values().filter_map(|record| record.user.as_ref()) {
@@ -132,9 +166,12 @@ fn taken(roster: &Roster, present: &Present) -> Vec<String> {
     let mut taken = Vec::new();
     let mut look = |name: &str, user: &str, holder: Option<&str>| {
         if let Some(holder) = holder.filter(|holder| *holder != user) {
-            taken.push(format!(
-                "user {user}: {name} already leads to user {holder}: choose another, or take it from {holder} first"
-            ));
+            taken.push(Taken {
+                user: user.to_owned(),
+                why: format!(
+                    "user {user}: {name} already leads to user {holder}: choose another, or take it from {holder} first"
+                ),
+            });
         }
     };
     for user in &roster.users {
@@ -212,7 +249,7 @@ mod tests {
     fn file(users: Vec<pb::User>) -> Roster {
         Roster {
             users,
-            devices: Vec::new(),
+            ..Roster::default()
         }
     }
 
@@ -225,8 +262,8 @@ mod tests {
         );
         let taken = taken.unwrap_err();
         assert_eq!(taken.len(), 2, "{taken:?}");
-        assert!(taken[0].contains("1003 already leads to user carol"), "{taken:?}");
-        assert!(taken[1].contains("phone already leads to user carol"), "{taken:?}");
+        assert!(taken[0].why.contains("1003 already leads to user carol"), "{taken:?}");
+        assert!(taken[1].why.contains("phone already leads to user carol"), "{taken:?}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::observer::Observer;
 use super::record::{self, Told};
 use super::{RaftPort, founder, removed, session};
 use crate::api::{self, ApiService, AsteriskSide, NodeView, ServeError};
+use crate::backup::{Schedule, Scheduled, Source};
 use crate::config::{Config, RedirectTransport};
 use crate::diary::Diary;
 use crate::redirect::{self, MapLocator, RedirectServer, Stamp, Stamper};
@@ -167,6 +168,7 @@ impl Running {
             asterisk: asterisk.clone(),
             diary: diary.clone(),
         };
+        let source = Source::new(cluster.clone(), &config.data_dir, &config.node.name);
         let view = NodeView {
             cluster: cluster.clone(),
             name: config.node.name.clone(),
@@ -179,6 +181,7 @@ impl Running {
                 leaving,
                 left: left.clone(),
             }),
+            backups: source.clone(),
             started: Instant::now(),
             stop: stop.clone(),
         };
@@ -189,8 +192,9 @@ impl Running {
         let service = ApiService::new(view);
         service.answer_members();
         let (client_address, api) = api::serve(&config.client.listen, service, stop.clone()).await?;
+        let scheduled = Scheduled::default();
         let metrics = match &config.metrics.listen {
-            Some(listen) => metrics::serve(listen, cluster.clone(), &mut tasks, stop.clone()).await,
+            Some(listen) => metrics::serve(listen, cluster.clone(), scheduled.clone(), &mut tasks, stop.clone()).await,
             None => None,
         };
         let addresses = Addresses {
@@ -206,6 +210,16 @@ impl Running {
         tasks.spawn(async move { record::keep_while_staying(&*port, &wanted, &telling, is_leaving).await });
         if let Some(realm) = realm {
             tasks.spawn(async move { founder::found(&*founding, realm).await });
+        }
+        if let Some(key) = config.backup.key.clone().filter(|_| !config.backup.every.is_zero()) {
+            let schedule = Schedule {
+                cluster: cluster.clone(),
+                source,
+                config: config.backup.clone(),
+                key,
+                scheduled,
+            };
+            tasks.spawn(schedule.run(stop.clone()));
         }
         tasks.spawn(agi.run(router));
         tasks.spawn(observer.look_around());

@@ -247,6 +247,12 @@ impl Node {
         self.asks(&[&["-o", "json"], args].concat()).ok().json()
     }
 
+    /// The same, when the command did what it was asked.
+    pub(crate) fn json_if_ok(&self, args: &[&str]) -> Option<Value> {
+        let said = self.asks(&[&["-o", "json"], args].concat());
+        (said.code == 0).then(|| said.json())
+    }
+
     /// The same of a command that ends with this exit code.
     pub(crate) fn json_with_code(&self, args: &[&str], code: i32) -> Value {
         let said = self.asks(&[&["-o", "json"], args].concat());

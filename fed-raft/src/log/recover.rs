@@ -62,6 +62,16 @@ impl LogStore {
         })
     }
 
+    /// Makes an empty log that has voted: its first entry follows what a state brings along.
+    pub(crate) fn create_voting(folder: &Path, identity: &Identity, vote: Vote) -> Result<(), StartError> {
+        db::create(folder, identity)?;
+        let voted = stored::encode_vote(&vote).map_err(|e| StartError::Core(e.to_string()))?;
+        let db = db::open(folder, identity)?;
+        db.write(|changes| changes.put(META, VOTE, &voted))
+            .and_then(|()| db.sync())
+            .map_err(|e| db::failed(folder, e))
+    }
+
     /// Adds `entry`, votes `vote`, and gives the log to `new`: all or nothing, durable, and once however often it is
     /// called.
     pub(crate) fn begin_anew(

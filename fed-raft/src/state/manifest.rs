@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::platform::fs;
-use crate::raft::stored::{StoredLogId, StoredMembers};
+use crate::raft::stored::{StoredLogId, StoredMembers, StoredMeta};
 use crate::raft::{LogId, SnapshotMeta, StoredMembership};
 
 const KIND_MANIFEST: u8 = 134;
@@ -33,6 +33,24 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
+    /// Of a checkpoint that was made in `folder` and says `meta` of itself.
+    pub(super) fn of(folder: &Path, meta: &StoredMeta) -> io::Result<Self> {
+        let mut files = Vec::new();
+        for found in fs::list(folder)? {
+            if found.name == "LOCK" || found.name.starts_with("LOG") || found.is_dir {
+                continue;
+            }
+            files.push(ManifestFile::of(folder, &found.name)?);
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self {
+            last: meta.applied,
+            members_at: meta.members_at,
+            members: meta.members.clone(),
+            files,
+        })
+    }
+
     pub(super) fn read(folder: &Path) -> io::Result<Self> {
         let bytes = fs::read(&folder.join(FILE))?;
         codec::decode(KIND_MANIFEST, 1, &bytes).map_err(io::Error::other)

@@ -6,6 +6,7 @@
 //! - A snapshot that comes in becomes a new generation; one small file, renamed, says which is valid.
 
 mod apply;
+mod backup;
 mod db;
 mod install;
 mod machine;
@@ -29,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::platform::{Database, fs};
 use crate::raft::stored::StoredMeta;
 use crate::watch::Hub;
+pub(crate) use backup::{Beginning, Kept, restore};
 use db::Generation;
 pub(crate) use machine::StateMachine;
 pub(crate) use manifest::{Manifest, ManifestFile};

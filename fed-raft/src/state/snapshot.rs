@@ -100,20 +100,7 @@ impl<M: Machine> State<M> {
             fs::remove_dir_all(&building)?;
             return Ok(newer);
         }
-        let mut files = Vec::new();
-        for found in fs::list(&building)? {
-            if found.name == "LOCK" || found.name.starts_with("LOG") || found.is_dir {
-                continue;
-            }
-            files.push(ManifestFile::of(&building, &found.name)?);
-        }
-        files.sort_by(|a, b| a.name.cmp(&b.name));
-        let manifest = Manifest {
-            last: meta.applied,
-            members_at: meta.members_at,
-            members: meta.members,
-            files,
-        };
+        let manifest = Manifest::of(&building, &meta)?;
         self.adopt_snapshot(&building, manifest)
     }
 

@@ -336,6 +336,7 @@ impl<M: Machine> Peer for Service<M> {
                 .into_iter()
                 .map(|(id, entries)| proto::Lag { member: id.0, entries })
                 .collect(),
+            answering: node.answering_here().into_iter().map(|id| id.0).collect(),
             newest_level: node.state.machine.newest_level(),
         }))
     }

@@ -1,6 +1,7 @@
 //! Whole clusters in one process, over real sockets and folders.
 #![allow(missing_docs, unreachable_pub, reason = "a test binary")]
 
+mod backups;
 mod basics;
 mod disk;
 mod engine;

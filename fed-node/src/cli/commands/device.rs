@@ -1,19 +1,22 @@
 //! `device add|set|show|list|remove`.
 
 use fed_proto::client as pb;
+use pb::change::What;
 
 use super::{edit, user};
-use crate::cli::args::{DeviceAddArgs, DeviceCommand, DeviceFields, DeviceSetArgs, Output, PasswordArgs};
+use crate::cli::args::{DeviceAddArgs, DeviceCommand, DeviceFields, DeviceSetArgs, PasswordArgs};
+use crate::cli::change::{Intent, change};
 use crate::cli::client::{Api, Client};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::print;
 use crate::cli::password;
-use crate::cli::views::{DeviceView, Devices, Done};
+use crate::cli::views::{DeviceView, Devices};
 
-pub(super) async fn device(client: &Client, command: DeviceCommand, output: Output) -> Outcome {
+pub(super) async fn device(client: &Client, command: DeviceCommand, intent: Intent) -> Outcome {
+    let output = intent.output;
     match command {
-        DeviceCommand::Add(args) => add(client, args, output).await,
-        DeviceCommand::Set(args) => set(client, args, output).await,
+        DeviceCommand::Add(args) => add(client, args, intent).await,
+        DeviceCommand::Set(args) => set(client, args, intent).await,
         DeviceCommand::Show { id } => {
             let get = |mut api: Api, consistency| {
                 let request = pb::GetRequest {
@@ -30,23 +33,14 @@ pub(super) async fn device(client: &Client, command: DeviceCommand, output: Outp
             print(output, &Devices(devices.into_iter().map(Into::into).collect()))
         }
         DeviceCommand::Remove { id } => {
-            let request = pb::DeleteRequest {
-                id: id.clone(),
-                expect: None,
-            };
-            let reply = client.api.clone().delete_device(request).await?.into_inner();
-            print(
-                output,
-                &Done {
-                    text: format!("device {id} removed"),
-                    revision: reply.revision,
-                },
-            )
+            let done = format!("device {id} removed");
+            let delete = What::DeleteDevice(pb::DeleteRequest { id, expect: None });
+            change(client, intent, vec![delete], done).await
         }
     }
 }
 
-async fn add(client: &Client, args: DeviceAddArgs, output: Output) -> Outcome {
+async fn add(client: &Client, args: DeviceAddArgs, intent: Intent) -> Outcome {
     let mut device = edit::new_device(&args.id, &args.user);
     edit::device(&mut device, args.fields);
     fed_core::ids::DeviceId::new(args.id.clone()).map_err(Failure::usage)?;
@@ -55,21 +49,15 @@ async fn add(client: &Client, args: DeviceAddArgs, output: Output) -> Outcome {
     let expect = Some(pb::Expect {
         what: Some(pb::expect::What::Absent(true)),
     });
-    let request = pb::PutDeviceRequest {
+    let put = What::PutDevice(pb::PutDeviceRequest {
         device: Some(device),
         expect,
-    };
-    let reply = client.api.clone().put_device(request).await?.into_inner();
-    print(
-        output,
-        &Done {
-            text: format!("device {} added to user {}", args.id, args.user),
-            revision: reply.revision,
-        },
-    )
+    });
+    let done = format!("device {} added to user {}", args.id, args.user);
+    change(client, intent, vec![put], done).await
 }
 
-async fn set(client: &Client, args: DeviceSetArgs, output: Output) -> Outcome {
+async fn set(client: &Client, args: DeviceSetArgs, intent: Intent) -> Outcome {
     if args.fields == DeviceFields::default() && args.user.is_none() && args.password == PasswordArgs::default() {
         return Err(edit::nothing_named(&["device", "set"]));
     }
@@ -90,18 +78,11 @@ async fn set(client: &Client, args: DeviceSetArgs, output: Output) -> Outcome {
     let expect = Some(pb::Expect {
         what: Some(pb::expect::What::Revision(revision)),
     });
-    let request = pb::PutDeviceRequest {
+    let put = What::PutDevice(pb::PutDeviceRequest {
         device: Some(device),
         expect,
-    };
-    let reply = client.api.clone().put_device(request).await?.into_inner();
-    print(
-        output,
-        &Done {
-            text: format!("device {} changed", args.id),
-            revision: reply.revision,
-        },
-    )
+    });
+    change(client, intent, vec![put], format!("device {} changed", args.id)).await
 }
 
 /// Every device, or those of one user, page by page.

@@ -8,6 +8,7 @@ mod events;
 mod explain;
 mod logs;
 mod node;
+mod plan;
 mod route;
 mod setting;
 mod status;
@@ -18,12 +19,14 @@ pub(crate) use device::all_devices;
 pub(crate) use user::{all_users, realm};
 
 use super::args::{Cli, Command};
+use super::change::Intent;
 use super::client::Client;
 use super::exit::{Exit, Failure, Outcome};
 use super::output::emit;
 use crate::address::Address;
-use crate::config::{self, ConfigFlags};
-use crate::{dev, founding, install, owner, recovery, roster, run};
+use crate::backup::{BackupArgs, BackupCommand};
+use crate::config::{self, Config, ConfigFlags, Secret};
+use crate::{backup, dev, founding, install, owner, recovery, roster, run};
 
 /// Does what was asked.
 ///
@@ -31,6 +34,11 @@ use crate::{dev, founding, install, owner, recovery, roster, run};
 /// What went wrong, with the exit code.
 pub async fn dispatch(cli: Cli) -> Outcome {
     let output = cli.output;
+    let intent = Intent {
+        output,
+        dry_run: cli.dry_run,
+        yes: cli.yes,
+    };
     let config = |flags: &ConfigFlags| {
         config::load(cli.config.as_deref(), flags).map_err(|errors| Failure::of(Exit::Usage, &errors))
     };
@@ -43,25 +51,70 @@ pub async fn dispatch(cli: Cli) -> Outcome {
     match cli.command {
         Command::Generate(args) => super::reference::generate(&args),
         Command::ExampleConfig => emit(config::example().trim_end()),
+        Command::Init(args) if intent.dry_run => {
+            founding::would_make(&config(&args.flags)?, "a new federation, with its first node,")
+        }
+        Command::Join(args) if intent.dry_run => {
+            let what = format!("a further node, with an id from {},", args.seed);
+            founding::would_make(&config(&args.flags)?, &what)
+        }
         Command::Init(args) => founding::init(&owned(&args.flags)?, &args.realm),
         Command::Join(args) => founding::join(&owned(&args.flags)?, &args.seed).await,
+        Command::Run(_) | Command::Dev(_) if intent.dry_run => Err(Failure::usage(
+            "this serves until it is stopped, it changes nothing by itself: leave --dry-run out",
+        )),
         Command::Run(args) => {
             let config = config(&args.flags)?;
             owner::refuse_root(&config.data_dir)?;
             run::run(config).await
         }
-        Command::Recover(args) => recovery::recover(&owned(&args.flags)?, args.yes, output),
-        Command::AsteriskConfig(args) => install::command(&config(&args.flags)?, &args, output).await,
+        Command::Recover(args) => recovery::recover(&owned(&args.flags)?, intent),
+        Command::AsteriskConfig(mut args) => {
+            args.write &= !intent.dry_run;
+            install::command(&config(&args.flags)?, &args, output).await
+        }
         Command::Dev(args) => dev::dev(&args).await,
         Command::Explain(args) => explain::explain(&args, output),
+        Command::Backup(BackupCommand::Restore(args)) => {
+            let configured = config(&args.flags)?.backup.key_file;
+            let key = backup::key_of(args.key_file.as_deref(), configured.as_deref(), false)?;
+            backup::restore(&owned(&args.flags)?, &args.file, &key, intent)
+        }
+        Command::Backup(BackupCommand::Create(args)) => {
+            let config = config(&ConfigFlags::default())?;
+            let key = backup::key_of(args.key_file.as_deref(), config.backup.key_file.as_deref(), true)?;
+            let client = connect(cli.server, || Ok(config)).await?;
+            backup::create(&client, &args.file, &key, intent).await
+        }
+        Command::Backup(BackupCommand::Verify(args)) => {
+            backup::verify(&args.file, &opening_key(&args, config)?, output)
+        }
+        Command::Backup(BackupCommand::Inspect(args)) => {
+            backup::inspect(&args.file, &opening_key(&args, config)?, output)
+        }
         asking => {
-            let address = match &cli.server {
-                Some(address) => address.clone(),
-                None => default_server(config(&ConfigFlags::default())?.client.listen),
-            };
-            ask(Client::connect(&address).await?, asking, output).await
+            let client = connect(cli.server, || config(&ConfigFlags::default())).await?;
+            ask(client, asking, intent).await
         }
     }
+}
+
+/// The node named, or the one of the configuration.
+async fn connect(server: Option<Address>, config: impl FnOnce() -> Outcome<Config>) -> Outcome<Client> {
+    let address = match server {
+        Some(address) => address,
+        None => default_server(config()?.client.listen),
+    };
+    Client::connect(&address).await
+}
+
+/// The key of a backup that is there. The configuration is read only when no file was named.
+fn opening_key(args: &BackupArgs, config: impl FnOnce(&ConfigFlags) -> Outcome<Config>) -> Outcome<Secret> {
+    let configured = match &args.key_file {
+        Some(_) => None,
+        None => config(&ConfigFlags::default())?.backup.key_file,
+    };
+    backup::key_of(args.key_file.as_deref(), configured.as_deref(), false)
 }
 
 /// A wildcard is listened on, but not talked to.
@@ -77,24 +130,27 @@ fn default_server(listen: Address) -> Address {
 }
 
 /// The commands that ask a running node.
-async fn ask(client: Client, command: Command, output: super::args::Output) -> Outcome {
+async fn ask(client: Client, command: Command, intent: Intent) -> Outcome {
     use super::args::UserCommand;
+    let output = intent.output;
     match command {
         Command::Status => status::status(&client, output).await,
-        Command::User(UserCommand::Import(args)) => roster::import(&client, &args, output).await,
+        Command::User(UserCommand::Import(args)) => roster::import(&client, &args, intent).await,
         Command::User(UserCommand::Export) => roster::export(&client).await,
-        Command::User(command) => user::user(&client, command, output).await,
-        Command::Device(command) => device::device(&client, command, output).await,
+        Command::User(command) => user::user(&client, command, intent).await,
+        Command::Device(command) => device::device(&client, command, intent).await,
         Command::Where { who } => user::whereabouts(&client, &who, output).await,
-        Command::Node(command) => node::node(&client, command, output).await,
-        Command::Leave(args) => node::leave(&client, &args, output).await,
+        Command::Node(command) => node::node(&client, command, intent).await,
+        Command::Leave(args) => node::leave(&client, &args, intent).await,
+        Command::Plan(command) => plan::plan(&client, command, output).await,
+        Command::Apply { plan } => plan::apply(&client, plan, intent).await,
         Command::Route(args) => route::route(&client, args, output).await,
         Command::Watch(args) => watch::watch(&client, &args, output).await,
         Command::Drift(args) => drift::drift(&client, &args, output).await,
-        Command::Setting(command) => setting::setting(&client, command, output).await,
         Command::Check(command) => check::check(&client, &command, output).await,
         Command::Events(args) => events::events(&client, &args, output).await,
         Command::Logs(args) => logs::logs(&client, &args, output).await,
+        Command::Setting(command) => setting::setting(&client, command, intent).await,
         Command::ExampleConfig
         | Command::Generate(_)
         | Command::Explain(_)
@@ -103,6 +159,7 @@ async fn ask(client: Client, command: Command, output: super::args::Output) -> O
         | Command::Recover(_)
         | Command::Run(_)
         | Command::AsteriskConfig(_)
+        | Command::Backup(_)
         | Command::Dev(_) => unreachable!("dispatched before a node is asked"),
     }
 }

@@ -1,33 +1,37 @@
 //! `node list|show` and `leave`.
 
-use std::io::{BufRead, IsTerminal, Write};
-
 use fed_proto::client as pb;
+use pb::plan_members_request::Action;
 
-use crate::cli::args::{LeaveArgs, NodeCommand, Output};
+use super::plan;
+use crate::cli::args::{LeaveArgs, NodeCommand};
+use crate::cli::change::Intent;
 use crate::cli::client::{Api, Client};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::print;
 use crate::cli::views::{Done, NodeView, Nodes};
-use crate::explain::Code;
 
-pub(super) async fn node(client: &Client, command: NodeCommand, output: Output) -> Outcome {
+pub(super) async fn node(client: &Client, command: NodeCommand, intent: Intent) -> Outcome {
+    let output = intent.output;
     match command {
         NodeCommand::List => {
             let nodes = all_nodes(client).await?.into_iter().map(Into::into).collect();
             print(output, &Nodes(nodes))
         }
         NodeCommand::Show { node } => print(output, &NodeView::from(named(client, &node).await?)),
-        NodeCommand::Lead { node } => lead(client, &node, output).await,
+        NodeCommand::Lead { node } => lead(client, &node, intent).await,
     }
 }
 
-async fn lead(client: &Client, node: &str, output: Output) -> Outcome {
+async fn lead(client: &Client, node: &str, intent: Intent) -> Outcome {
     let node = named(client, node).await?.node.unwrap_or_default();
+    if intent.dry_run {
+        return plan::tell(client, Action::Lead(node.id), intent).await;
+    }
     let request = pb::TransferLeadershipRequest { id: node.id };
     let reply = client.api.clone().transfer_leadership(request).await?.into_inner();
     print(
-        output,
+        intent.output,
         &Done {
             text: format!("node {} (id {}) leads", node.name, node.id),
             revision: reply.revision,
@@ -50,7 +54,7 @@ pub(super) async fn all_nodes(client: &Client) -> Outcome<Vec<pb::NodeRecord>> {
     Ok(client.read(list).await?.nodes)
 }
 
-async fn named(client: &Client, node: &str) -> Outcome<pb::NodeRecord> {
+pub(super) async fn named(client: &Client, node: &str) -> Outcome<pb::NodeRecord> {
     let get = |mut api: Api, consistency| {
         let request = pb::GetRequest {
             id: node.to_owned(),
@@ -73,7 +77,7 @@ pub(super) async fn id_of(client: &Client, node: Option<&str>) -> Outcome<u64> {
     }
 }
 
-pub(super) async fn leave(client: &Client, args: &LeaveArgs, output: Output) -> Outcome {
+pub(super) async fn leave(client: &Client, args: &LeaveArgs, intent: Intent) -> Outcome {
     let (id, what) = match &args.node {
         Some(node) => {
             let (id, name) = leaving(client, node).await?;
@@ -90,19 +94,16 @@ pub(super) async fn leave(client: &Client, args: &LeaveArgs, output: Output) -> 
             )));
         }
     };
-    if !args.yes {
-        confirm(&format!(
-            "{what} leaves the federation for good; its data folder cannot be used again. Go on?"
-        ))?;
+    let removal = pb::RemoveNodeRequest { id, lose_quorum };
+    if intent.dry_run {
+        return plan::tell(client, Action::Leave(removal), intent).await;
     }
-    let reply = client
-        .api
-        .clone()
-        .remove_node(pb::RemoveNodeRequest { id, lose_quorum })
-        .await?
-        .into_inner();
+    intent.confirm(&format!(
+        "{what} leaves the federation for good; its data folder cannot be used again. Go on?"
+    ))?;
+    let reply = client.api.clone().remove_node(removal).await?.into_inner();
     print(
-        output,
+        intent.output,
         &Done {
             text: format!("{what} has left"),
             revision: reply.revision,
@@ -111,7 +112,7 @@ pub(super) async fn leave(client: &Client, args: &LeaveArgs, output: Output) -> 
 }
 
 /// Id and name of the node that is to leave. One whose leaving was interrupted has no record any more, and is a member still.
-async fn leaving(client: &Client, node: &str) -> Outcome<(u64, String)> {
+pub(super) async fn leaving(client: &Client, node: &str) -> Outcome<(u64, String)> {
     let missing = match named(client, node).await {
         Ok(record) => {
             let node = record.node.unwrap_or_default();
@@ -144,21 +145,5 @@ async fn leaving(client: &Client, node: &str) -> Outcome<(u64, String)> {
             );
             Err(Failure::new(Exit::NotFound, text))
         }
-    }
-}
-
-fn confirm(question: &str) -> Outcome {
-    if !std::io::stdin().is_terminal() {
-        let text = "this cannot be undone: repeat the command with --yes to do it without being asked";
-        return Err(Failure::usage(text).coded(Code::ConfirmationMissing));
-    }
-    eprint!("{question} [y/N] ");
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
-        Ok(())
-    } else {
-        Err(Failure::usage("nothing was changed").coded(Code::ConfirmationMissing))
     }
 }

@@ -1,14 +1,17 @@
 //! `setting list|get|set|unset`.
 
 use fed_proto::client as pb;
+use pb::change::What;
 
-use crate::cli::args::{Output, SettingCommand};
+use crate::cli::args::SettingCommand;
+use crate::cli::change::{Intent, change};
 use crate::cli::client::{Api, Client};
 use crate::cli::exit::Outcome;
 use crate::cli::output::print;
-use crate::cli::views::{Done, SettingView, Settings};
+use crate::cli::views::{SettingView, Settings};
 
-pub(super) async fn setting(client: &Client, command: SettingCommand, output: Output) -> Outcome {
+pub(super) async fn setting(client: &Client, command: SettingCommand, intent: Intent) -> Outcome {
+    let output = intent.output;
     match command {
         SettingCommand::List => {
             let list = |mut api: Api, consistency| async move {
@@ -33,33 +36,18 @@ pub(super) async fn setting(client: &Client, command: SettingCommand, output: Ou
             print(output, &SettingView::from(client.read(get).await?))
         }
         SettingCommand::Set { key, value } => {
-            let request = pb::PutSettingRequest {
-                key: key.clone(),
+            let done = format!("setting {key} set");
+            let put = What::PutSetting(pb::PutSettingRequest {
+                key,
                 value,
                 expect: None,
-            };
-            let reply = client.api.clone().put_setting(request).await?.into_inner();
-            print(
-                output,
-                &Done {
-                    text: format!("setting {key} set"),
-                    revision: reply.revision,
-                },
-            )
+            });
+            change(client, intent, vec![put], done).await
         }
         SettingCommand::Unset { key } => {
-            let request = pb::DeleteRequest {
-                id: key.clone(),
-                expect: None,
-            };
-            let reply = client.api.clone().delete_setting(request).await?.into_inner();
-            print(
-                output,
-                &Done {
-                    text: format!("setting {key} is at its default again"),
-                    revision: reply.revision,
-                },
-            )
+            let done = format!("setting {key} is at its default again");
+            let delete = What::DeleteSetting(pb::DeleteRequest { id: key, expect: None });
+            change(client, intent, vec![delete], done).await
         }
     }
 }

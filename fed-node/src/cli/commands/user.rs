@@ -7,25 +7,27 @@ use super::edit;
 use super::node::all_nodes;
 use crate::api::convert;
 use crate::cli::args::{DeviceFields, Output, PasswordArgs, UserAddArgs, UserCommand, UserFields, UserSetArgs};
+use crate::cli::change::{Intent, change};
 use crate::cli::client::{Api, Client};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::print;
 use crate::cli::password;
-use crate::cli::views::{DeviceView, Done, UserDetail, UserView, Users, WhereView};
+use crate::cli::views::{DeviceView, UserDetail, UserView, Users, WhereView};
 use crate::config::Secret;
 
-pub(super) async fn user(client: &Client, command: UserCommand, output: Output) -> Outcome {
+pub(super) async fn user(client: &Client, command: UserCommand, intent: Intent) -> Outcome {
+    let output = intent.output;
     match command {
-        UserCommand::Add(args) => add(client, args, output).await,
-        UserCommand::Set(args) => set(client, args, output).await,
+        UserCommand::Add(args) => add(client, args, intent).await,
+        UserCommand::Set(args) => set(client, args, intent).await,
         UserCommand::Show { id } => show(client, &id, output).await,
         UserCommand::List => list(client, output).await,
-        UserCommand::Remove { id } => remove(client, id, output).await,
+        UserCommand::Remove { id } => remove(client, id, intent).await,
         UserCommand::Import(_) | UserCommand::Export => unreachable!("dispatched to the roster"),
     }
 }
 
-async fn add(client: &Client, args: UserAddArgs, output: Output) -> Outcome {
+async fn add(client: &Client, args: UserAddArgs, intent: Intent) -> Outcome {
     if args.no_device && (args.device_fields != DeviceFields::default() || args.password != PasswordArgs::default()) {
         return Err(Failure::usage(
             "--no-device adds no device: leave out the password and the options of a device, or --no-device",
@@ -59,23 +61,7 @@ async fn add(client: &Client, args: UserAddArgs, output: Output) -> Outcome {
     } else {
         "with its device"
     };
-    let changes = changes
-        .into_iter()
-        .map(|what| pb::Change { what: Some(what) })
-        .collect();
-    let request = pb::WriteManyRequest {
-        changes,
-        all_or_nothing: true,
-    };
-    let reply = client.api.clone().write(request).await?.into_inner();
-    let revision = reply.results.last().map_or(0, |result| result.revision);
-    print(
-        output,
-        &Done {
-            text: format!("user {} added {with}", args.id),
-            revision,
-        },
-    )
+    change(client, intent, changes, format!("user {} added {with}", args.id)).await
 }
 
 /// Refuses the id of a node that is not there.
@@ -121,7 +107,7 @@ pub(super) async fn new_credentials(client: &Client, device: &mut pb::Device, ar
     }
 }
 
-async fn set(client: &Client, args: UserSetArgs, output: Output) -> Outcome {
+async fn set(client: &Client, args: UserSetArgs, intent: Intent) -> Outcome {
     if args.fields == UserFields::default() {
         return Err(edit::nothing_named(&["user", "set"]));
     }
@@ -138,18 +124,11 @@ async fn set(client: &Client, args: UserSetArgs, output: Output) -> Outcome {
     let expect = Some(pb::Expect {
         what: Some(pb::expect::What::Revision(revision)),
     });
-    let request = pb::PutUserRequest {
+    let put = pb::change::What::PutUser(pb::PutUserRequest {
         user: Some(user),
         expect,
-    };
-    let reply = client.api.clone().put_user(request).await?.into_inner();
-    print(
-        output,
-        &Done {
-            text: format!("user {} changed", args.id),
-            revision: reply.revision,
-        },
-    )
+    });
+    change(client, intent, vec![put], format!("user {} changed", args.id)).await
 }
 
 async fn show(client: &Client, id: &str, output: Output) -> Outcome {
@@ -210,19 +189,32 @@ pub(crate) async fn all_users(client: &Client) -> Outcome<Vec<pb::UserRecord>> {
     }
 }
 
-async fn remove(client: &Client, id: String, output: Output) -> Outcome {
-    let request = pb::DeleteRequest {
+async fn remove(client: &Client, id: String, intent: Intent) -> Outcome {
+    if !intent.yes && !intent.dry_run {
+        let devices = super::device::all_devices(client, &id, false).await?;
+        let ids: Vec<&str> = devices
+            .iter()
+            .flat_map(|record| &record.device)
+            .map(|device| device.id.as_str())
+            .collect();
+        if !ids.is_empty() {
+            intent.confirm(&format!(
+                "User {id} goes with its devices ({}), their passwords and registrations. Go on?",
+                ids.join(", ")
+            ))?;
+        }
+    }
+    let delete = pb::change::What::DeleteUser(pb::DeleteRequest {
         id: id.clone(),
         expect: None,
-    };
-    let reply = client.api.clone().delete_user(request).await?.into_inner();
-    print(
-        output,
-        &Done {
-            text: format!("user {id} and its devices removed"),
-            revision: reply.revision,
-        },
+    });
+    change(
+        client,
+        intent,
+        vec![delete],
+        format!("user {id} and its devices removed"),
     )
+    .await
 }
 
 pub(super) async fn whereabouts(client: &Client, who: &str, output: Output) -> Outcome {

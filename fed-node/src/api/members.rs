@@ -1,0 +1,132 @@
+//! Changes of the members, planned and then made as planned.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fed_core::ids::NodeId;
+use fed_core::map::MapView;
+use fed_proto::client as pb;
+use fed_raft::Role;
+use tonic::Status;
+
+use super::failure::{damaged, not_changed};
+use super::service::ApiService;
+use crate::membership::{Action, Basis, Federation, Member, Plan, PlanId, Shape, plan};
+
+/// Longest wait for the leader to say from whom it hears.
+const ANSWERING_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is asked for, as an action.
+pub(super) fn action(request: &pb::PlanMembersRequest) -> Result<Action, Status> {
+    use pb::plan_members_request::Action as Asked;
+    match request.action {
+        Some(Asked::Leave(pb::RemoveNodeRequest { id, lose_quorum: false })) => Ok(Action::Leave(id)),
+        Some(Asked::Leave(pb::RemoveNodeRequest { id, lose_quorum: true })) => Ok(Action::LeaveLosingQuorum(id)),
+        Some(Asked::Lead(id)) => Ok(Action::Lead(id)),
+        Some(Asked::Replace(pb::ReplaceNode { old, new })) => Ok(Action::Replace { old, new }),
+        None => Err(Status::invalid_argument(
+            "the request does not say what is to be planned",
+        )),
+    }
+}
+
+impl ApiService {
+    /// The members as they are now: with a quorum, after everything that was acknowledged.
+    async fn federation(&self) -> Result<Federation, Status> {
+        let (snapshot, _) = self.snapshot(pb::Consistency::Linearizable as i32).await?;
+        let cluster = &self.0.cluster;
+        let status = cluster.status();
+        let answering: BTreeSet<NodeId> = cluster.answering(ANSWERING_WITHIN).await;
+        let view = MapView::new(&snapshot);
+        let mut members = Vec::with_capacity(status.members.len());
+        for member in &status.members {
+            let name = view.node(member.id).map_err(|error| damaged(&error))?;
+            let serves = view.session_of(member.id).map_err(|error| damaged(&error))?;
+            let bindings = view.bindings_at(member.id).map_err(|error| damaged(&error))?;
+            members.push(Member {
+                id: member.id.0,
+                name: name.map(|record| record.value.name).unwrap_or_default(),
+                votes: member.role != Role::Learner,
+                up: answering.contains(&member.id),
+                serves: serves.is_some(),
+                bindings: bindings.len() as u64,
+            });
+        }
+        Ok(Federation {
+            members,
+            leader: status.leader.map(|leader| leader.0),
+            asked: status.node.0,
+            target_voters: self.0.raft.voters,
+            basis: Basis {
+                members_index: status.members_index,
+                term: status.term,
+            },
+        })
+    }
+
+    pub(super) async fn plan_members_now(&self, action: Action) -> Result<Plan, Status> {
+        let action = match action {
+            Action::Leave(0) => Action::Leave(self.0.cluster.id().0),
+            Action::LeaveLosingQuorum(0) => Action::LeaveLosingQuorum(self.0.cluster.id().0),
+            other => other,
+        };
+        let federation = self.federation().await?;
+        plan(&federation, action).map_err(Status::failed_precondition)
+    }
+
+    /// Does what was planned, when the members are still those it was planned for.
+    pub(super) async fn apply_plan_now(&self, id: &str, dry_run: bool) -> Result<u64, Status> {
+        let wanted: PlanId = id
+            .parse()
+            .map_err(|error: crate::membership::NoPlan| Status::invalid_argument(error.to_string()))?;
+        let plan = self.plan_members_now(wanted.action).await?;
+        if plan.id != wanted {
+            return Err(Status::aborted(format!(
+                "the members or their leader have changed since {wanted} was planned (it would be {} now): nothing was changed; plan again and look at it",
+                plan.id
+            )));
+        }
+        let node = &self.0;
+        if dry_run {
+            return Ok(node.cluster.local().revision().0);
+        }
+        match wanted.action {
+            Action::Leave(id) => node.leave.remove(NodeId(id), false).await,
+            Action::LeaveLosingQuorum(id) => node.leave.remove(NodeId(id), true).await,
+            Action::Lead(id) => {
+                let moved = node.cluster.transfer_leadership(NodeId(id)).await;
+                moved.map_err(|error| not_changed(&error))?;
+                Ok(node.cluster.local().revision().0)
+            }
+            Action::Replace { old, new } => {
+                let promoted = node.cluster.promote(NodeId(new)).await;
+                promoted.map_err(|error| not_changed(&error))?;
+                node.leave.remove(NodeId(old), false).await
+            }
+        }
+    }
+}
+
+/// A plan for the wire.
+pub(super) fn plan_out(plan: Plan) -> pb::MembersPlan {
+    pb::MembersPlan {
+        id: plan.id.to_string(),
+        title: plan.title,
+        before: Some(shape_out(plan.before)),
+        after: Some(shape_out(plan.after)),
+        steps: plan.steps,
+        warnings: plan.warnings,
+    }
+}
+
+fn shape_out(shape: Shape) -> pb::MembersShape {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    pb::MembersShape {
+        quorum: count(shape.quorum),
+        up: count(shape.up),
+        can_lose: shape.can_lose.map(count),
+        leader: shape.leader.unwrap_or_default(),
+        voters: shape.voters,
+        learners: shape.learners,
+    }
+}

@@ -1,0 +1,118 @@
+//! `backup restore`: a new federation that begins with the users, devices and settings of a backup.
+
+use std::path::Path;
+
+use data_encoding::HEXLOWER;
+use fed_core::command::{Command, Expect, Reply};
+use fed_core::kv::StoreError;
+use fed_core::map::{FederationMap, MapView};
+use fed_core::records::setting;
+use fed_raft::{Backup, BackupError};
+use serde::Serialize;
+
+use super::file::{Opened, at};
+use super::head::Head;
+use crate::cli::{Exit, Failure, Intent, Outcome, Show, print};
+use crate::config::{Config, Secret};
+use crate::founding;
+
+#[derive(Debug, Serialize)]
+struct Restored {
+    data_dir: String,
+    federation: String,
+    node: u64,
+    join: String,
+    from: Head,
+}
+
+impl Show for Restored {
+    fn text(&self) -> String {
+        format!(
+            "made federation {} with node {} in {} from {} ({})\nstart it with `fed-node run`; further nodes, with empty data folders: `fed-node join {}` on each",
+            self.federation,
+            self.node,
+            self.data_dir,
+            self.from.summary(),
+            self.from.made_at,
+            self.join
+        )
+    }
+}
+
+/// What must not outlive the old federation: its nodes, with their sessions and bindings. The capabilities of the new one are
+/// signed with a key of its own.
+fn first_changes(backup: &Backup) -> Result<Vec<Command>, StoreError> {
+    let nodes = MapView::new(backup).nodes()?;
+    let mut changes: Vec<Command> = nodes
+        .into_iter()
+        .map(|record| Command::DeleteNode { id: record.value.id })
+        .collect();
+    changes.push(Command::PutSetting {
+        key: setting::CAPABILITY_KEY.to_owned(),
+        value: HEXLOWER.encode(&rand::random::<[u8; 32]>()).into(),
+        expect: Expect::Any,
+    });
+    Ok(changes)
+}
+
+/// Makes the data folder of the first node of a new federation. Everything of the backup is read and checked before.
+///
+/// # Errors
+/// When the backup is not whole or the folder is taken; nothing was made then.
+pub fn restore(config: &Config, path: &Path, key: &Secret, intent: Intent) -> Outcome {
+    let cluster = founding::cluster_dir(&config.data_dir);
+    if let Some(owner) = fed_raft::inspect(&cluster).map_err(|error| founding::start_failure(&error))? {
+        return Err(Failure::usage(format!(
+            "{} already belongs to node {}: a backup is restored into an empty data folder; choose one with --data-dir",
+            config.data_dir.display(),
+            owner.node
+        )));
+    }
+    let opened = if intent.dry_run {
+        Opened::unpack(path, key, &std::env::temp_dir())?
+    } else {
+        founding::make_data_dir(&config.data_dir)?;
+        Opened::unpack(path, key, &config.data_dir)?
+    };
+    opened.verify(path)?;
+    if intent.dry_run {
+        eprintln!(
+            "a new federation would be made in {} from {}; nothing was changed (--dry-run)",
+            config.data_dir.display(),
+            opened.head.summary()
+        );
+        return Ok(());
+    }
+    intent.confirm(&format!(
+        "Make a new federation in {} from {} of {}?",
+        config.data_dir.display(),
+        opened.head.summary(),
+        opened.head.made_at
+    ))?;
+    let changes = first_changes(&opened.backup).map_err(|error| at(path, &error))?;
+    let restored = fed_raft::restore(&founding::raft_config(config), &opened.backup, &FederationMap, changes);
+    let restored = restored.map_err(|error| match error {
+        BackupError::Start(error) => founding::start_failure(&error),
+        error => Failure::new(Exit::Failed, error),
+    })?;
+    if let Some(why) = restored.replies.iter().find_map(|reply| match reply {
+        Reply::Refused(why) => Some(why),
+        _ => None,
+    }) {
+        return Err(at(
+            path,
+            &format!("its map could not be made ready: {why}; empty the data folder and take another backup"),
+        ));
+    }
+    founding::adopt_cluster_key(&config.data_dir, opened.cluster_key.as_deref())?;
+    print(
+        intent.output,
+        &Restored {
+            data_dir: config.data_dir.display().to_string(),
+            federation: restored.identity.cluster.to_string(),
+            node: restored.identity.node.0,
+            join: config.peer_advertised().to_string(),
+            from: opened.head.clone(),
+        },
+    )
+}

@@ -1,0 +1,212 @@
+//! Backups by themselves: the leader makes them, the other nodes do not.
+//!
+//! When one is due is read off the names of those in the folder, so that a restart does not make one early. A new leader whose
+//! folder lacks them makes one at once: let the nodes share the folder, or take the few more.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fed_core::map::FederationMap;
+use fed_raft::Cluster;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::file::Writing;
+use super::head::{Head, now};
+use super::source::Source;
+use crate::config::{BackupConfig, Secret};
+
+const PREFIX: &str = "federation-";
+const SUFFIX: &str = ".fedbackup";
+/// Between two looks whether one is due, and after a failure.
+const LOOK: Duration = Duration::from_secs(1);
+const AFTER_FAILURE: Duration = Duration::from_secs(60);
+
+/// What became of them, for metrics.
+#[derive(Debug, Clone, Default)]
+pub struct Scheduled(Arc<Mutex<Record>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Record {
+    made: u64,
+    failed: u64,
+    last_made_at: u64,
+    last_revision: u64,
+}
+
+impl Scheduled {
+    /// In the text format that Prometheus reads.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let record = *self.0.lock();
+        let mut text = String::new();
+        let mut one = |kind: &str, name: &str, help: &str, samples: &[(&str, u64)]| {
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for (suffix, value) in samples {
+                let _ = writeln!(text, "{name}{suffix} {value}");
+            }
+        };
+        one(
+            "counter",
+            "fed_node_backups",
+            "Scheduled backups that this node made, by result.",
+            &[
+                ("_total{result=\"made\"}", record.made),
+                ("_total{result=\"failed\"}", record.failed),
+            ],
+        );
+        one(
+            "gauge",
+            "fed_node_backup_last_timestamp_seconds",
+            "When this node last made a scheduled backup; 0: not since it started.",
+            &[("", record.last_made_at)],
+        );
+        one(
+            "gauge",
+            "fed_node_backup_last_revision",
+            "The revision in it.",
+            &[("", record.last_revision)],
+        );
+        text
+    }
+}
+
+/// Everything the schedule needs.
+pub struct Schedule {
+    /// Whose leader makes them.
+    pub cluster: Cluster<FederationMap>,
+    /// What they are made of.
+    pub source: Source,
+    /// When, how many, and where.
+    pub config: BackupConfig,
+    /// What they are encrypted with.
+    pub key: Secret,
+    /// What became of them.
+    pub scheduled: Scheduled,
+}
+
+impl Schedule {
+    /// Makes them until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            let pause = if self.leads() && self.is_due() {
+                self.make_one().await
+            } else {
+                LOOK
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    fn leads(&self) -> bool {
+        let status = self.cluster.status();
+        status.quorum && status.leader == Some(status.node)
+    }
+
+    fn is_due(&self) -> bool {
+        let newest = kept(&self.config.dir).into_iter().map(|(made_at, _)| made_at).max();
+        newest.is_none_or(|made_at| now() >= made_at.saturating_add(self.config.every.as_secs()))
+    }
+
+    async fn make_one(&self) -> Duration {
+        match self.make().await {
+            Ok((path, head)) => {
+                tracing::info!(file = %path.display(), "backup saved and verified to {}", head.summary());
+                let mut record = self.scheduled.0.lock();
+                record.made += 1;
+                (record.last_made_at, record.last_revision) = (now(), head.revision);
+                LOOK
+            }
+            Err(why) => {
+                self.scheduled.0.lock().failed += 1;
+                tracing::error!(folder = %self.config.dir.display(), %why, "the scheduled backup failed; it is tried again in a minute");
+                AFTER_FAILURE
+            }
+        }
+    }
+
+    async fn make(&self) -> Result<(PathBuf, Head), String> {
+        let made = self.source.make().await?;
+        let (dir, keep, key) = (self.config.dir.clone(), self.config.keep, self.key.clone());
+        let kept = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
+            let path = dir.join(format!("{PREFIX}{}-r{}{SUFFIX}", now(), made.head().revision));
+            let mut writing = Writing::begin(&path, &key).map_err(|failure| failure.message)?;
+            if let Err(error) = made.pack(&mut writing) {
+                writing.discard();
+                return Err(error.to_string());
+            }
+            let head = writing.keep(&path, &key).map_err(|failure| failure.message)?;
+            drop_old(&dir, keep);
+            Ok((path, head))
+        });
+        kept.await.map_err(|error| error.to_string())?
+    }
+}
+
+/// The backups in the folder that a schedule made, by when.
+fn kept(dir: &Path) -> Vec<(u64, PathBuf)> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| {
+            let made_at = made_at(entry.file_name().to_str()?)?;
+            Some((made_at, entry.path()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn made_at(name: &str) -> Option<u64> {
+    let (made_at, revision) = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.split_once("-r")?;
+    revision.parse::<u64>().ok()?;
+    made_at.parse().ok()
+}
+
+fn drop_old(dir: &Path, keep: usize) {
+    let found = kept(dir);
+    for (_, path) in &found[..found.len().saturating_sub(keep)] {
+        if let Err(error) = std::fs::remove_file(path) {
+            tracing::warn!(file = %path.display(), %error, "an old backup cannot be removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_schedules_own_files_count_and_the_oldest_go() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "federation-100-r7.fedbackup",
+            "federation-300-r9.fedbackup",
+            "federation-200-r8.fedbackup",
+            "federation-400-r9.fedbackup.part",
+            "mine.fedbackup",
+            "federation-1-rx.fedbackup",
+        ] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let times = |folder: &Path| kept(folder).into_iter().map(|(at, _)| at).collect::<Vec<_>>();
+        assert_eq!(times(folder.path()), [100, 200, 300]);
+        drop_old(folder.path(), 2);
+        assert_eq!(times(folder.path()), [200, 300]);
+        assert!(folder.path().join("mine.fedbackup").exists());
+    }
+
+    #[test]
+    fn results_are_metrics() {
+        let scheduled = Scheduled::default();
+        scheduled.0.lock().failed = 2;
+        let text = scheduled.metrics();
+        assert!(text.contains("fed_node_backups_total{result=\"failed\"} 2\n"), "{text}");
+        assert!(text.contains("fed_node_backup_last_timestamp_seconds 0\n"), "{text}");
+    }
+}

@@ -1,0 +1,163 @@
+//! Changes that are only told (`--dry-run`), asked for, or planned, on real processes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use serde_json::Value;
+use support::{Federation, Node, until};
+
+#[test]
+fn a_dry_run_tells_what_would_change_in_the_maps_terms_and_changes_nothing() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    node.add_user("alice", "1001").ok();
+    let before = node.json(&["status"])["revision"].clone();
+    for (command, words) in [
+        (
+            vec!["user", "add", "bob", "--number", "1002", "--no-device"],
+            "user bob would be made\n  numbers: 1002",
+        ),
+        (
+            vec!["user", "set", "alice", "--number", "1003", "--mailbox", "1@x"],
+            "user alice would be changed\n  numbers: 1001 -> 1003\n  mailbox: 1@x",
+        ),
+        (vec!["user", "remove", "alice"], "device alice would be deleted"),
+        (
+            vec!["device", "set", "alice", "--transport", "tcp"],
+            "  transport: any -> tcp",
+        ),
+        (vec!["device", "remove", "alice"], "device alice would be deleted"),
+        (
+            vec!["setting", "set", "hop_limit", "9"],
+            "setting hop_limit would be made\n  value: 9",
+        ),
+        (vec!["user", "set", "alice", "--name", ""], "nothing would change"),
+    ] {
+        let said = node.asks(&[&command[..], &["--dry-run"]].concat()).ok();
+        assert!(said.out.contains(words), "{command:?}: {said:?}");
+        assert!(said.err.contains("nothing was changed (--dry-run)"), "{said:?}");
+    }
+    let password = node
+        .hears(&["device", "set", "alice", "--password-stdin", "--dry-run"], "canary\n")
+        .ok();
+    assert!(password.out.contains("password: *** -> *** (new)"), "{password:?}");
+    let data = node.json(&["user", "remove", "alice", "--dry-run"]);
+    assert_eq!(data["dry_run"], true);
+    let objects: Vec<&str> = data["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["object"].as_str().unwrap())
+        .collect();
+    assert!(
+        objects.contains(&"user alice") && objects.contains(&"device alice"),
+        "{data}"
+    );
+    for (command, code) in [
+        (vec!["user", "remove", "nobody"], 4),
+        (vec!["user", "add", "carol", "--number", "1001", "--no-device"], 3),
+        (vec!["device", "remove", "nothing"], 4),
+        (vec!["run"], 2),
+    ] {
+        let said = node.asks(&[&command[..], &["--dry-run"]].concat());
+        assert_eq!(said.code, code, "as the real thing: {said:?}");
+    }
+    assert_eq!(node.json(&["status"])["revision"], before);
+
+    let taken = node.setup(&["init", "--dry-run"]);
+    assert_eq!(taken.code, 2, "{taken:?}");
+    let other = Node::new(&node.dir, "other");
+    let said = other.setup(&["init", "--dry-run"]).ok();
+    assert!(
+        said.err.contains("would be made") && !other.data_dir().exists(),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_undone_is_refused_where_nobody_can_be_asked() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    node.add_user("alice", "1001").ok();
+    let refused = node.asks(&["user", "remove", "alice"]);
+    assert!(refused.code == 2 && refused.err.contains("--yes"), "{refused:?}");
+    node.asks(&["user", "show", "alice"]).ok();
+    node.asks(&["user", "remove", "alice", "--yes"]).ok();
+    assert_eq!(node.asks(&["user", "show", "alice"]).code, 4);
+    node.asks(&["user", "add", "bob", "--no-device"]).ok();
+    node.asks(&["user", "remove", "bob"]).ok();
+}
+
+fn names(shape: &Value) -> Vec<&str> {
+    shape["voters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_plan_is_made_as_it_was_shown_or_not_at_all() {
+    let mut federation = Federation::start(4);
+    let n1 = &federation.nodes[0];
+    until("three vote, and all answer", || {
+        let plan = n1.json_if_ok(&["plan", "lead", "n1"])?;
+        (names(&plan["before"]).len() == 3 && plan["before"]["up"] == 3).then_some(())
+    });
+    let leader_is = |node: &Node, name: &str| {
+        until(&format!("{name} leads"), || {
+            let status = node.json(&["status"]);
+            let members = status["members"].as_array()?.clone();
+            let leads = members.iter().find(|m| m["id"] == status["leader"])?;
+            (leads["name"] == name).then_some(())
+        });
+    };
+    n1.asks(&["node", "lead", "n2"]).ok();
+    leader_is(n1, "n2");
+    // A node that serves is planned out at that node only.
+    let up = n1.asks(&["plan", "leave", "n3"]);
+    assert!(up.code == 3 && up.err.contains("is up"), "{up:?}");
+
+    let stale = n1.json(&["plan", "lead", "n1"])["plan"].as_str().unwrap().to_owned();
+    let plan = n1.json(&["plan", "lead", "n3"]);
+    assert_eq!(
+        (&plan["before"]["leader"], &plan["after"]["leader"]),
+        (&"n2".into(), &"n3".into())
+    );
+    let name = plan["plan"].as_str().unwrap();
+    n1.asks(&["apply", name, "--dry-run"]).ok();
+    leader_is(n1, "n2");
+    n1.asks(&["apply", name]).ok();
+    leader_is(n1, "n3");
+    let refused = n1.asks(&["apply", &stale]);
+    assert!(refused.code == 3 && refused.err.contains("plan again"), "{refused:?}");
+    assert_eq!(n1.asks(&["apply", "nonsense"]).code, 2);
+
+    let told = federation.nodes[1].asks(&["leave", "--dry-run"]).ok();
+    assert!(
+        told.out.contains("leaves the federation for good") && told.err.contains("nothing was changed"),
+        "{told:?}"
+    );
+    let shown = federation.nodes[1].asks(&["plan", "leave"]).ok();
+    assert!(
+        shown.out.contains("may still be lost")
+            && shown.out.contains("n4 gets a vote")
+            && shown.err.contains("fed-node apply leave-"),
+        "{shown:?}"
+    );
+    let plan = federation.nodes[1].json(&["plan", "leave"]);
+    assert_eq!(
+        (names(&plan["after"]), &plan["after"]["can_lose"]),
+        (vec!["n1", "n3", "n4"], &1.into())
+    );
+    federation.nodes[1]
+        .asks(&["apply", plan["plan"].as_str().unwrap()])
+        .ok();
+    assert_eq!(federation.nodes[1].ends(), 0);
+    until("it came as planned", || {
+        let plan = federation.nodes[0].json_if_ok(&["plan", "lead", "n1"])?;
+        (names(&plan["before"]) == ["n1", "n3", "n4"]).then_some(())
+    });
+}
