@@ -93,6 +93,7 @@ async fn arrives(map: &MemoryMap, here: u64, hops: u8) -> Decision {
             dialled,
             device: None,
             number: None,
+            again: false,
         })
         .await
 }
@@ -158,6 +159,7 @@ async fn cut_off_from_the_others_the_own_registrar_is_asked_as_well() {
             dialled: "alice".into(),
             device: None,
             number: None,
+            again: false,
         };
         let legs = legs(&router.ask(&ask).await);
         assert_eq!(legs[0][0], Leg::Registered(alice()), "registered at {at}");

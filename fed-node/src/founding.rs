@@ -65,15 +65,7 @@ pub fn raft_config(config: &Config) -> fed_raft::Config {
 /// # Errors
 /// When the folder is taken, cannot be written, or the realm cannot be one.
 pub fn init(config: &Config, realm: &str) -> Outcome {
-    let fine = (1..=64).contains(&realm.len())
-        && realm
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"\"\\:;,[]".contains(&b));
-    if !fine {
-        return Err(Failure::usage(format!(
-            "{realm:?} cannot be a SIP realm: use 1 to 64 printable characters without blanks, quotes, backslashes, brackets, : ; or ,"
-        )));
-    }
+    crate::api::check_realm(realm).map_err(Failure::usage)?;
     make_durably(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
     let identity = Cluster::<FederationMap>::init(&raft_config(config)).map_err(|error| start_failure(&error))?;
     let file = realm_file(&config.data_dir);

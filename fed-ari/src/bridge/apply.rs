@@ -11,7 +11,7 @@ use fed_core::ids::UserId;
 use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 
-use super::{BridgeFault, owner::Before};
+use super::{BridgeFault, ObjectDrift, owner::Before};
 use crate::{
     client::{AriClient, AriError, Fields, ObjectType},
     plan::{Action, Actual, Plan, differing, plan},
@@ -41,9 +41,14 @@ pub(super) struct Known {
 
 impl Known {
     /// Takes these for unknown: they were found changed.
-    pub(super) fn forget<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) {
-        for key in keys {
-            self.objects.remove(key);
+    pub(super) fn forget(&mut self, changed: &[ObjectDrift]) {
+        for drift in changed {
+            match drift {
+                ObjectDrift::Global(name) => drop(self.globals.remove(name)),
+                ObjectDrift::Missing(key) | ObjectDrift::Unknown(key) | ObjectDrift::Differs { key, .. } => {
+                    self.objects.remove(key);
+                }
+            }
         }
     }
 }

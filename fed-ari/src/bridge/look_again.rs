@@ -40,7 +40,7 @@ pub(super) async fn look_again(
         let changed: Vec<_> = compared
             .drift
             .into_iter()
-            .filter(|drift| !waiting.contains(drift.key()))
+            .filter(|drift| drift.key().is_none_or(|key| !waiting.contains(key)))
             .collect();
         if changed.is_empty() {
             continue;
@@ -51,7 +51,7 @@ pub(super) async fn look_again(
         if changed.len() > NAMED {
             tracing::warn!("and {} objects more", changed.len() - NAMED);
         }
-        known.lock().forget(changed.iter().map(super::ObjectDrift::key));
+        known.lock().forget(&changed);
         // The applier ends only with the link, and this with it.
         let _ = scopes.send(Scope::All);
     }

@@ -9,7 +9,7 @@ use crate::{
     client::{AriClient, Capabilities, Fields, ObjectType},
     plan::differing,
     port::MapPort,
-    render::{Key, Object, Target, is_ours, render},
+    render::{Desired, Key, Object, Target, is_ours, render},
 };
 
 /// Calls in flight; Asterisk's HTTP server takes 100 sessions in all.
@@ -29,24 +29,32 @@ pub enum ObjectDrift {
     },
     /// An endpoint of the federation's that the map does not want.
     Unknown(Key),
+    /// The global variable of a number is not as the map wants it: without fed-node the number would ring somebody else, or nobody.
+    Global(String),
 }
 
 impl ObjectDrift {
-    /// Which object.
-    pub fn key(&self) -> &Key {
+    /// Which object; `None` for a global variable.
+    pub fn key(&self) -> Option<&Key> {
         match self {
-            Self::Missing(key) | Self::Unknown(key) | Self::Differs { key, .. } => key,
+            Self::Missing(key) | Self::Unknown(key) | Self::Differs { key, .. } => Some(key),
+            Self::Global(_) => None,
         }
     }
 }
 
 impl std::fmt::Display for ObjectDrift {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (kind, id) = self.key();
         match self {
-            Self::Missing(_) => write!(f, "{kind} {id} is not in Asterisk"),
-            Self::Differs { attribute, .. } => write!(f, "{kind} {id}: {attribute} is not as the map wants it"),
-            Self::Unknown(_) => write!(f, "{kind} {id} is in Asterisk, and the map does not want it"),
+            Self::Missing((kind, id)) => write!(f, "{kind} {id} is not in Asterisk"),
+            Self::Differs {
+                key: (kind, id),
+                attribute,
+            } => {
+                write!(f, "{kind} {id}: {attribute} is not as the map wants it")
+            }
+            Self::Unknown((kind, id)) => write!(f, "{kind} {id} is in Asterisk, and the map does not want it"),
+            Self::Global(name) => write!(f, "the global variable {name} is not as the map wants it"),
         }
     }
 }
@@ -60,7 +68,7 @@ pub struct Compared {
     pub drift: Vec<ObjectDrift>,
 }
 
-/// Reads every object that the map wants here from Asterisk, and lists the endpoints of the federation that it does not want.
+/// Reads every object and every number's variable that the map wants here from Asterisk, and lists the endpoints of the federation that it does not want.
 /// `redirect` is the redirect server as in [`BridgeConfig`](super::BridgeConfig). A disagreement counts when it is there twice.
 ///
 /// # Errors
@@ -82,13 +90,13 @@ pub async fn check_objects(port: &dyn MapPort, client: &AriClient, redirect: &st
 }
 
 async fn once(port: &dyn MapPort, client: &AriClient, target: &Target) -> Result<Compared, DriftError> {
-    let objects = render(&port.local().view(), target)?.objects;
+    let Desired { objects, globals } = render(&port.local().view(), target)?;
     let endpoints: BTreeSet<Key> = objects
         .keys()
         .filter(|key| key.0 == ObjectType::Endpoint)
         .cloned()
         .collect();
-    let wanted = objects.len();
+    let wanted = objects.len() + globals.len();
     let read = stream::iter(objects.into_values())
         .map(|object| async move {
             let fields = client.get_object(object.kind, &object.id).await?;
@@ -99,6 +107,17 @@ async fn once(port: &dyn MapPort, client: &AriClient, target: &Target) -> Result
         .try_filter_map(|found| async move { Ok(found) })
         .try_collect()
         .await?;
+    let read = stream::iter(globals)
+        .map(|(name, global)| async move {
+            let there = client.get_global(&name).await?;
+            Ok::<_, DriftError>((there != global.dial).then_some(ObjectDrift::Global(name)))
+        })
+        .buffer_unordered(CONNECTIONS);
+    let changed: Vec<ObjectDrift> = read
+        .try_filter_map(|found| async move { Ok(found) })
+        .try_collect()
+        .await?;
+    drift.extend(changed);
     for endpoint in client.endpoints("PJSIP").await? {
         let key = (ObjectType::Endpoint, endpoint.resource);
         if endpoints.contains(&key) {

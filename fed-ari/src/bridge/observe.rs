@@ -339,6 +339,7 @@ impl Observer {
         }
         self.delete_contact(&device, &contact).await;
         if self.router.rang_here(&device) {
+            self.router.recalling(device.clone());
             // Beside the lane: the device's next registration must not wait for it.
             tokio::spawn(recall(self.client.clone(), Arc::clone(&self.port), device));
         }

@@ -55,7 +55,7 @@ pub enum HangupReason {
     Normal,
     /// Q.850 17.
     Busy,
-    /// Q.850 31, which no SIP status becomes and which no phone sends: a mark among causes.
+    /// Q.850 31, which no SIP status becomes. A gateway may send it all the same.
     Unspecified,
 }
 

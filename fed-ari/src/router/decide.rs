@@ -34,12 +34,13 @@ pub enum Question {
 }
 
 impl Question {
-    /// Reads the word that the dialplan uses.
-    pub fn parse(word: &str) -> Option<Self> {
+    /// Reads the word that the dialplan uses, and whether it asks a second time.
+    pub fn parse(word: &str) -> Option<(Self, bool)> {
         match word {
-            "route" => Some(Self::Route),
-            "trunk" => Some(Self::Trunk),
-            "moved" => Some(Self::Moved),
+            "route" => Some((Self::Route, false)),
+            "again" => Some((Self::Route, true)),
+            "trunk" => Some((Self::Trunk, false)),
+            "moved" => Some((Self::Moved, true)),
             _ => None,
         }
     }
@@ -56,6 +57,8 @@ pub struct Ask {
     pub device: Option<DeviceId>,
     /// The number that calls.
     pub number: Option<String>,
+    /// The dialplan asks a second time, because a call that was ringing ended as one does that was taken back.
+    pub again: bool,
 }
 
 /// What varies from call to call but comes from outside the map.
@@ -133,6 +136,7 @@ pub fn in_vain(ask: &Ask) -> Option<Ask> {
     };
     Some(Ask {
         question,
+        again: false,
         ..ask.clone()
     })
 }

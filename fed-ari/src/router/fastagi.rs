@@ -24,7 +24,7 @@ const LONGEST_TALK: u64 = 256 * 1024;
 /// How long one call's whole conversation may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// A FastAGI server that answers `agi://HOST:PORT/route,NAME` and `/trunk,NAME`.
+/// A FastAGI server that answers `agi://HOST:PORT/route,NAME`, and `/again`, `/trunk` and `/moved` likewise.
 pub struct FastAgi {
     listener: TcpListener,
 }
@@ -93,7 +93,7 @@ async fn answer(stream: TcpStream, router: &Router) -> io::Result<()> {
     let environment = talk.environment().await?;
     let Some(ask) = ask(&environment) else {
         return Err(io::Error::other(
-            "the dialplan asked none of /route, /trunk and /moved; install fed-node's contexts again",
+            "the dialplan asked none of /route, /again, /trunk and /moved; install fed-node's contexts again",
         ));
     };
     let mut told = talk.answer(router, &ask).await?;
@@ -171,8 +171,10 @@ fn ask(environment: &HashMap<String, String>) -> Option<Ask> {
             .filter(|value| !value.is_empty())
     };
     let script = get("agi_network_script")?;
+    let (question, again) = Question::parse(script.trim_matches('/'))?;
     Some(Ask {
-        question: Question::parse(script.trim_matches('/'))?,
+        question,
+        again,
         dialled: get("agi_arg_1").unwrap_or_default().to_owned(),
         device: get("agi_channel").and_then(device_of_channel),
         number: get("agi_callerid")

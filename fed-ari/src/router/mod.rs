@@ -29,6 +29,9 @@ pub use variables::{Told, Variables, at_once, contacts, devices, question, told,
 use self::recent::Recent;
 use crate::port::{MapPort, fresh_or_stale};
 
+/// Q.850: normal, unspecified. A gateway may refuse a call with it; so does this node when it takes one back.
+const NORMAL_UNSPECIFIED: u8 = 31;
+
 /// How long a call may wait for a linearizable read before the last known map has to do.
 pub const READ_BUDGET: Duration = Duration::from_millis(50);
 
@@ -56,7 +59,10 @@ pub struct Router {
     used: Mutex<ReplayGuard>,
     nonce: AtomicU32,
     counters: Counters,
+    /// Calls were sent to its registrations here.
     recent: Recent,
+    /// Calls were taken back from them.
+    recalled: Recent,
 }
 
 impl Router {
@@ -70,6 +76,7 @@ impl Router {
             nonce: AtomicU32::new(start),
             counters: Counters::default(),
             recent: Recent::default(),
+            recalled: Recent::default(),
         }
     }
 
@@ -90,6 +97,13 @@ impl Router {
 
     /// Decides a call. Never fails: where the map cannot be read, the call is refused as unavailable.
     pub async fn ask(&self, ask: &Ask) -> Decision {
+        if ask.again && !self.recalled.any() {
+            // The cause by which the dialplan knows a call that was taken back came from somewhere else this time.
+            return Decision::Refuse {
+                cause: NORMAL_UNSPECIFIED,
+                why: "the call was not taken back by this node".into(),
+            };
+        }
         let snapshot = match ask.question {
             Question::Route | Question::Moved => fresh_or_stale(&*self.port, READ_BUDGET).await,
             // Whether a capability is good does not depend on where anybody is.
@@ -115,6 +129,11 @@ impl Router {
             self.recent.note(device);
         }
         decision
+    }
+
+    /// Notes that calls to this device's registrations here are being taken back: the dialplan may ask about them once more.
+    pub fn recalling(&self, device: DeviceId) {
+        self.recalled.note(device);
     }
 
     /// True where a call was told to ring this device's registrations here a moment ago: it may be ringing one that has just gone.

@@ -1,4 +1,4 @@
-//! Which devices' registrations here calls were sent to a moment ago.
+//! Which devices something happened to a moment ago: a call was sent to a registration here, or taken back from it.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ const MOMENT: Duration = Duration::from_secs(10);
 /// Devices remembered before the old ones are looked for and forgotten.
 const MANY: usize = 1_024;
 
-/// Devices, each with the time of the last call sent to its registrations here.
+/// Devices, each with the time when it happened last.
 #[derive(Default)]
 pub(super) struct Recent(Mutex<HashMap<DeviceId, Instant>>);
 
@@ -29,5 +29,10 @@ impl Recent {
 
     pub(super) fn holds(&self, device: &DeviceId) -> bool {
         self.0.lock().get(device).is_some_and(|at| at.elapsed() < MOMENT)
+    }
+
+    /// True where it happened to any device.
+    pub(super) fn any(&self) -> bool {
+        self.0.lock().values().any(|at| at.elapsed() < MOMENT)
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     render::device_of_channel,
 };
 
-/// Answers a call that entered the application with `Stasis(app,route|trunk,NAME)`. Whatever happens, the call goes on in the
+/// Answers a call that entered the application with `Stasis(app,route|again|trunk|moved,NAME)`. Whatever happens, the call goes on in the
 /// dialplan, which falls back to what is registered here when no variable says otherwise.
 ///
 /// # Errors
@@ -19,7 +19,7 @@ pub async fn answer_stasis(
 ) -> Result<(), AriError> {
     let done = match args {
         [word, name, ..] => match Question::parse(word) {
-            Some(question) => tell(client, router, channel, ask(question, name, channel)).await,
+            Some((question, again)) => tell(client, router, channel, ask(question, again, name, channel)).await,
             None => Ok(()),
         },
         _ => Ok(()),
@@ -28,12 +28,13 @@ pub async fn answer_stasis(
     done.and(back)
 }
 
-fn ask(question: Question, name: &str, channel: &Channel) -> Ask {
+fn ask(question: Question, again: bool, name: &str, channel: &Channel) -> Ask {
     Ask {
         question,
         dialled: name.to_owned(),
         device: device_of_channel(&channel.name),
         number: Some(channel.caller.number.clone()).filter(|number| !number.is_empty()),
+        again,
     }
 }
 

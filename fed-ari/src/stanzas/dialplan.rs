@@ -16,6 +16,7 @@ pub(super) fn contexts(options: &StanzaOptions, file: &ConfigFile) -> Result<Str
     Ok(TEMPLATE
         .replace("@ROUTE@", &asking(options, "route"))
         .replace("@TRUNK@", &asking(options, "trunk"))
+        .replace("@AGAIN@", &asking(options, "again"))
         .replace("@MOVED@", &asking(options, "moved")))
 }
 

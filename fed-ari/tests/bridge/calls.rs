@@ -150,6 +150,7 @@ async fn only_a_fresh_genuine_unused_capability_for_this_node_is_let_in() {
             dialled,
             device: None,
             number: None,
+            again: false,
         };
         a.router.ask(&ask).await
     };

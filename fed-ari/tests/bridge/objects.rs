@@ -219,6 +219,11 @@ async fn an_object_that_somebody_deletes_or_changes_while_the_bridge_is_up_is_pu
         .put_object(ObjectType::Endpoint, "bob", &[("context", "elsewhere")])
         .await
         .expect("changes");
+    a.client.set_global("FED_NUM_1001", "elsewhere").await.expect("sets");
+    until("the variable is as it was", || {
+        a.sim.global("FED_NUM_1001").is_some_and(|dial| dial.contains("alice"))
+    })
+    .await;
     until("the deleted one is back", || {
         a.sim.object("auth", "alice").as_ref() == Some(&written)
     })

@@ -54,6 +54,10 @@ pub fn user(user: pb::User) -> Result<User, BadRequest> {
     let bad = |field, why: String| BadRequest::field(object.clone(), field, why);
     let number = |field: &'static str, text: &str| Number::new(text).map_err(|why| bad(field, why.to_string()));
     let optional = |field, text: Option<&String>| text.map(|text| number(field, text)).transpose();
+    not_reserved(&user.id).map_err(|why| bad("id", why))?;
+    for text in &user.numbers {
+        not_reserved(text).map_err(|why| bad("numbers", why))?;
+    }
     Ok(User {
         numbers: user
             .numbers
@@ -79,6 +83,19 @@ pub fn user(user: pb::User) -> Result<User, BadRequest> {
         mailbox: user.mailbox,
         preferred_nodes: user.preferred_nodes.into_iter().map(NodeId).collect(),
     })
+}
+
+/// Names that mean something to a dialplan: no call to them could ever arrive.
+const RESERVED: &[&str] = &["h", "i", "s", "t", "T"];
+
+/// Refuses a name that the dialplan keeps for itself.
+fn not_reserved(name: &str) -> Result<(), String> {
+    if RESERVED.contains(&name) {
+        return Err(format!(
+            "{name:?} is an extension that Asterisk's dialplan keeps for itself: choose another"
+        ));
+    }
+    Ok(())
 }
 
 /// A user for the wire.
@@ -117,6 +134,19 @@ pub fn device(device: pb::Device) -> Result<Device, BadRequest> {
         return Err(bad(
             "md5_ha1",
             "must be 32 lower-case hex digits: MD5(device:realm:password)".to_owned(),
+        ));
+    }
+    if matches!(device.technology.as_str(), "sip" | "iax2") {
+        return Err(bad(
+            "technology",
+            "no node serves devices of this technology yet: use \"pjsip\"".to_owned(),
+        ));
+    }
+    not_reserved(&device.id).map_err(|why| bad("id", why))?;
+    if device.id == "anonymous" {
+        return Err(bad(
+            "id",
+            "is the endpoint that Asterisk takes for callers it does not know: choose another".to_owned(),
         ));
     }
     if let Some(why) = codecs::unknown(&device.codecs) {

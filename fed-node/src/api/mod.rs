@@ -30,3 +30,4 @@ mod write;
 pub use convert::BadRequest;
 pub use server::{ServeError, serve};
 pub use service::{ApiService, AsteriskSide, Drift, Leave, NodeView};
+pub(crate) use settings::check_realm;

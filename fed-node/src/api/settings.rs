@@ -58,6 +58,23 @@ pub fn names() -> String {
     names.join(", ")
 }
 
+/// Checks a realm: it stands in SIP headers, in Asterisk's files and in every digest.
+///
+/// # Errors
+/// The rule, with the value.
+pub fn check_realm(realm: &str) -> Result<(), String> {
+    let fine = (1..=64).contains(&realm.len())
+        && realm
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"\"\\:;,[]".contains(&byte));
+    if fine {
+        return Ok(());
+    }
+    Err(format!(
+        "{realm:?} cannot be a SIP realm: use 1 to 64 printable characters without blanks, quotes, backslashes, brackets, : ; or ,"
+    ))
+}
+
 /// The setting of that key, when the federation reads it.
 #[must_use]
 pub fn known(key: &str) -> Option<&'static Known> {

@@ -86,6 +86,11 @@ pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, Bad
             why,
         ));
     }
+    if request.key == setting::REALM
+        && let Err(why) = settings::check_realm(&request.value)
+    {
+        return Err(BadRequest::field("setting realm".to_owned(), "value", why));
+    }
     Ok(Command::PutSetting {
         key: request.key,
         value: request.value.into(),
@@ -181,11 +186,19 @@ mod tests {
                 .to_string()
                 .contains("did you mean \"realm\"")
         );
-        let note = pb::PutSettingRequest {
-            key: "site-contact".to_owned(),
+        let note = |key: &str| pb::PutSettingRequest {
+            key: key.to_owned(),
             value: "x".to_owned(),
             expect: None,
         };
-        assert!(put_setting(note).is_ok());
+        assert!(put_setting(note("x-site-contact")).is_ok());
+        let unmarked = put_setting(note("site-contact")).unwrap_err().to_string();
+        assert!(unmarked.contains("begin with x-"), "{unmarked}");
+        let bad_realm = pb::PutSettingRequest {
+            key: "realm".to_owned(),
+            value: "a;b".to_owned(),
+            expect: None,
+        };
+        assert!(put_setting(bad_realm).unwrap_err().to_string().contains("SIP realm"));
     }
 }

@@ -365,7 +365,7 @@ pub struct DeviceSetArgs {
 /// Fields of a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct DeviceFields {
-    /// pjsip, sip or iax2
+    /// pjsip
     #[arg(long)]
     pub technology: Option<String>,
     /// Codec in order of preference; repeat for several. Replaces all there were

@@ -18,6 +18,8 @@ pub struct Roster {
     pub devices: Vec<pb::Device>,
     /// The first line of each user.
     pub lines: HashMap<String, u64>,
+    /// The columns that the file has; `None`: all. What the others say of a user who is there already stays as it is.
+    pub columns: Option<HashSet<String>>,
 }
 
 impl Roster {
@@ -79,6 +81,7 @@ pub fn check(text: &str, realm: &str) -> (Roster, Vec<LineError>) {
         }
     }
     let mut roster = checker.roster;
+    roster.columns = Some(header.iter().map(str::to_owned).collect());
     roster.lines = checker.users.into_iter().map(|(id, (_, line))| (id, line)).collect();
     (roster, checker.errors)
 }

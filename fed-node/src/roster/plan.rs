@@ -65,11 +65,12 @@ impl Present {
 }
 
 impl Plan {
-    /// The changes that make the map say what the file says; nobody outside the file is touched.
+    /// The changes that make the map say what the file says; nobody outside the file is touched, nor what the file has no column for.
     ///
     /// # Errors
     /// Every name of the file that leads to somebody else in the map, who keeps it.
-    pub(super) fn new(roster: Roster, present: &Present) -> Result<Self, Vec<Taken>> {
+    pub(super) fn new(mut roster: Roster, present: &Present) -> Result<Self, Vec<Taken>> {
+        fill_in(&mut roster, present);
         let taken = taken(&roster, present);
         if !taken.is_empty() {
             return Err(taken);
@@ -146,6 +147,31 @@ impl Plan {
     }
 }
 
+/// Takes over what is there already where the file has no column for it.
+fn fill_in(roster: &mut Roster, present: &Present) {
+    let Some(columns) = &roster.columns else { return };
+    let lacks = |column: &str| !columns.contains(column);
+    macro_rules! keep {
+        ($new:expr, $there:expr, $($column:literal => $field:ident),+) => {
+            $(if lacks($column) { $new.$field.clone_from(&$there.$field); })+
+        };
+    }
+    for user in &mut roster.users {
+        if let Some(there) = present.user(&user.id) {
+            keep!(user, there, "name" => display_name, "numbers" => numbers, "ring" => ring, "ring_timeout_s" => ring_timeout_s,
+                "forward_always" => forward_always, "forward_busy" => forward_busy, "forward_no_answer" => forward_no_answer,
+                "forward_offline" => forward_offline, "do_not_disturb" => do_not_disturb, "mailbox" => mailbox,
+                "service_class" => service_class, "preferred_nodes" => preferred_nodes);
+        }
+    }
+    for device in &mut roster.devices {
+        if let Some(there) = present.device(&device.id) {
+            keep!(device, there, "technology" => technology, "transport" => transport, "codecs" => codecs,
+                "max_contacts" => max_contacts);
+        }
+    }
+}
+
 fn at(revision: u64) -> pb::Expect {
     pb::Expect {
         what: Some(pb::expect::What::Revision(revision)),
@@ -182,6 +208,13 @@ fn taken(roster: &Roster, present: &Present) -> Vec<Taken> {
     }
     for device in &roster.devices {
         look(&device.id, &device.user, outside.get(device.id.as_str()).copied());
+        // Between users of the file a device may change hands.
+        let owner = present.device(&device.id).map(|device| device.user.as_str());
+        look(
+            &device.id,
+            &device.user,
+            owner.filter(|owner| !inside.contains_key(owner)),
+        );
     }
     taken
 }
@@ -287,6 +320,42 @@ mod tests {
             })
             .collect();
         assert_eq!(expects, [Some(at(9)), Some(at(7))]);
+    }
+
+    #[test]
+    fn a_device_of_somebody_outside_the_file_stays_with_her() {
+        let there = present(vec![user("carol", &["1003"])]);
+        let file = |user: &str| Roster {
+            devices: vec![pb::Device {
+                id: "phone".to_owned(),
+                user: user.to_owned(),
+                ..pb::Device::default()
+            }],
+            ..file(vec![self::user(user, &[])])
+        };
+        let taken = Plan::new(file("mallory"), &there).unwrap_err();
+        assert_eq!(taken.len(), 1, "{taken:?}");
+        assert!(taken[0].why.contains("phone already leads to user carol"), "{taken:?}");
+        assert!(Plan::new(file("carol"), &there).is_ok());
+    }
+
+    #[test]
+    fn what_the_file_has_no_column_for_stays_as_it_is() {
+        let mut alice = user("alice", &["1001"]);
+        alice.display_name = "Alice A".to_owned();
+        alice.forward_busy = Some("1002".to_owned());
+        let there = present(vec![alice.clone()]);
+        let with = |columns: &[&str]| Roster {
+            columns: Some(columns.iter().map(|column| (*column).to_owned()).collect()),
+            ..file(vec![user("alice", &["1001"])])
+        };
+        assert_eq!(Plan::new(with(&["user", "numbers"]), &there).unwrap(), Plan::default());
+        let cleared = Plan::new(with(&["user", "numbers", "name"]), &there).unwrap();
+        let Some(What::PutUser(put)) = &cleared.changes[0].what else {
+            panic!("{cleared:?}")
+        };
+        alice.display_name.clear();
+        assert_eq!(put.user.as_ref(), Some(&alice), "the column is there and empty");
     }
 
     #[test]

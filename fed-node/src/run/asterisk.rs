@@ -95,11 +95,16 @@ fn object_difference(drift: &ObjectDrift) -> pb::Difference {
         ObjectDrift::Missing(_) => "object_missing",
         ObjectDrift::Differs { .. } => "object_differs",
         ObjectDrift::Unknown(_) => "object_unknown",
+        ObjectDrift::Global(_) => "variable_differs",
     };
-    let (object, id) = drift.key();
+    let object = match (drift, drift.key()) {
+        (ObjectDrift::Global(name), _) => name.clone(),
+        (_, Some((object, id))) => format!("{object}/{id}"),
+        (_, None) => String::new(),
+    };
     pb::Difference {
         kind: kind.to_owned(),
-        object: format!("{object}/{id}"),
+        object,
         detail: drift.to_string(),
     }
 }
