@@ -13,6 +13,7 @@ use fed_core::{
     ids::{NodeId, Revision, SessionId},
     kv::ReadStore,
     map::MapView,
+    sealing::SealKey,
 };
 
 /// The map of the federation as one node sees it.
@@ -91,6 +92,7 @@ pub struct Proposed {
 #[derive(Clone)]
 pub struct MapSnapshot {
     store: Arc<dyn ReadStore>,
+    key: Option<Arc<SealKey>>,
     /// The revision it shows.
     pub revision: Revision,
     /// True where it may lack changes acknowledged elsewhere, because there was no quorum to ask.
@@ -100,12 +102,23 @@ pub struct MapSnapshot {
 impl MapSnapshot {
     /// A snapshot over a store that does not change any more.
     pub fn new(store: Arc<dyn ReadStore>, revision: Revision, stale: bool) -> Self {
-        Self { store, revision, stale }
+        Self {
+            store,
+            key: None,
+            revision,
+            stale,
+        }
+    }
+
+    /// The same, able to open what this key sealed.
+    #[must_use]
+    pub fn with_key(self, key: Option<Arc<SealKey>>) -> Self {
+        Self { key, ..self }
     }
 
     /// Typed reads of it.
     pub fn view(&self) -> MapView<'_> {
-        MapView::new(&*self.store)
+        MapView::new(&*self.store).with_key(self.key.as_deref())
     }
 }
 

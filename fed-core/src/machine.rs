@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ClientId, Revision, SessionId};
+use crate::ids::{ClientId, NodeId, Revision, SessionId};
 use crate::kv::{ReadStore, StoreError, WriteStore};
 
 mod apply;
@@ -67,6 +67,15 @@ pub trait Machine: Send + Sync + 'static {
     /// The highest feature level that this program understands.
     fn newest_level(&self) -> u32 {
         1
+    }
+
+    /// Whether the member `from` may propose `command`: asked by the leader of what another member sends it. Unless a machine says
+    /// otherwise, everything.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn may_propose(&self, _from: NodeId, _command: &Self::Command) -> Result<(), String> {
+        Ok(())
     }
 
     /// The sessions open in `store`, which the cluster's leader times.

@@ -3,9 +3,10 @@
 //! [`FederationMap`] applies commands; [`MapView`] reads. Both work on any [`crate::kv`] store. Keys are
 //! written by hand, big-endian, in `map::keys`; values go through `stored`.
 
+use crate::audit::Actor;
 use crate::command::{Command, Refusal, Reply};
 use crate::event::Change;
-use crate::ids::{Revision, SessionId};
+use crate::ids::{NodeId, Revision, SessionId};
 use crate::kv::{ReadStore, StoreError, WriteStore};
 use crate::machine::Machine;
 
@@ -76,6 +77,28 @@ impl Machine for FederationMap {
 
     fn newest_level(&self) -> u32 {
         2
+    }
+
+    fn may_propose(&self, from: NodeId, command: &Command) -> Result<(), String> {
+        let own = |node: NodeId, what: &str| {
+            if node == from {
+                return Ok(());
+            }
+            Err(format!("node {from} may not {what} node {node}"))
+        };
+        match command {
+            Command::Bind { node, .. } | Command::Unbind { node, .. } => own(*node, "tell the registrations of"),
+            Command::OpenSession { node } => own(*node, "open a session of"),
+            Command::By { origin, command } => {
+                own(origin.via, "speak as")?;
+                if let Actor::Node(node) = origin.who {
+                    own(node, "speak as")?;
+                }
+                self.may_propose(from, command)
+            }
+            Command::Batch(commands) => commands.iter().try_for_each(|command| self.may_propose(from, command)),
+            _ => Ok(()),
+        }
     }
 
     fn forgotten(&self) -> Reply {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
 use fed_core::ids::{ContactUri, DeviceId, Number, UserId};
+use proptest::prelude::*;
 
 #[test]
 fn ids_that_mean_something_elsewhere_are_refused() {
@@ -97,4 +98,23 @@ fn deserialising_checks_as_the_constructors_do() {
     assert_eq!(serde_json::to_string(&id).unwrap(), "\"desk\"");
     let stored = fed_core::codec::encode(200, 1, &"a&b".to_owned()).unwrap();
     assert!(fed_core::codec::decode::<DeviceId>(200, 1, &stored).is_err());
+}
+
+/// What ends, opens or calls something in a dialplan, a SIP header or a line of configuration.
+const MEANINGFUL: &str = "&/,\n\r\0\t \"'`$\\{}()[]<>|;=@!?~^%:";
+
+proptest! {
+    #[test]
+    fn no_id_or_number_that_exists_holds_what_means_something_elsewhere(text in "[a-zA-Z0-9&/,;$\\\\{}()<>|\"'`=@!?~^%: \n\r\t\0#*+._-]{0,12}") {
+        let plain = !text.contains(|c| MEANINGFUL.contains(c));
+        prop_assert!(UserId::new(text.as_str()).is_err() || plain);
+        prop_assert!(DeviceId::new(text.as_str()).is_err() || plain);
+        prop_assert!(Number::new(text.as_str()).is_err() || plain);
+    }
+
+    #[test]
+    fn no_contact_that_exists_leaves_its_header_or_its_line(text in "sip:[a-z@&;,<>\"'`\\\\ \n\r\t\0.:=?]{1,20}") {
+        let leaves = text.contains(|c: char| c.is_control() || c.is_whitespace() || ",<>\"'`\\".contains(c));
+        prop_assert!(ContactUri::new(text.as_str()).is_err() || !leaves);
+    }
 }

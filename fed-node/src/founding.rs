@@ -10,6 +10,7 @@ use crate::address::Address;
 use crate::cli::{Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::explain::Code;
+use crate::security;
 
 /// The consensus folder inside the data folder.
 #[must_use]
@@ -68,6 +69,7 @@ pub fn init(config: &Config, realm: &str) -> Outcome {
     crate::api::check_realm(realm).map_err(Failure::usage)?;
     make_durably(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
     let identity = Cluster::<FederationMap>::init(&raft_config(config)).map_err(|error| start_failure(&error))?;
+    let key = security::make_cluster_key(&config.data_dir).map_err(Failure::usage)?;
     let file = realm_file(&config.data_dir);
     write_durably(&file, &format!("{realm}\n")).map_err(|error| folder(&file, &error))?;
     eprintln!(
@@ -75,6 +77,9 @@ pub fn init(config: &Config, realm: &str) -> Outcome {
         identity.cluster,
         identity.node,
         config.data_dir.display()
+    );
+    eprintln!(
+        "security/cluster.key in it (key {key}) seals all credentials: keep a copy in a safe place, for without it no credential opens"
     );
     eprintln!("further nodes: `fed-node join {}` on each", config.peer_advertised());
     Ok(())
@@ -90,7 +95,7 @@ pub async fn join(config: &Config, seed: &Address) -> Outcome {
         .await
         .map_err(|error| start_failure(&error))?;
     eprintln!(
-        "this is node {} of federation {}, in {}; start it with `fed-node run`",
+        "this is node {} of federation {}, in {}; start it with `fed-node run`, and it gets the key that seals credentials from the others",
         identity.node,
         identity.cluster,
         config.data_dir.display()

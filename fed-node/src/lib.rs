@@ -22,3 +22,4 @@ pub mod recovery;
 pub mod redirect;
 pub mod roster;
 pub mod run;
+pub mod security;

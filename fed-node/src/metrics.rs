@@ -2,6 +2,7 @@
 //! no user's data: keep it on loopback or behind a firewall all the same.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::Address;
+use crate::api::Limits;
 use crate::backup::Scheduled;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,6 +25,7 @@ pub async fn serve(
     listen: &Address,
     cluster: Cluster<FederationMap>,
     backups: Scheduled,
+    limits: Arc<Limits>,
     tasks: &mut JoinSet<()>,
     stop: CancellationToken,
 ) -> Option<SocketAddr> {
@@ -39,7 +42,7 @@ pub async fn serve(
         }
     };
     let page = move || {
-        let text = cluster.metrics() + &backups.metrics() + "# EOF\n";
+        let text = cluster.metrics() + &limits.metrics() + &backups.metrics() + "# EOF\n";
         async move { ([(CONTENT_TYPE, OPEN_METRICS)], text) }
     };
     let router = Router::new().route("/metrics", get(page));

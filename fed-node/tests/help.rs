@@ -36,6 +36,10 @@ fn the_help_texts_are_the_committed_ones() {
         "backup create",
         "backup restore",
         "asterisk-config",
+        "token",
+        "token create",
+        "audit",
+        "audit verify",
         "dev",
     ] {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();

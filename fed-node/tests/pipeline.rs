@@ -6,7 +6,6 @@ mod support;
 use std::collections::BTreeMap;
 
 use fed_proto::client as pb;
-use fed_proto::client::federation_client::FederationClient;
 use pb::pipeline_reply::What as Answer;
 use pb::pipeline_request::What as Asked;
 use support::Federation;
@@ -38,9 +37,8 @@ fn get(id: u64, user: &str) -> pb::PipelineRequest {
 }
 
 /// Sends the requests on one stream; the answers by their ids.
-async fn ask(port: u16, requests: Vec<pb::PipelineRequest>) -> BTreeMap<u64, Answer> {
-    let address = format!("http://127.0.0.1:{port}");
-    let mut client = FederationClient::connect(address).await.unwrap();
+async fn ask(node: &support::Node, requests: Vec<pb::PipelineRequest>) -> BTreeMap<u64, Answer> {
+    let mut client = support::client(node.client, &node.local_token()).await;
     let expected = requests.len();
     let (sender, receiver) = tokio::sync::mpsc::channel(expected);
     for request in requests {
@@ -60,10 +58,10 @@ async fn ask(port: u16, requests: Vec<pb::PipelineRequest>) -> BTreeMap<u64, Ans
 #[tokio::test]
 async fn every_request_of_a_stream_has_the_answer_of_a_call_of_its_own() {
     let federation = Federation::start(1);
-    let port = federation.nodes[0].client;
+    let node = &federation.nodes[0];
     let names: Vec<String> = (0..300).map(|n| format!("user{n}")).collect();
     let puts = names.iter().zip(0..).map(|(name, id)| put(id, name)).collect();
-    let written = ask(port, puts).await;
+    let written = ask(node, puts).await;
     assert!(
         written
             .values()
@@ -75,7 +73,7 @@ async fn every_request_of_a_stream_has_the_answer_of_a_call_of_its_own() {
     questions.push(get(1001, "no;good"));
     questions.push(put(1002, ""));
     questions.push(pb::PipelineRequest { id: 1003, what: None });
-    let answers = ask(port, questions).await;
+    let answers = ask(node, questions).await;
     for (name, id) in names.iter().zip(0..) {
         let Some(Answer::User(found)) = answers.get(&id) else {
             panic!("{:?}", answers.get(&id));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fed_core::ids::ClientId;
+use fed_core::ids::{ClientId, NodeId};
 use fed_core::machine::{Machine, Request};
 use tokio::time::Instant;
 
@@ -126,10 +126,15 @@ impl<M: Machine> Node<M> {
         })
     }
 
-    /// Requests that another node sent here because it takes this one for the leader.
-    pub(crate) async fn propose_forwarded(&self, requests: Vec<Bytes>) -> Answers<M> {
+    /// Requests that the node `from` sent here because it takes this one for the leader. What it may not propose is refused
+    /// with all that came beside it: an honest node sends no such thing.
+    pub(crate) async fn propose_forwarded(&self, from: NodeId, requests: Vec<Bytes>) -> Answers<M> {
+        let machine = &self.state.machine;
         for request in &requests {
             let request = batch::decode_request::<M>(request).map_err(|e| ProposeError::Refused(e.to_string()))?;
+            machine
+                .may_propose(from, &request.command)
+                .map_err(ProposeError::Refused)?;
             self.check(std::slice::from_ref(&request.command))?;
         }
         let deadline = Instant::now() + self.config.propose_timeout;

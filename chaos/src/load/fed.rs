@@ -3,9 +3,11 @@
 use fed_proto::client as pb;
 use fed_proto::client::federation_client::FederationClient;
 use tonic::Status;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 use super::{Freshness, Store, VALUE_BYTES, endpoint, value};
+use crate::process::Bearer;
 
 /// The parts of a user that a seed fills; with the id they are [`VALUE_BYTES`] long.
 const DISPLAY_NAME: usize = 80;
@@ -15,7 +17,7 @@ const ID: usize = VALUE_BYTES - DISPLAY_NAME - SERVICE_CLASS;
 /// A client of one node, by unary calls. A key is a user: its fields hold 128 bytes of text.
 #[derive(Debug, Clone)]
 pub struct FedStore {
-    client: FederationClient<Channel>,
+    client: FederationClient<InterceptedService<Channel, Bearer>>,
 }
 
 impl FedStore {
@@ -26,7 +28,7 @@ impl FedStore {
     pub async fn connect(address: std::net::SocketAddr) -> Result<Self, tonic::transport::Error> {
         let channel = endpoint(address).connect().await?;
         Ok(Self {
-            client: FederationClient::new(channel),
+            client: FederationClient::with_interceptor(channel, Bearer::of(address)),
         })
     }
 }

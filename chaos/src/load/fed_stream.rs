@@ -13,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use super::{Freshness, Store, endpoint, fed};
+use crate::process::Bearer;
 
 /// Requests that may wait to be sent.
 const WAITING: usize = 256;
@@ -47,7 +48,7 @@ impl FedStream {
         let unreachable = |error: tonic::transport::Error| Status::unavailable(error.to_string());
         let channel = endpoint(address).connect().await.map_err(unreachable)?;
         let (requests, outgoing) = mpsc::channel(WAITING);
-        let mut client = FederationClient::new(channel);
+        let mut client = FederationClient::with_interceptor(channel, Bearer::of(address));
         let replies = client.pipeline(ReceiverStream::new(outgoing)).await?.into_inner();
         let shared = Arc::new(Shared::default());
         tokio::spawn(receive(replies, shared.clone()));

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use fed_proto::client as pb;
 use fed_proto::client::federation_client::FederationClient;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
-use super::{ProcessError, Program, Usage, at, free_ports};
+use super::{Bearer, ProcessError, Program, Usage, at, free_ports};
 
 /// Where a node listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,7 @@ impl FedNode {
             flags: Vec::new(),
         };
         node.run = node.program("run", &[]);
+        Bearer::remember(addresses.client, &node.data_dir());
         Ok(node)
     }
 
@@ -174,7 +176,8 @@ impl FedNode {
     pub async fn status(&self) -> Result<pb::StatusReply, tonic::Status> {
         let unreachable = |error: tonic::transport::Error| tonic::Status::unavailable(error.to_string());
         let endpoint = self.endpoint().timeout(Duration::from_secs(1));
-        let mut client = FederationClient::new(endpoint.connect().await.map_err(unreachable)?);
+        let channel = endpoint.connect().await.map_err(unreachable)?;
+        let mut client = FederationClient::with_interceptor(channel, Bearer::of(self.addresses.client));
         client
             .status(pb::StatusRequest {})
             .await
@@ -183,8 +186,8 @@ impl FedNode {
 
     /// A client of it, which connects when it is used and again when the connection was lost.
     #[must_use]
-    pub fn client(&self) -> FederationClient<Channel> {
-        FederationClient::new(self.endpoint().connect_lazy())
+    pub fn client(&self) -> FederationClient<InterceptedService<Channel, Bearer>> {
+        FederationClient::with_interceptor(self.endpoint().connect_lazy(), Bearer::of(self.addresses.client))
     }
 
     /// The address of its client API.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::disk::Disk;
 use crate::network::{Backend, Network, Wires};
 use crate::plan::Clock;
-use crate::process::FedNode;
+use crate::process::{Bearer, FedNode};
 
 use super::RunFailure;
 use super::clock_file::ClockFile;
@@ -169,7 +169,12 @@ impl Arena {
     pub(super) fn ways_in(&self) -> Vec<String> {
         let way = |(number, node): (usize, &ArenaNode)| {
             let through = self.network.place(number).through.join(" ");
-            format!("{through} fed-node --server {} status", node.process.addresses().client)
+            let token = Bearer::file(&node.process.data_dir());
+            format!(
+                "{through} fed-node --server {} --token-file {} status",
+                node.process.addresses().client,
+                token.display()
+            )
         };
         self.nodes.iter().enumerate().map(way).collect()
     }

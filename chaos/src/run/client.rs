@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use fed_proto::client as pb;
 use fed_proto::client::federation_client::FederationClient;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use crate::operation::{Call, Outcome};
+use crate::process::Bearer;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_millis(300);
 
 /// A connection to one node.
-pub(super) type Connection = FederationClient<Channel>;
+pub(super) type Connection = FederationClient<InterceptedService<Channel, Bearer>>;
 
 /// Connects, or does not within 300 ms.
 pub(super) async fn connect(address: SocketAddr) -> Option<Connection> {
@@ -22,7 +24,7 @@ pub(super) async fn connect(address: SocketAddr) -> Option<Connection> {
         .ok()?
         .tcp_nodelay(true);
     let channel = tokio::time::timeout(CONNECT, endpoint.connect()).await.ok()?.ok()?;
-    Some(FederationClient::new(channel))
+    Some(FederationClient::with_interceptor(channel, Bearer::of(address)))
 }
 
 /// What a key was seen to hold, and the revision at which that was written; both or neither.

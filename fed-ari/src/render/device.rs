@@ -57,7 +57,7 @@ pub(super) fn of_user(
     desired: &mut Desired,
 ) -> Result<(), StoreError> {
     for device in view.devices_of(&user.id)? {
-        desired.add(objects(target, settings, user, &device.value));
+        desired.add(objects(view, target, settings, user, &device.value)?);
     }
     desired.globals.extend(globals(view, user)?);
     Ok(())
@@ -88,10 +88,17 @@ pub(super) fn globals(view: &MapView<'_>, user: &User) -> Result<Vec<(String, Gl
         .collect())
 }
 
-/// The objects of one device; none where its technology cannot be pushed.
-pub(super) fn objects(target: &Target, settings: &Settings, user: &User, device: &Device) -> Vec<Object> {
+/// The objects of one device; none where its technology cannot be pushed. A digest that does not open is an error: without its objects
+/// the device would be taken out of Asterisk.
+pub(super) fn objects(
+    view: &MapView<'_>,
+    target: &Target,
+    settings: &Settings,
+    user: &User,
+    device: &Device,
+) -> Result<Vec<Object>, StoreError> {
     if device.technology != Technology::Pjsip {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let id = device.id.as_str();
     let credentials = &device.credentials;
@@ -107,7 +114,7 @@ pub(super) fn objects(target: &Target, settings: &Settings, user: &User, device:
     if !redirect.is_empty() {
         locate_fields.push(("contact", redirect));
     }
-    vec![
+    Ok(vec![
         target.object(
             ObjectType::Auth,
             id,
@@ -115,7 +122,7 @@ pub(super) fn objects(target: &Target, settings: &Settings, user: &User, device:
                 ("auth_type", "md5".into()),
                 ("username", id.into()),
                 ("realm", credentials.realm.clone()),
-                ("md5_cred", credentials.md5_ha1.clone()),
+                ("md5_cred", view.ha1(device)?),
             ],
         ),
         target.object(
@@ -150,7 +157,7 @@ pub(super) fn objects(target: &Target, settings: &Settings, user: &User, device:
                 ("send_pai", "yes".into()),
             ],
         ),
-    ]
+    ])
 }
 
 fn codecs(device: &Device) -> String {
@@ -177,5 +184,41 @@ fn caller_id(user: &User) -> String {
     match name.split_whitespace().collect::<Vec<_>>().join(" ") {
         name if name.is_empty() => format!("<{number}>"),
         name => format!("\"{name}\" <{number}>"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fed_core::ids::{Number, UserId};
+
+    fn named(name: &str) -> String {
+        let mut user = User::new(UserId::new("alice").expect("an id"));
+        user.display_name = name.to_owned();
+        user.numbers = vec![Number::new("1001").expect("a number")];
+        caller_id(&user)
+    }
+
+    #[test]
+    fn a_display_name_says_nothing_to_a_dialplan_a_header_or_a_line() {
+        // Every character, printable or not, of the first planes that phones show.
+        for c in (0..=0x2fff).filter_map(char::from_u32) {
+            let shown = named(&format!("A{c}{c}B"));
+            let name = shown.strip_suffix(" <1001>").expect("the number is last");
+            let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+            let name = name.expect("the name is quoted");
+            let harmless = !name.chars().any(|c| c.is_control() || "\"<>\\${}[];,&|()".contains(c));
+            assert!(
+                harmless && name.starts_with('A') && name.ends_with('B'),
+                "{c:?}: {shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_of_nothing_else_leaves_the_number() {
+        for name in ["", "  ", "${}", "\n\t"] {
+            assert_eq!(named(name), "<1001>", "{name:?}");
+        }
     }
 }

@@ -142,7 +142,7 @@ pub fn render_scope(view: &MapView<'_>, target: &Target, scope: &Scope) -> Resul
             if let Some(found) = view.device(id)?
                 && let Some(user) = view.user(&found.value.user)?
             {
-                desired.add(device::objects(target, &settings, &user.value, &found.value));
+                desired.add(device::objects(view, target, &settings, &user.value, &found.value)?);
                 desired.globals.extend(device::globals(view, &user.value)?);
             }
         }

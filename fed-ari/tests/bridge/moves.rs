@@ -192,3 +192,29 @@ async fn a_superseded_contact_is_deleted_even_when_nobody_registered_anew() {
     until("the stale contact is gone", || a.sim.registrations("alice").is_empty()).await;
     a.when("counted", |_| true).await;
 }
+
+#[tokio::test]
+async fn a_contact_that_would_break_a_header_or_a_line_is_not_bound_and_hinders_nobody() {
+    let map = map_with(&["alice", "bob"]);
+    let (a, _b) = pair(&map).await;
+    for hostile in [
+        "sip:alice@192.0.2.1>,<sip:evil@192.0.2.66",
+        "sip:alice@192.0.2.1\r\nX-Evil: 1",
+        "sip:alice@192.0.2.1,sip:evil@192.0.2.66",
+        "tel:+49900123456",
+        "sip:alice@\"evil\"",
+    ] {
+        a.sim.register("alice", hostile);
+    }
+    a.register("bob", "sip:bob@127.0.0.1:6001");
+    placed(&map, "bob", 1, "sip:bob@127.0.0.1:6001").await;
+    // Whatever became of them at that server, the map never took one in.
+    let bound = map.commands().into_iter().filter_map(|command| match command {
+        Command::Bind { contact, .. } => Some(contact.to_string()),
+        _ => None,
+    });
+    for contact in bound {
+        assert!(contact.starts_with("sip:bob@"), "{contact}");
+    }
+    assert!(places(&map, "alice").is_empty());
+}

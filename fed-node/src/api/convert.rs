@@ -1,6 +1,6 @@
 //! Between the wire and the domain: everything that comes in is checked here, once; what goes out leaves secrets behind.
 
-use fed_core::command::Expect;
+use fed_core::command::{Expect, Refusal};
 use fed_core::ids::{NodeId, Number, Revision};
 use fed_core::records::{Device, DigestCredentials, Forwards, RingStrategy, Technology, TransportProfile, User};
 use fed_proto::client as pb;
@@ -30,6 +30,9 @@ pub enum BadRequest {
         /// What would be right.
         rule: &'static str,
     },
+    /// What the map would refuse.
+    #[error(transparent)]
+    Invalid(#[from] Refusal),
     /// A part that must be there is not.
     #[error("the request has no {0}")]
     Missing(&'static str),
@@ -58,7 +61,7 @@ pub fn user(user: pb::User) -> Result<User, BadRequest> {
     for text in &user.numbers {
         not_reserved(text).map_err(|why| bad("numbers", why))?;
     }
-    Ok(User {
+    let user = User {
         numbers: user
             .numbers
             .iter()
@@ -82,7 +85,9 @@ pub fn user(user: pb::User) -> Result<User, BadRequest> {
         do_not_disturb: user.do_not_disturb,
         mailbox: user.mailbox,
         preferred_nodes: user.preferred_nodes.into_iter().map(NodeId).collect(),
-    })
+    };
+    user.validate()?;
+    Ok(user)
 }
 
 /// Names that mean something to a dialplan: no call to them could ever arrive.
@@ -125,12 +130,14 @@ pub fn user_out(user: User) -> pb::User {
 pub fn device(device: pb::Device) -> Result<Device, BadRequest> {
     let object = format!("device {}", device.id.escape_debug());
     let bad = |field, why: String| BadRequest::field(object.clone(), field, why);
+    // Empty: the device keeps what it has (`super::changes`).
     let ha1 = &device.md5_ha1;
-    if ha1.len() != 32
-        || !ha1
+    let is_digest = ha1.len() == 32
+        && ha1
             .bytes()
-            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    {
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let keeps = ha1.is_empty();
+    if !keeps && !is_digest {
         return Err(bad(
             "md5_ha1",
             "must be 32 lower-case hex digits: MD5(device:realm:password)".to_owned(),
@@ -152,7 +159,7 @@ pub fn device(device: pb::Device) -> Result<Device, BadRequest> {
     if let Some(why) = codecs::unknown(&device.codecs) {
         return Err(bad("codecs", why));
     }
-    Ok(Device {
+    let mut device = Device {
         technology: technology(&device.technology)
             .ok_or_else(|| bad("technology", "must be \"pjsip\", \"sip\" or \"iax2\"".to_owned()))?,
         transport: transport(&device.transport).ok_or_else(|| {
@@ -176,22 +183,26 @@ pub fn device(device: pb::Device) -> Result<Device, BadRequest> {
             md5_ha1: device.md5_ha1,
         },
         codecs: device.codecs,
-    })
+    };
+    if keeps {
+        device.credentials.md5_ha1 = "0".repeat(32);
+    }
+    device.validate()?;
+    if keeps {
+        device.credentials.md5_ha1.clear();
+    }
+    Ok(device)
 }
 
-/// A device for the wire; its digest only when it was asked for.
+/// A device for the wire; `ha1` is its digest, opened, when it was asked for.
 #[must_use]
-pub fn device_out(device: Device, with_credentials: bool) -> pb::Device {
+pub fn device_out(device: Device, ha1: Option<String>) -> pb::Device {
     pb::Device {
         id: device.id.into(),
         user: device.user.into(),
         technology: technology_name(device.technology).to_owned(),
         realm: device.credentials.realm,
-        md5_ha1: if with_credentials {
-            device.credentials.md5_ha1
-        } else {
-            String::new()
-        },
+        md5_ha1: ha1.unwrap_or_default(),
         codecs: device.codecs,
         transport: transport_name(device.transport).to_owned(),
         max_contacts: device.max_contacts.into(),
@@ -313,8 +324,23 @@ mod tests {
             UserId::new("alice").unwrap(),
             credentials,
         );
-        assert_eq!(device(device_out(alice.clone(), true)).unwrap(), alice);
-        assert_eq!(device_out(alice, false).md5_ha1, "");
+        let ha1 = alice.credentials.md5_ha1.clone();
+        assert_eq!(device(device_out(alice.clone(), Some(ha1))).unwrap(), alice);
+        assert_eq!(device_out(alice, None).md5_ha1, "");
+    }
+
+    #[test]
+    fn what_is_sealed_does_not_come_in_from_outside() {
+        let wire = pb::Device {
+            id: "alice".to_owned(),
+            user: "alice".to_owned(),
+            realm: "federated".to_owned(),
+            md5_ha1: "sealed1.01234567.AAAA".to_owned(),
+            max_contacts: 1,
+            ..pb::Device::default()
+        };
+        let error = device(wire).unwrap_err().to_string();
+        assert!(error.contains("md5_ha1") && !error.contains("AAAA"), "{error}");
     }
 
     #[test]

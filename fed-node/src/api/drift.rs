@@ -72,6 +72,10 @@ async fn answer(node: &Weak<NodeView>, question: Bytes) -> Result<Bytes, String>
         Some(What::Logs(asked)) => Ok(kept::lines(&asked)?.encode_to_vec().into()),
         Some(What::Perf(_)) => Ok(perf::here(&node).await?.encode_to_vec().into()),
         Some(What::Replica(asked)) => Ok(replicas::here(&node, asked.at_least).await?.encode_to_vec().into()),
+        Some(What::SealKey(_)) => {
+            let key = node.vault.key().map(|key| key.to_hex()).unwrap_or_default();
+            Ok(pb::SealKeyReply { key }.encode_to_vec().into())
+        }
         None => Err("this node does not know the question: bring the nodes to the same version".to_owned()),
     }
 }

@@ -14,22 +14,7 @@ pub(super) fn events(revision: Revision, changes: Vec<Change>) -> pb::Events {
 }
 
 fn event(revision: Revision, change: Change) -> pb::Event {
-    let (kind, object) = match &change {
-        Change::UserPut { id } => ("user_put", id.to_string()),
-        Change::UserDeleted { id } => ("user_deleted", id.to_string()),
-        Change::DevicePut { id } => ("device_put", id.to_string()),
-        Change::DeviceDeleted { id } => ("device_deleted", id.to_string()),
-        Change::Bound { binding } => ("bound", binding.device.to_string()),
-        Change::Unbound { binding, .. } => ("unbound", binding.device.to_string()),
-        Change::NodePut { id } => ("node_put", id.to_string()),
-        Change::NodeDeleted { id } => ("node_deleted", id.to_string()),
-        Change::SessionOpened { node, .. } => ("session_opened", node.to_string()),
-        Change::SessionEnded { node, .. } => ("session_ended", node.to_string()),
-        Change::SettingPut { key } => ("setting_put", key.clone()),
-        Change::SettingDeleted { key } => ("setting_deleted", key.clone()),
-        Change::TokenPut { id } => ("token_put", id.to_string()),
-        Change::TokenDeleted { id } => ("token_deleted", id.to_string()),
-    };
+    let (kind, object) = (change.kind(), change.object());
     let why = match &change {
         Change::Unbound { why, .. } => unbound_why(*why),
         _ => "",
@@ -58,7 +43,7 @@ fn unbound_why(why: UnboundWhy) -> &'static str {
 }
 
 /// An event tells what was, so it names the node by its id alone: its name may have changed since.
-fn as_it_was(revision: Revision, binding: Binding, live: bool) -> pb::Binding {
+pub(super) fn as_it_was(revision: Revision, binding: Binding, live: bool) -> pb::Binding {
     pb::Binding {
         device: binding.device.into(),
         contact: binding.contact.into(),

@@ -97,6 +97,9 @@ pub(crate) fn not_answered(error: &AskError) -> Status {
 
 /// The store failed; the text says what to do.
 pub(crate) fn damaged(error: &StoreError) -> Status {
+    if let StoreError::Sealed { .. } = error {
+        return explain::attach(Status::failed_precondition(error.to_string()), error.code());
+    }
     explain::attach(Status::data_loss(error.to_string()), error.code())
 }
 

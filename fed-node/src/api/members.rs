@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use fed_core::audit::Actor;
 use fed_core::ids::NodeId;
 use fed_core::map::MapView;
 use fed_proto::client as pb;
@@ -75,7 +76,7 @@ impl ApiService {
     }
 
     /// Does what was planned, when the members are still those it was planned for.
-    pub(super) async fn apply_plan_now(&self, id: &str, dry_run: bool) -> Result<u64, Status> {
+    pub(super) async fn apply_plan_now(&self, who: Actor, id: &str, dry_run: bool) -> Result<u64, Status> {
         let wanted: PlanId = id
             .parse()
             .map_err(|error: crate::membership::NoPlan| Status::invalid_argument(error.to_string()))?;
@@ -91,8 +92,8 @@ impl ApiService {
             return Ok(node.cluster.local().revision().0);
         }
         match wanted.action {
-            Action::Leave(id) => node.leave.remove(NodeId(id), false).await,
-            Action::LeaveLosingQuorum(id) => node.leave.remove(NodeId(id), true).await,
+            Action::Leave(id) => node.leave.remove(who, NodeId(id), false).await,
+            Action::LeaveLosingQuorum(id) => node.leave.remove(who, NodeId(id), true).await,
             Action::Lead(id) => {
                 let moved = node.cluster.transfer_leadership(NodeId(id)).await;
                 moved.map_err(|error| not_changed(&error))?;
@@ -101,7 +102,7 @@ impl ApiService {
             Action::Replace { old, new } => {
                 let promoted = node.cluster.promote(NodeId(new)).await;
                 promoted.map_err(|error| not_changed(&error))?;
-                node.leave.remove(NodeId(old), false).await
+                node.leave.remove(who, NodeId(old), false).await
             }
         }
     }

@@ -1,17 +1,25 @@
 //! The client API of a node over gRPC: everything the command line does, typed (`proto/federation.proto`).
 //!
 //! Data flows one way: [`convert`] checks what comes in, [`write`] makes commands, [`read`] answers from one snapshot,
-//! [`failure`] turns refusals and outages into distinct codes, [`service`] ties them to the cluster.
+//! [`failure`] turns refusals and outages into distinct codes, [`service`] ties them to the cluster. Before all of them is the [`gate`]:
+//! [`door`] decides by [`rules`] who comes in, [`limits`] how often.
 
 pub(crate) mod about;
+mod audit;
 mod backup;
+mod bind;
+mod caller;
+mod changes;
 mod codecs;
 pub mod convert;
 pub(crate) mod difference;
+mod door;
 mod drift;
 mod events;
 pub(crate) mod failure;
+mod gate;
 mod kept;
+mod limits;
 mod members;
 mod operations;
 mod perf;
@@ -19,15 +27,20 @@ mod pipeline;
 mod plan;
 mod read;
 mod replicas;
+mod rules;
 mod server;
 mod service;
 pub mod settings;
 mod status;
+mod tokens;
 mod watch;
 mod would;
 mod write;
 
 pub use convert::BadRequest;
+pub use door::{Door, Guard};
+pub use limits::Limits;
+pub use rules::{RULES, rule};
 pub use server::{ServeError, serve};
 pub use service::{ApiService, AsteriskSide, Drift, Leave, NodeView};
 pub(crate) use settings::check_realm;

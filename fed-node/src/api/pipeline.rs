@@ -15,10 +15,13 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
+use super::caller::Caller;
+use super::door::sent_away;
 use super::failure::{damaged, not_proposed};
 use super::read::Reader;
-use super::service::ApiService;
-use super::write;
+use super::service::{ApiService, may_see};
+use super::watch::LOOK_EVERY;
+use super::{rules, write};
 
 /// What the client reads.
 pub(super) type Stream = ReceiverStream<Result<pb::PipelineReply, Status>>;
@@ -31,15 +34,24 @@ const GROUPS: usize = 16;
 const ANSWERS: usize = 256;
 
 /// Answers what comes, until the client ends the stream or the node stops.
-pub(super) fn start(service: &ApiService, mut requests: Streaming<pb::PipelineRequest>) -> Stream {
+pub(super) fn start(service: &ApiService, mut requests: Streaming<pb::PipelineRequest>, caller: Caller) -> Stream {
     let (answers, stream) = mpsc::channel(ANSWERS);
     let service = service.clone();
     tokio::spawn(async move {
         let groups = Arc::new(Semaphore::new(GROUPS));
         let stop = service.0.stop.clone();
+        let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             let first = tokio::select! {
                 first = requests.message() => first,
+                _ = look.tick() => {
+                    if !service.0.door.may_stay(&caller) {
+                        // The client may have gone too.
+                        let _ = answers.send(Err(sent_away())).await;
+                        return;
+                    }
+                    continue;
+                }
                 () = stop.cancelled() => return,
                 () = answers.closed() => return,
             };
@@ -51,10 +63,10 @@ pub(super) fn start(service: &ApiService, mut requests: Streaming<pb::PipelineRe
                 group.push(next);
             }
             let slot = groups.clone().acquire_owned().await;
-            let (service, answers) = (service.clone(), answers.clone());
+            let (service, answers, caller) = (service.clone(), answers.clone(), caller.clone());
             tokio::spawn(async move {
                 let _slot = slot;
-                for (id, what) in answer(&service, group).await {
+                for (id, what) in answer(&service, &caller, group).await {
                     let what = Some(what.unwrap_or_else(|status| Answer::Error(error(&status))));
                     if answers.send(Ok(pb::PipelineReply { id, what })).await.is_err() {
                         return;
@@ -68,13 +80,17 @@ pub(super) fn start(service: &ApiService, mut requests: Streaming<pb::PipelineRe
 
 type Answered = Vec<(u64, Result<Answer, Status>)>;
 
-async fn answer(service: &ApiService, group: Vec<pb::PipelineRequest>) -> Answered {
+async fn answer(service: &ApiService, caller: &Caller, group: Vec<pb::PipelineRequest>) -> Answered {
     let mut sorted = Sorted::default();
     for request in group {
-        sorted.take(request);
+        // As the gate does it for a single call.
+        match may(caller, &request) {
+            Ok(()) => sorted.take(request),
+            Err(status) => sorted.malformed.push((request.id, Err(status))),
+        }
     }
     let (written, fresh, local) = tokio::join!(
-        written(service, sorted.changes),
+        written(service, caller, sorted.changes),
         read(service, pb::Consistency::Linearizable, sorted.fresh),
         read(service, pb::Consistency::Local, sorted.local),
     );
@@ -83,6 +99,15 @@ async fn answer(service: &ApiService, group: Vec<pb::PipelineRequest>) -> Answer
     answered.extend(fresh);
     answered.extend(local);
     answered
+}
+
+fn may(caller: &Caller, request: &pb::PipelineRequest) -> Result<(), Status> {
+    match &request.what {
+        Some(Asked::Change(change)) => caller.needs(rules::of_change(change), "this change")?,
+        Some(Asked::GetUser(get) | Asked::GetDevice(get)) => may_see(caller, get.with_credentials)?,
+        None => {}
+    }
+    caller.spends(1)
 }
 
 /// Requests by what they need.
@@ -128,23 +153,37 @@ impl Sorted {
     }
 }
 
-async fn written(service: &ApiService, changes: Vec<(u64, Command)>) -> Answered {
+async fn written(service: &ApiService, caller: &Caller, changes: Vec<(u64, Command)>) -> Answered {
     if changes.is_empty() {
         return Vec::new();
     }
     let (ids, commands): (Vec<u64>, Vec<Command>) = changes.into_iter().unzip();
+    let sealed = match service.sealed(commands).await {
+        Ok(sealed) => sealed,
+        Err(status) => return ids.into_iter().map(|id| (id, Err(status.clone()))).collect(),
+    };
+    let mut answered = Vec::with_capacity(ids.len());
+    let (mut going, mut commands) = (Vec::new(), Vec::new());
+    for (id, command) in ids.into_iter().zip(sealed) {
+        match command {
+            Ok(command) => {
+                going.push(id);
+                commands.push(service.named(caller, command));
+            }
+            Err(status) => answered.push((id, Err(status))),
+        }
+    }
     match service.0.cluster.propose_many(commands).await {
         Ok(proposed) => {
             let replies = proposed.into_iter().map(|p| write::reply(&p.reply, p.revision.0));
-            ids.into_iter()
-                .zip(replies.map(|reply| reply.map(Answer::Written)))
-                .collect()
+            answered.extend(going.into_iter().zip(replies.map(|reply| reply.map(Answer::Written))));
         }
         Err(error) => {
             let status = not_proposed(&error);
-            ids.into_iter().map(|id| (id, Err(status.clone()))).collect()
+            answered.extend(going.into_iter().map(|id| (id, Err(status.clone()))));
         }
     }
+    answered
 }
 
 async fn read(service: &ApiService, consistency: pb::Consistency, reads: Vec<(u64, Read)>) -> Answered {
@@ -155,9 +194,10 @@ async fn read(service: &ApiService, consistency: pb::Consistency, reads: Vec<(u6
         Ok(found) => found,
         Err(status) => return reads.into_iter().map(|(id, _)| (id, Err(status.clone()))).collect(),
     };
+    let key = service.0.vault.key();
     let one = |(id, read): (u64, Read)| {
         let mut reader = Reader {
-            view: MapView::new(&snapshot),
+            view: MapView::new(&snapshot).with_key(key.as_deref()),
             freshness,
             with_credentials: false,
         };

@@ -88,9 +88,14 @@ impl Reader<'_> {
             .iter()
             .map(|record| self.binding(&record.value, record.modified))
             .collect::<Read<_>>()?;
+        let ha1 = if self.with_credentials {
+            Some(self.view.ha1(&record.value)?)
+        } else {
+            None
+        };
         Ok(pb::DeviceRecord {
             stamp: Some(stamp(&record)),
-            device: Some(convert::device_out(record.value, self.with_credentials)),
+            device: Some(convert::device_out(record.value, ha1)),
             bindings,
             freshness: Some(self.freshness),
         })

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+use super::gate::Gate;
 use super::service::ApiService;
 use crate::address::Address;
 
@@ -43,8 +44,10 @@ pub async fn serve(
     let address = listen.resolve_one().await.map_err(failed)?;
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let operations = OperationsServer::new(service.clone());
+    let door = service.0.door.clone();
+    let operations = Gate::new(door.clone(), OperationsServer::new(service.clone()));
     let service = FederationServer::new(service).max_decoding_message_size(LARGEST_REQUEST);
+    let service = Gate::new(door, service);
     let served = Server::builder()
         .max_concurrent_streams(MOST_CALLS)
         .http2_max_pending_accept_reset_streams(Some(64))

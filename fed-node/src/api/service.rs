@@ -5,25 +5,32 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use fed_core::audit::Actor;
 use fed_core::command::{Command, Reply};
-use fed_core::ids::{DeviceId, NodeId, UserId};
+use fed_core::ids::{DeviceId, NodeId, TokenId, UserId};
 use fed_core::kv::StoreError;
 use fed_core::map::{FederationMap, MapView};
-use fed_core::route::{Caller, route};
+use fed_core::route::{self, route};
 use fed_proto::client as pb;
 use fed_proto::client::federation_server::Federation;
 use fed_raft::{Cluster, Consistency, Snapshot};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::caller::Caller;
+use super::door::Door;
 use super::failure::{damaged, not_changed, not_proposed, not_read, refused_together};
 use super::read::{PAGE, Reader};
-use super::{backup, drift, members, pipeline, plan, status, watch, would, write};
+use super::{audit, backup, bind, drift, members, pipeline, plan, rules, status, tokens, watch, would, write};
 use crate::backup::Source;
 use crate::config::RaftConfig;
 use crate::diary::Diary;
+use crate::security::Vault;
 
 /// Longest wait for a read to be confirmed by a majority.
 const READ_WITHIN: Duration = Duration::from_secs(2);
+
+/// So many changes in one call count as a further call against what a client may make.
+const CHANGES_PER_CALL: usize = 16;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -52,12 +59,12 @@ pub struct Drift {
 /// Takes nodes out of the federation.
 #[async_trait]
 pub trait Leave: Send + Sync + 'static {
-    /// Removes a node from the map and the cluster, with `lose_quorum` also when the rest has no majority up; this one stops serving
+    /// Removes a node from the map and the cluster for whoever asked, with `lose_quorum` also when the rest has no majority up; this one stops serving
     /// afterwards. The revision of the map without it.
     ///
     /// # Errors
     /// The status to answer.
-    async fn remove(&self, node: NodeId, lose_quorum: bool) -> Result<u64, Status>;
+    async fn remove(&self, who: Actor, node: NodeId, lose_quorum: bool) -> Result<u64, Status>;
 }
 
 /// What the API needs of its node.
@@ -68,10 +75,16 @@ pub struct NodeView {
     pub name: String,
     /// Its Asterisk.
     pub asterisk: Arc<dyn AsteriskSide>,
-    /// What it saw happen.
-    pub diary: Arc<Diary>,
+    /// Whether there is one, which tells its registrations itself.
+    pub has_asterisk: bool,
     /// How nodes leave.
     pub leave: Arc<dyn Leave>,
+    /// Who comes in.
+    pub door: Arc<Door>,
+    /// The key of the secrets in the map.
+    pub vault: Arc<Vault>,
+    /// What it saw happen.
+    pub diary: Arc<Diary>,
     /// Its data folder, whose disk can be measured.
     pub data_dir: PathBuf,
     /// The times that a disk has to keep up with.
@@ -120,8 +133,9 @@ impl ApiService {
         read: impl FnOnce(&Reader<'_>) -> Result<T, StoreError>,
     ) -> Result<T, Status> {
         let (snapshot, freshness) = self.snapshot(consistency).await?;
+        let key = self.0.vault.key();
         let reader = Reader {
-            view: MapView::new(&snapshot),
+            view: MapView::new(&snapshot).with_key(key.as_deref()),
             freshness,
             with_credentials,
         };
@@ -148,15 +162,25 @@ impl ApiService {
         )))
     }
 
-    async fn propose(&self, command: Command) -> Answer<pb::WriteReply> {
-        let proposed = self
-            .0
-            .cluster
-            .propose(command)
-            .await
-            .map_err(|error| not_proposed(&error))?;
+    /// Changes the map in the caller's name.
+    async fn propose(&self, caller: &Caller, command: Command) -> Answer<pb::WriteReply> {
+        let sealed = self.sealed(vec![command]).await?;
+        let command = sealed
+            .into_iter()
+            .next()
+            .ok_or_else(|| Status::internal("a change was lost"))??;
+        let proposed = self.0.cluster.propose(self.named(caller, command)).await;
+        let proposed = proposed.map_err(|error| not_proposed(&error))?;
         write::reply(&proposed.reply, proposed.revision.0).map(Response::new)
     }
+}
+
+/// Checks that the caller may see digests, where they were asked for.
+pub(super) fn may_see(caller: &Caller, with_credentials: bool) -> Result<(), Status> {
+    if with_credentials {
+        caller.needs(rules::CREDENTIALS, "reading digests")?;
+    }
+    Ok(())
 }
 
 /// How fresh a snapshot is.
@@ -222,14 +246,17 @@ impl Federation for ApiService {
     }
 
     async fn put_user(&self, request: Request<pb::PutUserRequest>) -> Answer<pb::WriteReply> {
-        self.propose(write::put_user(request.into_inner())?).await
+        let caller = Caller::of(&request)?;
+        self.propose(&caller, write::put_user(request.into_inner())?).await
     }
 
     async fn delete_user(&self, request: Request<pb::DeleteRequest>) -> Answer<pb::WriteReply> {
-        self.propose(write::delete_user(request.into_inner())?).await
+        let caller = Caller::of(&request)?;
+        self.propose(&caller, write::delete_user(request.into_inner())?).await
     }
 
     async fn get_device(&self, request: Request<pb::GetRequest>) -> Answer<pb::DeviceRecord> {
+        may_see(&Caller::of(&request)?, request.get_ref().with_credentials)?;
         let asked = request.into_inner();
         let id: DeviceId = write::parse("device", &asked.id)?;
         let record = self
@@ -239,6 +266,7 @@ impl Federation for ApiService {
     }
 
     async fn list_devices(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListDevicesReply> {
+        may_see(&Caller::of(&request)?, request.get_ref().with_credentials)?;
         let asked = request.into_inner();
         let after = after("device", &asked.after)?;
         let user: Option<UserId> = if asked.user.is_empty() {
@@ -255,14 +283,17 @@ impl Federation for ApiService {
     }
 
     async fn put_device(&self, request: Request<pb::PutDeviceRequest>) -> Answer<pb::WriteReply> {
-        self.propose(write::put_device(request.into_inner())?).await
+        let caller = Caller::of(&request)?;
+        self.propose(&caller, write::put_device(request.into_inner())?).await
     }
 
     async fn delete_device(&self, request: Request<pb::DeleteRequest>) -> Answer<pb::WriteReply> {
-        self.propose(write::delete_device(request.into_inner())?).await
+        let caller = Caller::of(&request)?;
+        self.propose(&caller, write::delete_device(request.into_inner())?).await
     }
 
     async fn write(&self, request: Request<pb::WriteManyRequest>) -> Answer<pb::WriteManyReply> {
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         if asked.changes.len() > write::MOST_CHANGES {
             let text = format!(
@@ -272,6 +303,10 @@ impl Federation for ApiService {
             );
             return Err(Status::invalid_argument(text));
         }
+        for change in &asked.changes {
+            caller.needs(rules::of_change(change), "one of these changes")?;
+        }
+        caller.spends(u32::try_from(asked.changes.len() / CHANGES_PER_CALL).unwrap_or(u32::MAX))?;
         let commands = asked
             .changes
             .into_iter()
@@ -280,8 +315,10 @@ impl Federation for ApiService {
         if commands.is_empty() {
             return Ok(Response::new(pb::WriteManyReply::default()));
         }
+        let sealed = self.sealed(commands).await?.into_iter();
         if asked.dry_run {
             let (snapshot, _) = self.snapshot(pb::Consistency::Linearizable as i32).await?;
+            let commands = sealed.collect::<Result<Vec<_>, _>>()?;
             let would = would::would(&snapshot, write::together(commands))?;
             return Ok(Response::new(pb::WriteManyReply {
                 would: Some(would),
@@ -289,8 +326,10 @@ impl Federation for ApiService {
             }));
         }
         if asked.all_or_nothing {
+            let commands = sealed.collect::<Result<Vec<_>, _>>()?;
             let count = commands.len();
-            let proposed = self.0.cluster.propose(write::together(commands)).await;
+            let batch = self.named(&caller, write::together(commands));
+            let proposed = self.0.cluster.propose(batch).await;
             let proposed = proposed.map_err(|error| not_proposed(&error))?;
             if let Reply::Refused(refusal) = &proposed.reply {
                 return Err(refused_together(refusal));
@@ -304,21 +343,35 @@ impl Federation for ApiService {
                 would: None,
             }));
         }
-        let proposed = self
-            .0
-            .cluster
-            .propose_many(commands)
-            .await
-            .map_err(|error| not_proposed(&error))?;
-        let results = proposed
-            .iter()
-            .map(|proposed| write::result(&proposed.reply, proposed.revision.0))
-            .collect();
-        Ok(Response::new(pb::WriteManyReply { results, would: None }))
+        // What cannot be proposed has its answer already; the others keep their order.
+        let mut results = Vec::new();
+        let mut commands = Vec::new();
+        for command in sealed {
+            match command {
+                Ok(command) => {
+                    results.push(None);
+                    commands.push(self.named(&caller, command));
+                }
+                Err(status) => results.push(Some(pb::WriteResult {
+                    revision: 0,
+                    refusal: status.message().to_owned(),
+                })),
+            }
+        }
+        let proposed = self.0.cluster.propose_many(commands).await;
+        let mut proposed = proposed.map_err(|error| not_proposed(&error))?.into_iter();
+        let results = results.into_iter().filter_map(|known| {
+            known.or_else(|| proposed.next().map(|done| write::result(&done.reply, done.revision.0)))
+        });
+        Ok(Response::new(pb::WriteManyReply {
+            results: results.collect(),
+            would: None,
+        }))
     }
 
     async fn pipeline(&self, request: Request<Streaming<pb::PipelineRequest>>) -> Answer<Self::PipelineStream> {
-        Ok(Response::new(pipeline::start(self, request.into_inner())))
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(pipeline::start(self, request.into_inner(), caller)))
     }
 
     async fn r#where(&self, request: Request<pb::GetRequest>) -> Answer<pb::WhereReply> {
@@ -339,7 +392,7 @@ impl Federation for ApiService {
             Some(write::parse("device", &asked.caller_device)?)
         };
         let number = Some(asked.caller_number).filter(|number| !number.is_empty());
-        let caller = Caller {
+        let caller = route::Caller {
             device,
             number,
             hops: 0,
@@ -376,9 +429,10 @@ impl Federation for ApiService {
     }
 
     async fn remove_node(&self, request: Request<pb::RemoveNodeRequest>) -> Answer<pb::WriteReply> {
+        let who = Caller::of(&request)?.who;
         let pb::RemoveNodeRequest { id, lose_quorum } = request.into_inner();
         let node = if id == 0 { self.0.cluster.id() } else { NodeId(id) };
-        let revision = self.0.leave.remove(node, lose_quorum).await?;
+        let revision = self.0.leave.remove(who, node, lose_quorum).await?;
         Ok(Response::new(pb::WriteReply { revision }))
     }
 
@@ -389,8 +443,9 @@ impl Federation for ApiService {
     }
 
     async fn apply_plan(&self, request: Request<pb::ApplyPlanRequest>) -> Answer<pb::WriteReply> {
+        let who = Caller::of(&request)?.who;
         let pb::ApplyPlanRequest { plan, dry_run } = request.into_inner();
-        let revision = self.apply_plan_now(&plan, dry_run).await?;
+        let revision = self.apply_plan_now(who, &plan, dry_run).await?;
         Ok(Response::new(pb::WriteReply { revision }))
     }
 
@@ -424,19 +479,72 @@ impl Federation for ApiService {
     }
 
     async fn put_setting(&self, request: Request<pb::PutSettingRequest>) -> Answer<pb::WriteReply> {
-        self.propose(write::put_setting(request.into_inner())?).await
+        let caller = Caller::of(&request)?;
+        let asked = request.into_inner();
+        caller.needs(rules::of_setting(&asked.key), "changing this setting")?;
+        self.propose(&caller, write::put_setting(asked)?).await
     }
 
     async fn delete_setting(&self, request: Request<pb::DeleteRequest>) -> Answer<pb::WriteReply> {
-        self.propose(write::delete_setting(request.into_inner())?).await
+        let caller = Caller::of(&request)?;
+        let asked = request.into_inner();
+        caller.needs(rules::of_setting(&asked.id), "changing this setting")?;
+        self.propose(&caller, write::delete_setting(asked)?).await
     }
 
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Answer<Self::WatchStream> {
+        let caller = Caller::of(&request)?;
         let after = request.into_inner().after;
         if let Some(after) = after {
             self.has_reached(after).await?;
         }
-        Ok(Response::new(watch::start(&self.0, after)))
+        Ok(Response::new(watch::start(&self.0, after, caller)))
+    }
+
+    async fn bind(&self, request: Request<pb::BindRequest>) -> Answer<pb::BindReply> {
+        bind::bind(&self.0, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn unbind(&self, request: Request<pb::UnbindRequest>) -> Answer<pb::WriteReply> {
+        bind::unbind(&self.0, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn create_token(&self, request: Request<pb::CreateTokenRequest>) -> Answer<pb::CreateTokenReply> {
+        let caller = Caller::of(&request)?;
+        let (text, token, command) = tokens::create(request.into_inner())?;
+        let written = self.propose(&caller, command).await?.into_inner();
+        let reply = tokens::created(&text, token, fed_core::ids::Revision(written.revision));
+        Ok(Response::new(reply))
+    }
+
+    async fn list_tokens(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListTokensReply> {
+        let asked = request.into_inner();
+        let after: Option<TokenId> = after("token", &asked.after)?;
+        let limit = page(asked.limit);
+        let (snapshot, freshness) = self.snapshot(asked.consistency).await?;
+        let found = MapView::new(&snapshot).tokens(after.as_ref(), limit);
+        let found = found.map_err(|error| damaged(&error))?;
+        let last = found.last().filter(|_| found.len() == limit);
+        let next = last.map(|last| last.value.id.to_string()).unwrap_or_default();
+        let tokens = found.into_iter().map(|record| tokens::shown(record.value)).collect();
+        let freshness = Some(freshness);
+        Ok(Response::new(pb::ListTokensReply {
+            tokens,
+            next,
+            freshness,
+        }))
+    }
+
+    async fn revoke_token(&self, request: Request<pb::GetRequest>) -> Answer<pb::WriteReply> {
+        let caller = Caller::of(&request)?;
+        self.propose(&caller, tokens::revoke(request.get_ref())?).await
+    }
+
+    async fn list_audit(&self, request: Request<pb::ListAuditRequest>) -> Answer<pb::ListAuditReply> {
+        let asked = request.into_inner();
+        let (snapshot, freshness) = self.snapshot(asked.consistency).await?;
+        let listed = audit::list(&MapView::new(&snapshot), &asked, freshness);
+        listed.map(Response::new).map_err(|error| damaged(&error))
     }
 
     async fn drift(&self, request: Request<pb::DriftRequest>) -> Answer<pb::DriftReply> {

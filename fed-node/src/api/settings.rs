@@ -41,6 +41,12 @@ pub const KNOWN: &[Known] = &[
         secret: false,
     },
     Known {
+        key: setting::SEAL_KEY,
+        default: "",
+        help: "id of the key that seals credentials, which every node has in security/cluster.key; set by the nodes themselves",
+        secret: false,
+    },
+    Known {
         key: setting::CAPABILITY_KEY,
         default: "",
         help: "key that signs the targets of calls between nodes; made by init, never shown",

@@ -47,7 +47,11 @@ fn differences(
             }
             Change::DevicePut { id } | Change::DeviceDeleted { id } => {
                 let (before, after) = (before.device(id)?, after.device(id)?);
-                let out = |record: fed_core::records::Record<Device>| convert::device_out(record.value, true);
+                let out = |record: fed_core::records::Record<Device>| {
+                    // Sealed or not: it is only compared.
+                    let digest = record.value.credentials.md5_ha1.clone();
+                    convert::device_out(record.value, Some(digest))
+                };
                 difference::device(before.map(out).as_ref(), after.map(out).as_ref())
             }
             Change::SettingPut { key } | Change::SettingDeleted { key } => {

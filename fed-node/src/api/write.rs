@@ -3,6 +3,7 @@
 use fed_core::command::{Command, Reply};
 use fed_core::ids::{DeviceId, InvalidId, Number, UserId};
 use fed_core::records::setting;
+use fed_core::sealing::is_sealed;
 use fed_proto::client as pb;
 use tonic::Status;
 
@@ -71,6 +72,15 @@ pub(super) fn delete_device(request: pb::DeleteRequest) -> Result<Command, BadRe
 
 /// Keys that the federation does not read are notes of the administrator's, marked as such: a slip of the hand is none.
 pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, BadRequest> {
+    own(&request.key)?;
+    if is_sealed(&request.value) {
+        let why = "a value that looks sealed is sealed by a node, and by nobody else".to_owned();
+        return Err(BadRequest::field(
+            format!("setting {}", request.key.escape_debug()),
+            "value",
+            why,
+        ));
+    }
     if settings::known(&request.key).is_none() && !request.key.starts_with(settings::NOTE) {
         let why = match settings::nearest(&request.key) {
             Some(nearest) => format!("there is no such setting; did you mean {nearest:?}?"),
@@ -100,6 +110,7 @@ pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, Bad
 
 /// The key of the capabilities may be changed, never taken away: without it every call between two servers is refused.
 pub(super) fn delete_setting(request: pb::DeleteRequest) -> Result<Command, BadRequest> {
+    own(&request.id)?;
     if request.id == setting::CAPABILITY_KEY {
         return Err(BadRequest::field(
             format!("setting {}", request.id),
@@ -112,6 +123,15 @@ pub(super) fn delete_setting(request: pb::DeleteRequest) -> Result<Command, BadR
         key: request.id,
         expect: convert::expect(request.expect),
     })
+}
+
+/// Refuses a setting that the nodes keep themselves: with another key's id in it nothing could be opened any more.
+fn own(key: &str) -> Result<(), BadRequest> {
+    if key != setting::SEAL_KEY {
+        return Ok(());
+    }
+    let why = "the nodes set it themselves, from the key they have".to_owned();
+    Err(BadRequest::field(format!("setting {key}"), "key", why))
 }
 
 pub(super) fn parse<T: std::str::FromStr<Err = InvalidId>>(what: &str, id: &str) -> Result<T, BadRequest> {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fed_ari::client::AsteriskVersion;
 
+use super::commands::{Noted, Ttl};
 use crate::address::Address;
 use crate::backup::BackupCommand;
 use crate::config::ConfigFlags;
@@ -31,6 +32,16 @@ pub struct Cli {
         value_name = "ADDRESS"
     )]
     pub server: Option<Address>,
+
+    /// File with the token to show [default: that of the node on this machine, from its data folder]
+    #[arg(
+        long,
+        global = true,
+        env = "FED_TOKEN_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub token_file: Option<PathBuf>,
 
     /// How to print data: a table for people, JSON for scripts
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
@@ -121,6 +132,19 @@ pub enum Command {
     /// Backups of the whole map, encrypted, in one file: create, verify, inspect, restore
     #[command(subcommand)]
     Backup(BackupCommand),
+    /// Tokens, which let programs and other machines in: create, list, revoke
+    #[command(
+        subcommand,
+        long_about = "Tokens, which let programs and other machines in: create, list, revoke.\n\n\
+            reader     looks: users, devices without their digests, where they are, nodes, settings that are not secret, changes\n\
+            registrar  also tells which devices are registered at one node, which has no Asterisk of its own\n\
+            operator   also changes users, devices and settings that are not secret; drift; the audit log\n\
+            admin      also tokens, secret settings, digests (export, import), leadership, taking nodes out"
+    )]
+    Token(TokenCommand),
+    /// Who changed what: list, verify
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print, or install, the few stanzas that an existing Asterisk needs
     AsteriskConfig(AsteriskConfigArgs),
     /// Print a configuration file with every key, its help and default
@@ -449,6 +473,54 @@ pub enum SettingCommand {
     Unset {
         /// Key
         key: String,
+    },
+}
+
+/// `token ...`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it, once
+    Create(TokenCreateArgs),
+    /// List all tokens, without their secrets
+    List,
+    /// Refuse a token from now on, also where it is in use
+    Revoke {
+        /// Its id, the part between the dots
+        id: String,
+    },
+}
+
+/// `token create`
+#[derive(Debug, Args)]
+pub struct TokenCreateArgs {
+    /// reader, registrar, operator or admin
+    #[arg(long)]
+    pub role: String,
+    /// What it is for
+    #[arg(long, default_value = "")]
+    pub name: String,
+    /// How long it holds: 30m, 12h, 90d
+    #[arg(long, value_name = "TIME", default_value = "90d")]
+    pub ttl: Ttl,
+    /// Only at this node, by name or id; a registrar needs one
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
+}
+
+/// `audit ...`
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Print who changed what, oldest first
+    List {
+        /// Only what changed after this revision
+        #[arg(long, value_name = "REVISION")]
+        since: Option<u64>,
+    },
+    /// Check that no entry was changed or taken out
+    Verify {
+        /// What an earlier verify printed: a log made anew since then is found too
+        #[arg(long, value_name = "SEQUENCE:HASH")]
+        from: Option<Noted>,
     },
 }
 

@@ -6,15 +6,17 @@ use std::time::Duration;
 use fed_proto::client as pb;
 use fed_proto::client::federation_client::FederationClient;
 use fed_proto::client::operations_client::OperationsClient;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status};
 
+use super::bearer::Bearer;
 use super::exit::{Exit, Failure, Outcome};
 use crate::address::Address;
 use crate::explain;
 
 /// The calls of a node.
-pub type Api = FederationClient<Channel>;
+pub type Api = FederationClient<InterceptedService<Channel, Bearer>>;
 
 /// A client of one node.
 #[derive(Clone)]
@@ -22,7 +24,7 @@ pub struct Client {
     /// The calls.
     pub api: Api,
     /// The calls about how the nodes are.
-    pub operations: OperationsClient<Channel>,
+    pub operations: OperationsClient<InterceptedService<Channel, Bearer>>,
     /// The node asked.
     pub address: Address,
 }
@@ -33,11 +35,19 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 const LARGEST_ANSWER: usize = 16 << 20;
 
 impl Client {
-    /// Connects.
+    /// Connects, and shows no token.
     ///
     /// # Errors
     /// When nobody answers there; the text says what to do.
     pub async fn connect(address: &Address) -> Outcome<Self> {
+        Self::connect_as(address, Bearer::default()).await
+    }
+
+    /// Connects, and shows a token with every call.
+    ///
+    /// # Errors
+    /// When nobody answers there; the text says what to do.
+    pub async fn connect_as(address: &Address, bearer: Bearer) -> Outcome<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| Failure::usage(format!("{address}: {error}")))?
             .connect_timeout(CONNECT_WITHIN);
@@ -51,8 +61,9 @@ impl Client {
             )
             .coded(explain::Code::NoNodeThere)
         })?;
-        let operations = OperationsClient::new(channel.clone()).max_decoding_message_size(LARGEST_ANSWER);
-        let api = FederationClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
+        let operations = OperationsClient::with_interceptor(channel.clone(), bearer.clone());
+        let operations = operations.max_decoding_message_size(LARGEST_ANSWER);
+        let api = FederationClient::with_interceptor(channel, bearer).max_decoding_message_size(LARGEST_ANSWER);
         Ok(Self {
             api,
             operations,

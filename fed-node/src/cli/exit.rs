@@ -12,7 +12,7 @@ Exit codes:
   0  done
   1  failed for another reason
   2  usage, configuration or input is wrong; nothing was tried
-  3  refused by a rule of the federation; nothing was changed
+  3  refused by a rule of the federation, or for want of a token with the right role; nothing was changed
   4  there is no such object
   5  no quorum, or the node cannot be reached; nothing was changed
   6  outcome unknown: the change may or may not have happened; look before repeating it
@@ -159,7 +159,11 @@ impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let exit = match status.code() {
             Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => Exit::Usage,
-            Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition => Exit::Refused,
+            Code::AlreadyExists
+            | Code::Aborted
+            | Code::FailedPrecondition
+            | Code::PermissionDenied
+            | Code::Unauthenticated => Exit::Refused,
             Code::NotFound => Exit::NotFound,
             Code::Unavailable | Code::ResourceExhausted => Exit::Unavailable,
             // The connection broke, or the time was up, after the request had gone out.

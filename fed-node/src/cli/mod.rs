@@ -1,6 +1,7 @@
-//! The command line. [`args`] parses, [`commands`] act through the client API, [`output`] prints, [`exit`] says how it ended.
+//! The command line. [`args`] parses, [`commands`] act through the client API with the token that [`bearer`] found, [`output`] prints, [`exit`] says how it ended.
 
 mod args;
+mod bearer;
 mod change;
 mod client;
 mod clock;
@@ -15,6 +16,7 @@ pub use args::{
     AsteriskConfigArgs, CheckCommand, Cli, Command, DevArgs, EventsArgs, ExplainArgs, ImportArgs, InitArgs, JoinArgs,
     LogsArgs, Output, PerfArgs, RecoverArgs, RunArgs,
 };
+pub use bearer::Bearer;
 pub use change::Intent;
 pub(crate) use change::{ChangeView, change_lines};
 pub use client::{Api, Client};

@@ -109,8 +109,18 @@ pub static KEYS: &[Key] = &[
         name: "client.listen",
         value: "ADDRESS",
         default: "127.0.0.1:7400",
-        help: "Where to listen for the command line and other clients. It asks nobody for a password: keep it on loopback.",
+        help: "Where to listen for the command line and other clients. Clients show a token: the command line on this machine the node's own, others one of `token create`.",
         set: |c, v| set(&mut c.client.listen, v),
+    },
+    Key {
+        name: "client.calls_per_s",
+        value: "0..1000000",
+        default: "2000",
+        help: "Calls a second that the bearer of one token may make, with twice as many at once; more are refused with the time to wait. 0: any number.",
+        set: |c, v| {
+            c.client.calls_per_s = number(v, 0..=1_000_000)?;
+            Ok(())
+        },
     },
     Key {
         name: "client.advertise",
@@ -386,6 +396,16 @@ pub static KEYS: &[Key] = &[
         help: "Log entries kept after a snapshot, so that a node that was away for a while needs no snapshot.",
         set: |c, v| {
             c.raft.keep_entries = number(v, 1..=100_000_000)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "security.plaintext",
+        value: "true|false",
+        default: "false",
+        help: "true: nobody is asked who they are and nothing is encrypted, for trying things out; only where every listener is on loopback.",
+        set: |c, v| {
+            c.security.plaintext = v.parse().map_err(|_| "must be true or false".to_owned())?;
             Ok(())
         },
     },

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::file::{self, Found};
 use super::types::{
     AgiConfig, AsteriskConfig, BackupConfig, ClientConfig, DiskConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig,
-    PeerConfig, RaftConfig, RedirectConfig, RedirectTransport, SipConfig,
+    PeerConfig, RaftConfig, RedirectConfig, RedirectTransport, SecurityConfig, SipConfig,
 };
 use super::{Config, ConfigError, ConfigErrors, ConfigFlags, KEYS, Origin, Secret, read_secret_file};
 use crate::address::Address;
@@ -17,7 +17,7 @@ pub const DEFAULT_FILE: &str = "/etc/fed-node/fed-node.toml";
 pub const GENERATED_PASSWORD: &str = "ari-password";
 
 /// Variables of the command line that are no keys.
-const OTHER_VARIABLES: [&str; 2] = ["FED_CONFIG", "FED_SERVER"];
+const OTHER_VARIABLES: [&str; 3] = ["FED_CONFIG", "FED_SERVER", "FED_TOKEN_FILE"];
 
 /// The configuration from file, environment and flags.
 ///
@@ -166,6 +166,24 @@ fn check_whole(config: &mut Config, errors: &mut Vec<ConfigError>) {
             ),
         }
     }
+    if config.security.plaintext {
+        let metrics = config
+            .metrics
+            .listen
+            .as_ref()
+            .map(|address| ("metrics.listen", address));
+        let open = [
+            ("peer.listen", &config.peer.listen),
+            ("client.listen", &config.client.listen),
+        ];
+        for (name, address) in open.into_iter().chain(metrics) {
+            if !address.is_loopback() {
+                contradict(format!(
+                    "security.plaintext asks nobody who they are, and {name} ({address}) can be reached from elsewhere: listen on 127.0.0.1 or ::1, or leave security.plaintext out"
+                ));
+            }
+        }
+    }
     let generated = config.data_dir.join(GENERATED_PASSWORD);
     if config.asterisk.password.is_empty() && config.asterisk.password_file.is_none() && generated.exists() {
         config.asterisk.password_file = Some(generated);
@@ -200,6 +218,7 @@ fn blank() -> Config {
         client: ClientConfig {
             listen: nowhere.clone(),
             advertise: None,
+            calls_per_s: 0,
         },
         sip: SipConfig { advertise: None },
         redirect: RedirectConfig {
@@ -238,6 +257,7 @@ fn blank() -> Config {
             snapshot_entries: 0,
             keep_entries: 0,
         },
+        security: SecurityConfig { plaintext: false },
         log: LogConfig {
             level: String::new(),
             format: LogFormat::Text,

@@ -135,3 +135,24 @@ fn an_address_of_asterisk_that_nobody_can_have_is_refused() {
         from_text(&format!("[asterisk]\nurl = \"{url}\"\n")).unwrap();
     }
 }
+
+#[test]
+fn plaintext_is_for_loopback_alone() {
+    let home = "[security]\nplaintext = true\n[peer]\nlisten = \"127.0.0.1:7401\"\n";
+    assert!(from_text(home).unwrap().security.plaintext);
+    for (listener, text) in [
+        ("peer.listen", "[security]\nplaintext = true\n".to_owned()),
+        ("client.listen", format!("{home}[client]\nlisten = \"0.0.0.0:7400\"\n")),
+        (
+            "metrics.listen",
+            format!("{home}[metrics]\nlisten = \"192.0.2.1:7402\"\n"),
+        ),
+    ] {
+        let error = from_text(&text).unwrap_err();
+        assert!(
+            error.contains(listener) && error.contains("security.plaintext"),
+            "{error}"
+        );
+    }
+    assert!(!from_text("").unwrap().security.plaintext);
+}

@@ -34,8 +34,17 @@ pub struct Config {
     pub disk: DiskConfig,
     /// Consensus timing.
     pub raft: RaftConfig,
+    /// Who is let in.
+    pub security: SecurityConfig,
     /// Logs.
     pub log: LogConfig,
+}
+
+/// `[security]`
+#[derive(Debug, Clone)]
+pub struct SecurityConfig {
+    /// Nobody is asked who they are, and nothing is encrypted on the wire.
+    pub plaintext: bool,
 }
 
 /// `[node]`
@@ -67,6 +76,8 @@ pub struct ClientConfig {
     pub listen: Address,
     /// What the map says about it.
     pub advertise: Option<Address>,
+    /// Calls a second of one token; 0: any number.
+    pub calls_per_s: u32,
 }
 
 /// `[sip]`

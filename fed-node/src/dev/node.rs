@@ -82,6 +82,7 @@ impl DevNode {
             .arg(format!("--metrics-listen=127.0.0.1:{}", self.metrics))
             .arg(format!("--sip-advertise={}", self.asterisk.sip_address()))
             .arg(format!("--asterisk-url={}", self.asterisk.url()))
+            .arg("--security-plaintext=true")
             .env("FED_ASTERISK_PASSWORD", PASSWORD)
             .env("FED_CONFIG", "/dev/null")
             .stdin(Stdio::null())

@@ -212,6 +212,16 @@ codes! {
     BrokenMarkers = 133,
     /// One of Asterisk's files cannot be read or written.
     AsteriskFileUnusable = 134,
+    /// The call showed no token, or one that is not known here.
+    NotAuthenticated = 140,
+    /// The role of the token does not hold this.
+    RoleTooSmall = 141,
+    /// One client made more calls than it may.
+    TooManyCalls = 142,
+    /// A credential in the map is sealed, and this node cannot open it.
+    CredentialSealed = 143,
+    /// A file or folder of secrets cannot be used.
+    SecretsUnusable = 144,
 }
 
 impl Code {

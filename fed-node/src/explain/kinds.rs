@@ -53,6 +53,8 @@ pub fn of_status(status: &Status) -> Code {
         tonic::Code::Unavailable => Code::Unavailable,
         tonic::Code::DeadlineExceeded | tonic::Code::Cancelled | tonic::Code::Unknown => Code::OutcomeUnknown,
         tonic::Code::DataLoss => Code::StoreDamaged,
+        tonic::Code::Unauthenticated => Code::NotAuthenticated,
+        tonic::Code::PermissionDenied => Code::RoleTooSmall,
         _ => Code::Failed,
     }
 }
@@ -108,7 +110,10 @@ impl Coded for ReadError {
 
 impl Coded for StoreError {
     fn code(&self) -> Code {
-        Code::StoreDamaged
+        match self {
+            Self::Sealed { .. } => Code::CredentialSealed,
+            _ => Code::StoreDamaged,
+        }
     }
 }
 
@@ -171,6 +176,7 @@ impl Coded for RunError {
             Self::Asterisk(error) => error.code(),
             Self::NoPassword { .. } => Code::AriPasswordMissing,
             Self::File { .. } => Code::FolderUnusable,
+            Self::Secret(_) => Code::SecretsUnusable,
         }
     }
 }

@@ -7,12 +7,18 @@ use fed_ari::port::MapPort;
 use fed_core::command::{Command, Expect, Refusal, Reply};
 use fed_core::records::setting;
 
+use crate::security::Vault;
+
 /// Pause before another try.
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// Writes what is not there yet, each by itself: a realm that somebody has set already stays, and the key is made all the same. Tries until it
 /// knows.
-pub(super) async fn found(port: &dyn MapPort, realm: String) {
+pub(super) async fn found(port: &dyn MapPort, vault: &Vault, realm: String) {
+    while vault.sealing_key().is_none() {
+        // The key of the capabilities is never written open.
+        tokio::time::sleep(PAUSE).await;
+    }
     // The realm first: it can only be set while there are no devices.
     put_absent(port, setting::REALM, realm).await;
     let key: [u8; 32] = rand::random();

@@ -1,6 +1,9 @@
 //! Taking nodes out of the federation.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use fed_core::audit::Actor;
 use fed_core::command::{Command, Expect, Refusal, Reply};
 use fed_core::ids::NodeId;
 use fed_core::map::{FederationMap, MapView};
@@ -12,10 +15,12 @@ use tonic::Status;
 
 use crate::api::{Leave, about, failure};
 use crate::explain::{Code, attach};
+use crate::security::{self, Vault};
 
 /// Removes nodes over this node's member of the cluster.
 pub(super) struct Leaver {
     pub(super) cluster: Cluster<FederationMap>,
+    pub(super) vault: Arc<Vault>,
     /// True while this node is leaving, so that it does not write itself back into the map; false again when it was not let go.
     pub(super) leaving: watch::Sender<bool>,
     /// Cancelled last: this node has left and stops.
@@ -24,7 +29,7 @@ pub(super) struct Leaver {
 
 #[async_trait]
 impl Leave for Leaver {
-    async fn remove(&self, node: NodeId, lose_quorum: bool) -> Result<u64, Status> {
+    async fn remove(&self, who: Actor, node: NodeId, lose_quorum: bool) -> Result<u64, Status> {
         let own = node == self.cluster.id();
         let members = self.cluster.members();
         if members.len() <= 1 && own {
@@ -43,10 +48,10 @@ impl Leave for Leaver {
             return Err(attach(Status::not_found(text), Code::NoMember));
         }
         if !own {
-            return self.take_out(node, lose_quorum).await;
+            return self.take_out(who, node, lose_quorum).await;
         }
         self.leaving.send_replace(true);
-        let outcome = self.take_out(node, lose_quorum).await;
+        let outcome = self.take_out(who, node, lose_quorum).await;
         match outcome {
             Ok(_) => self.left.cancel(),
             // Not let go: its record comes back, and with it what is registered at its Asterisk.
@@ -76,11 +81,18 @@ impl Leaver {
 
     /// The map first: a member that was removed can no longer write. Both steps may be repeated, so whatever comes between
     /// them is mended by doing it again.
-    async fn take_out(&self, node: NodeId, lose_quorum: bool) -> Result<u64, Status> {
+    async fn take_out(&self, who: Actor, node: NodeId, lose_quorum: bool) -> Result<u64, Status> {
         let record = MapView::new(&self.cluster.local())
             .node(node)
             .map_err(|error| failure::damaged(&error))?;
-        let proposed = self.cluster.propose(Command::DeleteNode { id: node }).await;
+        let mut delete = Command::DeleteNode { id: node };
+        if self.vault.names_changes() {
+            delete = Command::By {
+                origin: security::origin(who, self.cluster.id()),
+                command: Box::new(delete),
+            };
+        }
+        let proposed = self.cluster.propose(delete).await;
         let proposed = proposed.map_err(|error| failure::not_proposed(&error))?;
         if let Reply::Refused(why) = &proposed.reply
             && !matches!(why, Refusal::NotFound { .. })

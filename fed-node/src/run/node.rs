@@ -8,7 +8,7 @@ use fed_ari::bridge::{Bridge, BridgeConfig};
 use fed_ari::client::{AriClient, AriConfig, AriError};
 use fed_ari::port::MapPort;
 use fed_ari::router::{FastAgi, Router};
-use fed_core::map::FederationMap;
+use fed_core::map::{FederationMap, MapView};
 use fed_core::records::{Node, NodeState};
 use fed_raft::{Cluster, StartError};
 use tokio::sync::watch;
@@ -20,11 +20,12 @@ use super::leave::Leaver;
 use super::observer::Observer;
 use super::record::{self, Told};
 use super::{RaftPort, founder, removed, session};
-use crate::api::{self, ApiService, AsteriskSide, NodeView, ServeError};
+use crate::api::{self, ApiService, AsteriskSide, Door, Guard, Limits, NodeView, ServeError};
 use crate::backup::{Schedule, Scheduled, Source};
 use crate::config::{Config, RedirectTransport};
 use crate::diary::Diary;
 use crate::redirect::{self, MapLocator, RedirectServer, Stamp, Stamper};
+use crate::security::{self, LocalToken, Vault};
 use crate::{founding, install, metrics};
 
 /// Longest wait for the parts to end; with the cluster's own, a stop takes 5 s at most.
@@ -61,6 +62,9 @@ pub enum RunError {
         /// The ARI user.
         user: String,
     },
+    /// A secret of this node.
+    #[error("{0}")]
+    Secret(String),
     /// A file of the data folder.
     #[error("{path}: {source}")]
     File {
@@ -110,7 +114,10 @@ impl Running {
             source,
         })?;
         let cluster = Cluster::start(founding::raft_config(&config), FederationMap).await?;
-        let started = Self::around(&config, client, realm, cluster.clone()).await;
+        let started = match Vault::open(&config.data_dir) {
+            Ok(vault) => Self::around(&config, client, realm, cluster.clone(), Arc::new(vault)).await,
+            Err(why) => Err(RunError::Secret(why)),
+        };
         if started.is_err() {
             cluster.shutdown().await;
         }
@@ -123,8 +130,10 @@ impl Running {
         client: Option<AriClient>,
         realm: Option<String>,
         cluster: Cluster<FederationMap>,
+        vault: Arc<Vault>,
     ) -> Result<Self, RunError> {
-        let port: Arc<dyn MapPort> = Arc::new(RaftPort::new(cluster.clone()));
+        let port: Arc<dyn MapPort> = Arc::new(RaftPort::new(cluster.clone(), vault.clone()));
+        let door = Arc::new(door(config, &cluster)?);
         let router = Arc::new(Router::new(port.clone()));
         let agi = bind_agi(config).await?;
         let agi_address = agi.local_addr().map_err(|source| agi_failed(config, source))?;
@@ -134,6 +143,8 @@ impl Running {
         let (stop, left) = (CancellationToken::new(), CancellationToken::new());
         let (leaving, is_leaving) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        tasks.spawn(security::keep(cluster.clone(), vault.clone()));
+        let has_asterisk = client.is_some();
         let (told, telling) = watch::channel(Told::default());
         let (bridge, asterisk): (Option<Bridge>, Arc<dyn AsteriskSide>) = match client {
             Some(client) => {
@@ -176,8 +187,12 @@ impl Running {
             diary,
             data_dir: config.data_dir.clone(),
             raft: config.raft.clone(),
+            has_asterisk,
+            door: door.clone(),
+            vault: vault.clone(),
             leave: Arc::new(Leaver {
                 cluster: cluster.clone(),
+                vault: vault.clone(),
                 leaving,
                 left: left.clone(),
             }),
@@ -185,16 +200,15 @@ impl Running {
             started: Instant::now(),
             stop: stop.clone(),
         };
-        if !config.client.listen.is_loopback() {
-            let address = &config.client.listen;
-            tracing::warn!(%address, "the client API asks nobody for a password, and others than this host can reach it: guard client.listen by a firewall");
-        }
         let service = ApiService::new(view);
         service.answer_members();
         let (client_address, api) = api::serve(&config.client.listen, service, stop.clone()).await?;
         let scheduled = Scheduled::default();
         let metrics = match &config.metrics.listen {
-            Some(listen) => metrics::serve(listen, cluster.clone(), scheduled.clone(), &mut tasks, stop.clone()).await,
+            Some(listen) => {
+                let (backups, limits) = (scheduled.clone(), door.limits().clone());
+                metrics::serve(listen, cluster.clone(), backups, limits, &mut tasks, stop.clone()).await
+            }
             None => None,
         };
         let addresses = Addresses {
@@ -209,7 +223,7 @@ impl Running {
         let founding = port.clone();
         tasks.spawn(async move { record::keep_while_staying(&*port, &wanted, &telling, is_leaving).await });
         if let Some(realm) = realm {
-            tasks.spawn(async move { founder::found(&*founding, realm).await });
+            tasks.spawn(async move { founder::found(&*founding, &vault, realm).await });
         }
         if let Some(key) = config.backup.key.clone().filter(|_| !config.backup.every.is_zero()) {
             let schedule = Schedule {
@@ -301,6 +315,26 @@ fn ari_client(config: &Config) -> Result<Option<AriClient>, RunError> {
     );
     ari.timeouts.request = Duration::from_millis(asterisk.timeout_ms);
     Ok(Some(AriClient::new(ari)?))
+}
+
+/// Who comes in: those with a token, or with `security.plaintext` everybody on this machine.
+fn door(config: &Config, cluster: &Cluster<FederationMap>) -> Result<Door, RunError> {
+    let limits = Arc::new(Limits::new(config.client.calls_per_s));
+    let guard = if config.security.plaintext {
+        tracing::warn!("security.plaintext: nobody is asked who they are");
+        None
+    } else {
+        let map = cluster.clone();
+        Some(Guard {
+            local: LocalToken::make(&config.data_dir).unwrap_or_else(|why| {
+                // A full disk is no reason to serve no calls.
+                tracing::error!("the command line cannot ask this node without a token of its own: {why}");
+                LocalToken::nobodys()
+            }),
+            look_up: Box::new(move |id| MapView::new(&map.local()).token(id)),
+        })
+    };
+    Ok(Door::new(cluster.id(), guard, limits))
 }
 
 fn agi_failed(config: &Config, source: std::io::Error) -> RunError {

@@ -8,26 +8,44 @@ use fed_ari::port::{MapEvent, MapPort, MapSnapshot, MapWatch, PortError, Propose
 use fed_core::command::Command;
 use fed_core::event::Change;
 use fed_core::ids::{NodeId, Revision, SessionId};
-use fed_core::map::FederationMap;
+use fed_core::map::{FederationMap, MapView};
 use fed_raft::{Cluster, Consistency, KeepAliveError, ProposeError, ReadError, Snapshot, Watch, WatchItem};
+
+use crate::security::{Vault, by_node};
 
 /// [`MapPort`] over the cluster.
 #[derive(Clone)]
 pub struct RaftPort {
     cluster: Cluster<FederationMap>,
+    vault: Arc<Vault>,
 }
 
 impl RaftPort {
-    /// A port for this node.
+    /// A port for this node, which opens secrets of the map with the key of `vault`.
     #[must_use]
-    pub fn new(cluster: Cluster<FederationMap>) -> Self {
-        Self { cluster }
+    pub fn new(cluster: Cluster<FederationMap>, vault: Arc<Vault>) -> Self {
+        Self { cluster, vault }
     }
-}
 
-fn snapshot(snapshot: Snapshot) -> MapSnapshot {
-    let (revision, stale) = (snapshot.revision(), snapshot.stale());
-    MapSnapshot::new(Arc::new(snapshot), revision, stale)
+    fn snapshot(&self, snapshot: Snapshot) -> MapSnapshot {
+        let (revision, stale) = (snapshot.revision(), snapshot.stale());
+        MapSnapshot::new(Arc::new(snapshot), revision, stale).with_key(self.vault.key())
+    }
+
+    /// What this node changes by itself: sealed, and in its own name, but for registrations and sessions, which are what phones and
+    /// servers do.
+    fn own(&self, command: Command) -> Command {
+        let observed = matches!(
+            command,
+            Command::Bind { .. } | Command::Unbind { .. } | Command::OpenSession { .. } | Command::EndSession { .. }
+        );
+        if observed || !self.vault.names_changes() {
+            return command;
+        }
+        let local = self.cluster.local();
+        let sealed = self.vault.seal(command, &MapView::new(&local));
+        by_node(&self.cluster, sealed)
+    }
 }
 
 fn not_proposed(error: ProposeError) -> PortError {
@@ -71,22 +89,24 @@ impl MapPort for RaftPort {
     }
 
     fn local(&self) -> MapSnapshot {
-        snapshot(self.cluster.local())
+        self.snapshot(self.cluster.local())
     }
 
     async fn linearizable(&self, budget: Duration) -> Result<MapSnapshot, PortError> {
         self.cluster
             .read(Consistency::Linearizable, budget)
             .await
-            .map(snapshot)
+            .map(|snapshot| self.snapshot(snapshot))
             .map_err(not_read)
     }
 
     async fn propose(&self, command: Command) -> Result<Proposed, PortError> {
+        let command = self.own(command);
         self.cluster.propose(command).await.map(proposed).map_err(not_proposed)
     }
 
     async fn propose_many(&self, commands: Vec<Command>) -> Result<Vec<Proposed>, PortError> {
+        let commands = commands.into_iter().map(|command| self.own(command)).collect();
         let all = self.cluster.propose_many(commands).await.map_err(not_proposed)?;
         Ok(all.into_iter().map(proposed).collect())
     }

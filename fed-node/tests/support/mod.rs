@@ -10,7 +10,12 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use fed_proto::client::federation_client::FederationClient;
 use serde_json::Value;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
 
 /// Longest wait for anything to become true.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,6 +44,13 @@ pub(crate) fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// Writes a file that only its owner may read.
+pub(crate) fn write_private(file: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(file, text).unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// What one command said.
@@ -229,6 +241,7 @@ impl Node {
     pub(crate) fn hears(&self, args: &[&str], stdin: impl AsRef<[u8]>) -> Said {
         let mut command = self.program.command();
         command
+            .env("FED_DATA_DIR", self.data_dir())
             .arg("--server")
             .arg(format!("127.0.0.1:{}", self.client))
             .args(args);
@@ -240,6 +253,26 @@ impl Node {
         // A command that does not read its stdin may be gone already.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_ref());
         Said::of(child.wait_with_output().unwrap())
+    }
+
+    /// Asks this node with the token in a file instead of its own.
+    pub(crate) fn asks_as(&self, token: &Path, args: &[&str]) -> Said {
+        let file = format!("--token-file={}", token.display());
+        self.asks(&[&[file.as_str()], args].concat())
+    }
+
+    /// The node's own token.
+    pub(crate) fn local_token(&self) -> String {
+        let file = self.data_dir().join("security/local-token");
+        std::fs::read_to_string(file).unwrap().trim().to_owned()
+    }
+
+    /// A new token with these further arguments, in a file that only its owner may read.
+    pub(crate) fn token(&self, name: &str, args: &[&str]) -> PathBuf {
+        let said = self.asks(&[&["token", "create", "--name", name], args].concat()).ok();
+        let file = self.dir.join(format!("token-{name}"));
+        write_private(&file, &said.out);
+        file
     }
 
     /// The same as JSON.
@@ -384,4 +417,26 @@ impl Federation {
             states.all(|state| state == first).then_some(())
         });
     }
+}
+
+/// The calls of a node, made with a token.
+pub(crate) type Client = FederationClient<InterceptedService<Channel, Show>>;
+
+/// Shows a token with every call.
+#[derive(Clone)]
+pub(crate) struct Show(MetadataValue<Ascii>);
+
+impl Interceptor for Show {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// A client of the node at that port, with a token.
+pub(crate) async fn client(port: u16, token: &str) -> Client {
+    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let show = Show(format!("Bearer {token}").parse().unwrap());
+    FederationClient::with_interceptor(channel, show)
 }

@@ -161,12 +161,13 @@ impl<M: Machine> Peer for Service<M> {
 
     async fn propose(&self, request: Request<proto::ProposeRequest>) -> Result<Response<proto::ProposeReply>, Status> {
         use proto::propose_reply::{Answers, Result as Reply};
-        let (node, _) = self.admit(&request)?;
+        let (node, badge) = self.admit(&request)?;
         if node.leader() != Leader::Here {
             let result = Some(Reply::NotLeader(node.not_leader()));
             return Ok(Response::new(proto::ProposeReply { result }));
         }
-        let result = match node.propose_forwarded(request.into_inner().requests).await {
+        let from = fed_core::ids::NodeId(badge.from);
+        let result = match node.propose_forwarded(from, request.into_inner().requests).await {
             Ok(answers) => {
                 let answers = answers.into_iter().map(|answer| {
                     let reply = batch::encode_reply::<M>(&answer.reply).map_err(|e| Status::internal(e.to_string()))?;

@@ -101,3 +101,28 @@ async fn a_program_that_knows_too_little_is_not_let_in_until_it_is_newer() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_refuses_what_a_member_may_not_propose() {
+    let lab = Lab::of(3).await;
+    let leader = lab.node(0).status().leader.expect("a leader");
+    let follower = (0..3).find(|node| lab.id(*node) != leader).expect("a follower");
+    let put = |of: fed_core::ids::NodeId| Command::Put {
+        key: format!("of-{of}"),
+        value: "x".to_owned(),
+    };
+    let forged = lab
+        .node(follower)
+        .propose(put(leader))
+        .await
+        .expect_err("it is the leader's");
+    assert!(
+        matches!(&forged, ProposeError::Refused(why) if why.contains("is not node")),
+        "{forged}"
+    );
+    assert_eq!(lab.get(follower, &format!("of-{leader}")).await, None);
+    lab.node(follower)
+        .propose(put(lab.id(follower)))
+        .await
+        .expect("its own");
+}

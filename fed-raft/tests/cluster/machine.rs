@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use fed_core::ids::{Revision, SessionId};
+use fed_core::ids::{NodeId, Revision, SessionId};
 use fed_core::kv::{ReadStore, StoreError, Table, WriteStore};
 use fed_core::machine::Machine;
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,16 @@ impl Machine for Values {
 
     fn newest_level(&self) -> u32 {
         1 + self.more
+    }
+
+    /// A key `of-7` is node 7's.
+    fn may_propose(&self, from: NodeId, command: &Command) -> Result<(), String> {
+        match command {
+            Command::Put { key, .. } if key.strip_prefix("of-").is_some_and(|of| of != from.to_string()) => {
+                Err(format!("{key} is not node {from}'s"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn forgotten(&self) -> Reply {

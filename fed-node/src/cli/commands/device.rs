@@ -63,7 +63,6 @@ async fn set(client: &Client, args: DeviceSetArgs, intent: Intent) -> Outcome {
     }
     let request = pb::GetRequest {
         id: args.id.clone(),
-        with_credentials: true,
         ..pb::GetRequest::default()
     };
     let read = |mut api: Api| async move { api.get_device(request).await };

@@ -1,5 +1,6 @@
 //! The commands, one file each by the object they are about.
 
+mod audit;
 mod check;
 mod device;
 mod drift;
@@ -12,13 +13,19 @@ mod plan;
 mod route;
 mod setting;
 mod status;
+mod token;
 mod user;
 mod watch;
 
+pub(super) use audit::Noted;
 pub(crate) use device::all_devices;
+pub(super) use token::Ttl;
 pub(crate) use user::{all_users, realm};
 
+use std::path::PathBuf;
+
 use super::args::{Cli, Command};
+use super::bearer::Bearer;
 use super::change::Intent;
 use super::client::Client;
 use super::exit::{Exit, Failure, Outcome};
@@ -83,7 +90,7 @@ pub async fn dispatch(cli: Cli) -> Outcome {
         Command::Backup(BackupCommand::Create(args)) => {
             let config = config(&ConfigFlags::default())?;
             let key = backup::key_of(args.key_file.as_deref(), config.backup.key_file.as_deref(), true)?;
-            let client = connect(cli.server, || Ok(config)).await?;
+            let client = connect(cli.server, cli.token_file, || Ok(config)).await?;
             backup::create(&client, &args.file, &key, intent).await
         }
         Command::Backup(BackupCommand::Verify(args)) => {
@@ -93,19 +100,29 @@ pub async fn dispatch(cli: Cli) -> Outcome {
             backup::inspect(&args.file, &opening_key(&args, config)?, output)
         }
         asking => {
-            let client = connect(cli.server, || config(&ConfigFlags::default())).await?;
+            let client = connect(cli.server, cli.token_file, || config(&ConfigFlags::default())).await?;
             ask(client, asking, intent).await
         }
     }
 }
 
-/// The node named, or the one of the configuration.
-async fn connect(server: Option<Address>, config: impl FnOnce() -> Outcome<Config>) -> Outcome<Client> {
-    let address = match server {
-        Some(address) => address,
-        None => default_server(config()?.client.listen),
+/// The node named, or the one of the configuration, with the token named or that of the node on this machine.
+async fn connect(
+    server: Option<Address>,
+    token_file: Option<PathBuf>,
+    config: impl FnOnce() -> Outcome<Config>,
+) -> Outcome<Client> {
+    let config = config();
+    let (address, config) = match server {
+        // Whoever names a server needs no configuration, but for the token in its data folder.
+        Some(address) => (address, config.ok()),
+        None => {
+            let config = config?;
+            (default_server(config.client.listen.clone()), Some(config))
+        }
     };
-    Client::connect(&address).await
+    let bearer = Bearer::find(token_file.as_deref(), config.as_ref(), &address)?;
+    Client::connect_as(&address, bearer).await
 }
 
 /// The key of a backup that is there. The configuration is read only when no file was named.
@@ -151,6 +168,8 @@ async fn ask(client: Client, command: Command, intent: Intent) -> Outcome {
         Command::Events(args) => events::events(&client, &args, output).await,
         Command::Logs(args) => logs::logs(&client, &args, output).await,
         Command::Setting(command) => setting::setting(&client, command, intent).await,
+        Command::Token(command) => token::token(&client, command, output).await,
+        Command::Audit(command) => audit::audit(&client, command, output).await,
         Command::ExampleConfig
         | Command::Generate(_)
         | Command::Explain(_)

@@ -4,6 +4,7 @@ mod asterisk;
 mod cluster;
 mod general;
 mod map;
+mod security;
 mod start;
 
 use super::Code;
@@ -37,9 +38,15 @@ const fn row(
 
 /// Every explanation, by number.
 pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
-    [general::ROWS, start::ROWS, map::ROWS, cluster::ROWS, asterisk::ROWS]
-        .into_iter()
-        .flatten()
+    let parts = [
+        general::ROWS,
+        start::ROWS,
+        map::ROWS,
+        cluster::ROWS,
+        asterisk::ROWS,
+        security::ROWS,
+    ];
+    parts.into_iter().flatten()
 }
 
 #[cfg(test)]

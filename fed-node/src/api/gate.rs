@@ -1,0 +1,77 @@
+//! The gate before the client API: every call passes it, and carries its [`Caller`] from there on.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{Request, Response};
+use tonic::server::NamedService;
+use tonic::transport::server::TcpConnectInfo;
+
+use super::door::Door;
+
+/// A service behind a door.
+#[derive(Clone)]
+pub(super) struct Gate<S> {
+    door: Arc<Door>,
+    inner: S,
+}
+
+impl<S> Gate<S> {
+    /// Puts `inner` behind `door`.
+    pub(super) fn new(door: Arc<Door>, inner: S) -> Self {
+        Self { door, inner }
+    }
+}
+
+impl<S: NamedService> NamedService for Gate<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<Request<Body>> for Gate<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // The one that is ready is used, its copy waits for the next call.
+        let copy = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, copy);
+        let door = self.door.clone();
+        async move {
+            let shown = request
+                .headers()
+                .get("authorization")
+                .and_then(|value| value.to_str().ok());
+            let source = source(&request);
+            let admitted = door.admit(request.uri().path(), shown, source).await;
+            match admitted {
+                Ok(caller) => {
+                    request.extensions_mut().insert(caller);
+                    inner.call(request).await
+                }
+                Err(status) => Ok(status.into_http()),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Where a call comes from; one that cannot tell shares a place with all others that cannot.
+fn source(request: &Request<Body>) -> IpAddr {
+    let info = request.extensions().get::<TcpConnectInfo>();
+    let address = info.and_then(TcpConnectInfo::remote_addr);
+    address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip())
+}

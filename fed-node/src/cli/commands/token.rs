@@ -1,0 +1,206 @@
+//! `token create|list|revoke`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fed_proto::client as pb;
+use serde::Serialize;
+
+use super::node::named;
+use crate::cli::args::{Output, TokenCommand, TokenCreateArgs};
+use crate::cli::client::{Api, Client};
+use crate::cli::exit::Outcome;
+use crate::cli::output::{Show, print, table};
+use crate::cli::views::Done;
+
+pub(super) async fn token(client: &Client, command: TokenCommand, output: Output) -> Outcome {
+    match command {
+        TokenCommand::Create(args) => create(client, args, output).await,
+        TokenCommand::List => {
+            let tokens = all_tokens(client).await?;
+            print(output, &Tokens(tokens.into_iter().map(Into::into).collect()))
+        }
+        TokenCommand::Revoke { id } => {
+            let request = pb::GetRequest {
+                id: id.clone(),
+                ..pb::GetRequest::default()
+            };
+            let reply = client.api.clone().revoke_token(request).await?.into_inner();
+            print(
+                output,
+                &Done {
+                    text: format!("token {id} revoked"),
+                    revision: reply.revision,
+                },
+            )
+        }
+    }
+}
+
+async fn create(client: &Client, args: TokenCreateArgs, output: Output) -> Outcome {
+    let node = match &args.node {
+        Some(node) => named(client, node).await?.node.unwrap_or_default().id,
+        None => 0,
+    };
+    let request = pb::CreateTokenRequest {
+        name: args.name,
+        role: args.role,
+        ttl_s: args.ttl.0,
+        node,
+    };
+    let reply = client.api.clone().create_token(request).await?.into_inner();
+    let made = Made {
+        token: reply.text,
+        id: reply.token.as_ref().map(|token| token.id.clone()).unwrap_or_default(),
+        expires_at_unix: reply.token.map_or(0, |token| token.expires_at_unix),
+        revision: reply.revision,
+    };
+    eprintln!(
+        "token {}: keep the line below in a file that only its user can read (--token-file); nobody can show it again",
+        made.id
+    );
+    print(output, &made)
+}
+
+async fn all_tokens(client: &Client) -> Outcome<Vec<pb::Token>> {
+    let mut tokens = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = |mut api: Api, consistency| {
+            let request = pb::ListRequest {
+                after: after.clone(),
+                consistency,
+                ..pb::ListRequest::default()
+            };
+            async move { api.list_tokens(request).await }
+        };
+        let page = client.read(page).await?;
+        tokens.extend(page.tokens);
+        if page.next.is_empty() {
+            return Ok(tokens);
+        }
+        after = page.next;
+    }
+}
+
+/// A time to live: `90d`, `12h`, `30m` or seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ttl(pub u64);
+
+impl std::str::FromStr for Ttl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = match text.strip_suffix(['d', 'h', 'm', 's']) {
+            Some(number) => (number, &text[number.len()..]),
+            None => (text, "s"),
+        };
+        let factor = match unit {
+            "d" => 86_400,
+            "h" => 3_600,
+            "m" => 60,
+            _ => 1,
+        };
+        let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+        let seconds = seconds.filter(|seconds| (60..=315_360_000).contains(seconds));
+        seconds
+            .map(Self)
+            .ok_or_else(|| "write a time such as 30m, 12h or 90d, from one minute to ten years".to_owned())
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Made {
+    token: String,
+    id: String,
+    expires_at_unix: u64,
+    revision: u64,
+}
+
+impl Show for Made {
+    fn text(&self) -> String {
+        self.token.clone()
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct TokenView {
+    id: String,
+    name: String,
+    role: String,
+    node: Option<u64>,
+    one_use: bool,
+    expires_at_unix: u64,
+    expires_in_s: Option<u64>,
+}
+
+impl From<pb::Token> for TokenView {
+    fn from(token: pb::Token) -> Self {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        Self {
+            id: token.id,
+            name: token.name,
+            role: token.role,
+            node: Some(token.node).filter(|node| *node != 0),
+            one_use: token.one_use,
+            expires_at_unix: token.expires_at_unix,
+            expires_in_s: token.expires_at_unix.checked_sub(now).filter(|left| *left > 0),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Tokens(Vec<TokenView>);
+
+impl Show for Tokens {
+    fn text(&self) -> String {
+        table(
+            ["TOKEN", "ROLE", "NODE", "EXPIRES", "NAME"],
+            self.0.iter().map(|token| {
+                [
+                    token.id.clone(),
+                    token.role.clone(),
+                    token.node.map_or_else(|| "every".to_owned(), |node| node.to_string()),
+                    token.expires_in_s.map_or_else(|| "has expired".to_owned(), span),
+                    token.name.clone(),
+                ]
+            }),
+        )
+    }
+}
+
+/// A span of time in its largest unit.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("in {seconds} s"),
+        120..7_200 => format!("in {} min", seconds / 60),
+        7_200..172_800 => format!("in {} h", seconds / 3_600),
+        _ => format!("in {} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_to_live_have_units_and_bounds() {
+        for (text, seconds) in [
+            ("90d", 7_776_000),
+            ("12h", 43_200),
+            ("30m", 1_800),
+            ("60", 60),
+            ("3650d", 315_360_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Ttl(seconds)), "{text}");
+        }
+        for bad in ["", "d", "59", "1x", "3651d", "-1d", "99999999999999999999d", "1.5h"] {
+            assert!(bad.parse::<Ttl>().is_err(), "{bad}");
+        }
+        assert_eq!(span(90), "in 90 s");
+        assert_eq!(span(7_776_000), "in 90 days");
+    }
+}

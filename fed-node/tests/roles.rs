@@ -1,0 +1,237 @@
+//! Tokens and roles against real nodes: what is tried without the right ones.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
+
+mod support;
+
+use std::path::Path;
+
+use support::{Federation, Node, client, until, write_private};
+
+/// Tries a command with a token and expects that it is refused for that reason.
+fn refused(node: &Node, token: &Path, args: &[&str], why: &str) {
+    let said = node.asks_as(token, args);
+    assert_eq!(said.code, 3, "{args:?}: {said:?}");
+    assert!(said.err.contains(why), "{args:?}: {said:?}");
+}
+
+#[test]
+fn each_role_may_what_it_is_for_and_no_more() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    node.add_user("alice", "1001").ok();
+    let reader = node.token("reader", &["--role", "reader"]);
+    let operator = node.token("operator", &["--role", "operator"]);
+    let admin = node.token("admin", &["--role", "admin", "--ttl", "30m"]);
+
+    for args in [
+        &["status"][..],
+        &["user", "list"],
+        &["where", "1001"],
+        &["setting", "list"],
+        &["route", "1001"],
+    ] {
+        node.asks_as(&reader, args).ok();
+    }
+    for args in [
+        &["user", "set", "alice", "--name", "x"][..],
+        &["user", "remove", "alice"],
+        &["device", "remove", "alice"],
+        &["setting", "set", "hop_limit", "5"],
+        &["audit", "list"],
+        &["token", "list"],
+        &["node", "lead", "1"],
+        &["leave", "--yes"],
+    ] {
+        refused(node, &reader, args, "needs the role");
+    }
+    refused(node, &reader, &["user", "export"], "reading digests");
+    let drift = node.asks_as(&reader, &["drift", "--here"]);
+    assert!(drift.code == 8 && drift.out.contains("needs the role"), "{drift:?}");
+
+    node.asks_as(&operator, &["user", "set", "alice", "--name", "Alice"])
+        .ok();
+    node.asks_as(&operator, &["device", "set", "alice", "--codec", "alaw"])
+        .ok();
+    node.asks_as(&operator, &["setting", "set", "hop_limit", "5"]).ok();
+    node.asks_as(&operator, &["audit", "list"]).ok();
+    let key = "ab".repeat(32);
+    refused(
+        node,
+        &operator,
+        &["setting", "set", "capability_key", &key],
+        "needs the role admin",
+    );
+    refused(node, &operator, &["user", "export"], "reading digests");
+    refused(
+        node,
+        &operator,
+        &["token", "create", "--role", "admin"],
+        "needs the role admin",
+    );
+    refused(node, &operator, &["token", "list"], "needs the role admin");
+
+    node.asks_as(&admin, &["user", "export"]).ok();
+    node.asks_as(&admin, &["token", "create", "--role", "admin"]).ok();
+    let seal = node.asks_as(&admin, &["setting", "set", "seal_key", "01234567"]);
+    assert_eq!(seal.code, 2, "the nodes set it themselves: {seal:?}");
+    // Changing the codecs took no password away.
+    let export = node.asks(&["user", "export"]).ok().out;
+    assert!(
+        export
+            .lines()
+            .any(|line| line.starts_with("alice") && line.contains("alaw")),
+        "{export}"
+    );
+
+    let log = node.json(&["audit", "list"]);
+    let of = |what: &str| {
+        let entries = log.as_array().unwrap().iter().rev();
+        let mut found = entries.filter(|entry| entry["what"].to_string().contains(what));
+        found.next().unwrap()["who"].as_str().unwrap().to_owned()
+    };
+    assert!(of("user_put alice").starts_with("token "), "{log}");
+    assert!(of("setting_put capability_key").starts_with("node "), "{log}");
+    node.asks(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn without_a_token_with_a_wrong_one_or_a_revoked_one_nothing_is_answered() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    let token = node.token("short", &["--role", "reader"]);
+    node.asks_as(&token, &["status"]).ok();
+    let id = std::fs::read_to_string(&token)
+        .unwrap()
+        .split('.')
+        .nth(1)
+        .unwrap()
+        .to_owned();
+    node.asks(&["token", "revoke", &id]).ok();
+    refused(node, &token, &["status"], "was revoked or has expired");
+    assert!(!node.json(&["token", "list"]).to_string().contains(&id));
+
+    let wrong = node.dir.join("wrong");
+    write_private(&wrong, &format!("fed1.{id}.{}\n", "A".repeat(43)));
+    refused(node, &wrong, &["user", "list"], "not known here");
+    // That of another node is nothing here, nor is the one of the last start.
+    let server = format!("127.0.0.1:{}", node.client);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let said = support::says(&["--server", &server, "status"]);
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.err.contains("--token-file"), "{said:?}");
+    drop(elsewhere);
+}
+
+#[test]
+fn the_local_token_is_new_after_a_restart_and_a_stolen_old_one_is_worth_nothing() {
+    let mut federation = Federation::start(1);
+    let node = &mut federation.nodes[0];
+    let stolen = node.dir.join("stolen");
+    write_private(&stolen, &node.local_token());
+    node.asks_as(&stolen, &["status"]).ok();
+    node.terminate();
+    node.run();
+    refused(node, &stolen, &["status"], "not known here");
+}
+
+#[test]
+fn a_registrar_tells_of_its_own_node_alone() {
+    let federation = Federation::start(2);
+    let [here, there] = &federation.nodes[..] else { panic!() };
+    here.add_user("alice", "1001").ok();
+    let token = here.token("registrar", &["--role", "registrar", "--node", "n1"]);
+    refused(here, &token, &["user", "remove", "alice"], "needs the role");
+    refused(there, &token, &["status"], "holds at node");
+    let without = here.asks(&["token", "create", "--role", "registrar"]);
+    assert_eq!(without.code, 2, "{without:?}");
+    assert!(without.err.contains("node"), "{without:?}");
+
+    let text = std::fs::read_to_string(&token).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut own = client(here.client, text.trim()).await;
+        let bind = |node| fed_proto::client::BindRequest {
+            device: "alice".to_owned(),
+            contact: "sip:alice@192.0.2.1:5060".to_owned(),
+            node,
+            ..Default::default()
+        };
+        let forged = own.bind(bind(2)).await.unwrap_err();
+        assert_eq!(forged.code(), tonic::Code::PermissionDenied, "{forged}");
+        let injected = fed_proto::client::BindRequest {
+            contact: "sip:a@b>,<sip:evil@192.0.2.66".to_owned(),
+            ..bind(0)
+        };
+        let injected = own.bind(injected).await.unwrap_err();
+        assert_eq!(injected.code(), tonic::Code::InvalidArgument, "{injected}");
+        own.bind(bind(0)).await.unwrap();
+        let mut other = client(there.client, text.trim()).await;
+        let elsewhere = other.bind(bind(0)).await.unwrap_err();
+        assert_eq!(elsewhere.code(), tonic::Code::PermissionDenied, "{elsewhere}");
+    });
+    until("alice is at n1", || {
+        let found = there.json(&["where", "alice"]);
+        found.to_string().contains("192.0.2.1:5060").then_some(())
+    });
+}
+
+#[test]
+fn a_stream_ends_when_its_token_is_revoked_and_tells_a_reader_nothing_of_tokens() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    let token = node.token("watcher", &["--role", "reader"]);
+    let text = std::fs::read_to_string(&token).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut watcher = client(node.client, text.trim()).await;
+        let from = fed_proto::client::WatchRequest { after: Some(1) };
+        let mut watch = watcher.watch(from).await.unwrap().into_inner();
+        node.add_user("alice", "1001").ok();
+        let id = text.split('.').nth(1).unwrap();
+        node.asks(&["token", "revoke", id]).ok();
+        let mut seen = String::new();
+        let ended = loop {
+            let item = tokio::time::timeout(support::PATIENCE, watch.message()).await.unwrap();
+            match item {
+                Ok(Some(item)) => seen += &format!("{item:?}"),
+                Ok(None) => panic!("it ended without a word: {seen}"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!(ended.code(), tonic::Code::Unauthenticated, "{ended}");
+        assert!(seen.contains("user_put") && !seen.contains("token_"), "{seen}");
+    });
+}
+
+#[test]
+fn too_many_calls_of_one_token_are_told_when_to_come_again() {
+    let federation = Federation::start_with(1, |_, node| {
+        node.flags.push("--client-calls-per-s=5".to_owned());
+    });
+    let node = &federation.nodes[0];
+    let token = node.token("hasty", &["--role", "reader"]);
+    let text = std::fs::read_to_string(&token).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut hasty = client(node.client, text.trim()).await;
+        let refused = loop {
+            if let Err(status) = hasty.status(fed_proto::client::StatusRequest {}).await {
+                break status;
+            }
+        };
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused}");
+        let wait: u64 = refused
+            .metadata()
+            .get("retry-after-ms")
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!((1..=1_000).contains(&wait), "{wait}");
+    });
+    // The administrator of the machine is not held up by it.
+    for _ in 0..3 {
+        node.asks(&["status"]).ok();
+    }
+}
