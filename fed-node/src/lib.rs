@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod dev;
 pub mod diary;
+pub mod doctor;
 pub mod explain;
 pub mod founding;
 pub mod install;

@@ -22,7 +22,7 @@ mod kept;
 mod limits;
 mod members;
 mod operations;
-mod perf;
+pub(crate) mod perf;
 mod pipeline;
 mod plan;
 mod read;

@@ -13,7 +13,9 @@ use crate::backup::BackupCommand;
 use crate::config::ConfigFlags;
 use crate::membership::PlanCommand;
 
-pub use operations::{CheckCommand, EventsArgs, ExplainArgs, LogsArgs, PerfArgs};
+pub use operations::{
+    BundleArgs, CheckCommand, DebugCommand, DoctorArgs, EventsArgs, ExplainArgs, LogsArgs, PerfArgs, TopArgs,
+};
 
 /// One telephone system out of many Asterisk servers: the node beside each of them, and the command line to all.
 #[derive(Debug, Parser)]
@@ -91,6 +93,13 @@ pub enum Command {
     Status,
     /// What an error code means, what causes it and what mends it
     Explain(ExplainArgs),
+    /// Look this host and its federation over: what was seen, why it matters, what mends it
+    #[command(
+        long_about = "Looks this host, its Asterisk, its fed-node and the federation over. Works with this host's configuration, also \
+            while the node is down: then it checks what can be checked. The exit code is 0, 9 (something should be mended) or 10 \
+            (something is broken). Nothing secret is printed."
+    )]
+    Doctor(DoctorArgs),
     /// Measure or compare the nodes: perf, replicas
     #[command(subcommand)]
     Check(CheckCommand),
@@ -98,6 +107,11 @@ pub enum Command {
     Events(EventsArgs),
     /// A node's own last log lines, from any node
     Logs(LogsArgs),
+    /// For support requests: bundle
+    #[command(subcommand)]
+    Debug(DebugCommand),
+    /// The federation live on one page; `q` ends it
+    Top(TopArgs),
     /// Users: add, set, show, list, remove, import, export
     #[command(subcommand)]
     User(UserCommand),
@@ -525,7 +539,7 @@ pub enum AuditCommand {
 }
 
 /// `asterisk-config`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct AsteriskConfigArgs {
     /// Install into asterisk.config_dir, with a backup of each file changed; lines of yours are never changed
     #[arg(long)]

@@ -13,15 +13,15 @@ mod reference;
 mod views;
 
 pub use args::{
-    AsteriskConfigArgs, CheckCommand, Cli, Command, DevArgs, EventsArgs, ExplainArgs, ImportArgs, InitArgs, JoinArgs,
-    LogsArgs, Output, PerfArgs, RecoverArgs, RunArgs,
+    AsteriskConfigArgs, BundleArgs, CheckCommand, Cli, Command, DebugCommand, DevArgs, DoctorArgs, EventsArgs,
+    ExplainArgs, ImportArgs, InitArgs, JoinArgs, LogsArgs, Output, PerfArgs, RecoverArgs, RunArgs, TopArgs,
 };
 pub use bearer::Bearer;
 pub use change::Intent;
 pub(crate) use change::{ChangeView, change_lines};
 pub use client::{Api, Client};
-pub use commands::dispatch;
-pub(crate) use commands::{all_devices, all_users, realm};
+pub use commands::{Compared, dispatch};
+pub(crate) use commands::{all_devices, all_users, compare, default_server, realm};
 pub use exit::{EXIT_CODES, Exit, Failure, Outcome};
 pub(crate) use output::fields;
 pub use output::{Show, emit, print};

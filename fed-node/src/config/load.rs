@@ -93,7 +93,7 @@ pub fn load_with(
 }
 
 /// A variable that is nearly a key is an error; other `FED_` variables are left alone, since the environment is shared.
-fn read_environment(
+pub(super) fn read_environment(
     environment: impl IntoIterator<Item = (String, String)>,
     found: &mut Vec<Found>,
     errors: &mut Vec<ConfigError>,

@@ -1,6 +1,7 @@
 //! The configuration of a node: one table of keys ([`keys::KEYS`]) that serves the TOML file, the environment and the
 //! command line alike. A flag wins over the environment, the environment over the file, the file over the default.
 
+mod effective;
 mod error;
 mod example;
 mod file;
@@ -10,6 +11,7 @@ mod load;
 mod secret;
 mod types;
 
+pub use effective::effective;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use example::example;
 pub use flags::{ConfigFlags, FLAGS_HEADING};

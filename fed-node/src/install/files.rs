@@ -139,6 +139,13 @@ impl Plan {
             .collect()
     }
 
+    /// Each file, and whether installing would change it.
+    pub(super) fn missing(&self) -> Vec<(String, bool)> {
+        let differs = |file: &Change| file.before.as_deref().unwrap_or_default() != file.after;
+        let all = self.files.iter();
+        all.map(|file| (file.stanza.file.to_owned(), differs(file))).collect()
+    }
+
     /// The file as its administrator wrote it, with what it includes.
     pub(super) fn read(&self, name: &str) -> Option<&ConfigFile> {
         self.read.get(name)

@@ -50,6 +50,29 @@ pub async fn command(config: &Config, args: &AsteriskConfigArgs, output: Output)
     print(output, &Report(installed))
 }
 
+/// How Asterisk's files stand to what fed-node needs.
+pub struct Wiring {
+    /// Each file that fed-node adds to, and whether something is missing there.
+    pub files: Vec<(String, bool)>,
+    /// What is to be known of the HTTP server's address.
+    pub http_warning: Option<String>,
+}
+
+/// Looks at Asterisk's files; changes nothing.
+///
+/// # Errors
+/// When a file cannot be read, or stands against what is needed.
+pub async fn wiring(config: &Config) -> Result<Wiring, String> {
+    let options = options::options(config, &AsteriskConfigArgs::default()).await;
+    let options = options.map_err(|failure| failure.to_string())?;
+    let plan = plan(&config.asterisk.config_dir, &options.stanzas).map_err(|error| error.to_string())?;
+    let http = plan.read("http.conf");
+    Ok(Wiring {
+        files: plan.missing(),
+        http_warning: http.and_then(|file| http_warning(&options.stanzas, file)),
+    })
+}
+
 /// How the redirect server is reached, and what is missing where a dead one would be waited for.
 fn transport_because(config: &Config) -> String {
     match redirect_transport(config) {

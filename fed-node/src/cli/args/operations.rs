@@ -1,7 +1,10 @@
 //! What an administrator asks about the nodes themselves, as clap types.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::config::ConfigFlags;
 use crate::explain::Code;
 
 /// `explain`
@@ -9,6 +12,14 @@ use crate::explain::Code;
 pub struct ExplainArgs {
     /// Code, such as FED-0080 [default: all of them]
     pub code: Option<Code>,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub flags: ConfigFlags,
 }
 
 /// `check ...`
@@ -97,4 +108,33 @@ impl Level {
             Self::Trace => "trace",
         }
     }
+}
+
+/// `debug ...`
+#[derive(Debug, Subcommand)]
+pub enum DebugCommand {
+    /// Pack status, configuration, doctor, events, logs and metrics into one file for a support request; no secret is in it
+    Bundle(BundleArgs),
+}
+
+/// `debug bundle`
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    /// File to make [default: fed-node-bundle-TIME.tar.gz, here]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The configuration.
+    #[command(flatten)]
+    pub flags: ConfigFlags,
+}
+
+/// `top`
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub every: u64,
+    /// Print one page and end, as where there is no terminal
+    #[arg(long)]
+    pub once: bool,
 }

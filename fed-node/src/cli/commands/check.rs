@@ -3,6 +3,9 @@
 mod perf;
 mod replicas;
 
+pub use replicas::Compared;
+pub(crate) use replicas::compare;
+
 use super::super::args::{CheckCommand, Output};
 use super::super::client::Client;
 use super::super::exit::Outcome;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod debug;
 mod device;
 mod drift;
 mod edit;
@@ -14,17 +15,20 @@ mod route;
 mod setting;
 mod status;
 mod token;
+mod top;
 mod user;
 mod watch;
 
 pub(super) use audit::Noted;
+pub use check::Compared;
+pub(crate) use check::compare;
 pub(crate) use device::all_devices;
 pub(super) use token::Ttl;
 pub(crate) use user::{all_users, realm};
 
 use std::path::PathBuf;
 
-use super::args::{Cli, Command};
+use super::args::{Cli, Command, DebugCommand};
 use super::bearer::Bearer;
 use super::change::Intent;
 use super::client::Client;
@@ -33,7 +37,7 @@ use super::output::emit;
 use crate::address::Address;
 use crate::backup::{BackupArgs, BackupCommand};
 use crate::config::{self, Config, ConfigFlags, Secret};
-use crate::{backup, dev, founding, install, owner, recovery, roster, run};
+use crate::{backup, dev, doctor, founding, install, owner, recovery, roster, run};
 
 /// Does what was asked.
 ///
@@ -82,6 +86,10 @@ pub async fn dispatch(cli: Cli) -> Outcome {
         }
         Command::Dev(args) => dev::dev(&args).await,
         Command::Explain(args) => explain::explain(&args, output),
+        Command::Doctor(args) => doctor::command(cli.config.as_deref(), &args.flags, cli.server.as_ref(), output).await,
+        Command::Debug(DebugCommand::Bundle(args)) => {
+            debug::bundle(cli.config.as_deref(), cli.server.as_ref(), &args).await
+        }
         Command::Backup(BackupCommand::Restore(args)) => {
             let configured = config(&args.flags)?.backup.key_file;
             let key = backup::key_of(args.key_file.as_deref(), configured.as_deref(), false)?;
@@ -135,7 +143,7 @@ fn opening_key(args: &BackupArgs, config: impl FnOnce(&ConfigFlags) -> Outcome<C
 }
 
 /// A wildcard is listened on, but not talked to.
-fn default_server(listen: Address) -> Address {
+pub(crate) fn default_server(listen: Address) -> Address {
     match listen.host() {
         "0.0.0.0" => Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], listen.port()))),
         "::" => Address::from(std::net::SocketAddr::from((
@@ -170,9 +178,12 @@ async fn ask(client: Client, command: Command, intent: Intent) -> Outcome {
         Command::Setting(command) => setting::setting(&client, command, intent).await,
         Command::Token(command) => token::token(&client, command, output).await,
         Command::Audit(command) => audit::audit(&client, command, output).await,
+        Command::Top(args) => top::top(&client, &args, output).await,
         Command::ExampleConfig
         | Command::Generate(_)
         | Command::Explain(_)
+        | Command::Doctor(_)
+        | Command::Debug(_)
         | Command::Init(_)
         | Command::Join(_)
         | Command::Recover(_)

@@ -170,6 +170,19 @@ impl MemberView {
 }
 
 impl StatusView {
+    /// How much there is.
+    pub(super) fn counted(&self) -> String {
+        format!(
+            "{} users, {} devices, {} registrations; revision {}, term {}",
+            self.users, self.devices, self.bindings, self.revision, self.term
+        )
+    }
+
+    /// The map's revision at the node asked.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
+    }
+
     fn name_of(&self, id: u64) -> String {
         let member = self.members.iter().find(|member| member.id == id);
         member.map_or_else(|| format!("node {id}"), MemberView::called)
@@ -205,13 +218,9 @@ impl Show for StatusView {
             }),
         );
         format!(
-            "{}\n{nodes}\n{} users, {} devices, {} registrations; revision {}, term {}, cluster {}",
+            "{}\n{nodes}\n{}, cluster {}",
             self.words(),
-            self.users,
-            self.devices,
-            self.bindings,
-            self.revision,
-            self.term,
+            self.counted(),
             self.cluster
         )
     }

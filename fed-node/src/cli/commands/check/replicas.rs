@@ -15,7 +15,7 @@ const TRIES: usize = 5;
 
 /// What a comparison came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Compared {
+pub struct Compared {
     /// The revision at which they were compared; none: there was none that all went through.
     pub(crate) revision: Option<u64>,
     /// Each node.
@@ -24,7 +24,7 @@ pub(crate) struct Compared {
 
 /// One node's part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct NodeCompared {
+pub struct NodeCompared {
     node: u64,
     pub(crate) node_name: String,
     pub(crate) verdict: Verdict,
@@ -34,7 +34,7 @@ pub(crate) struct NodeCompared {
 /// What became of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It holds what most hold.
     Same,
     /// It holds something else than most.

@@ -7,7 +7,7 @@ use crate::cli::clock;
 
 impl StatusView {
     /// How the federation is, in words.
-    pub(super) fn words(&self) -> String {
+    pub(in crate::cli::commands) fn words(&self) -> String {
         let now = SystemTime::now();
         let mut lines = vec![match (self.quorum, self.leader) {
             (true, Some(leader)) => self.with_quorum(leader, now),

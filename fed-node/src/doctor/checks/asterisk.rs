@@ -1,0 +1,337 @@
+//! The Asterisk beside this node: ARI, modules, wiring, version, drift.
+
+use fed_ari::client::AsteriskVersion;
+
+use super::super::{AsteriskFacts, Check, Facts, Finding, fail, ok, skipped, warn};
+
+pub(super) static CHECKS: &[Check] = &[
+    Check {
+        name: "ARI",
+        why: "everything that fed-node does with Asterisk goes over it",
+        judge: ari,
+    },
+    Check {
+        name: "rights of the ARI user",
+        why: "a user that may only read cannot push a single device",
+        judge: rights,
+    },
+    Check {
+        name: "version of Asterisk",
+        why: "old branches get no security fixes any more, and some releases have holes that are known",
+        judge: version,
+    },
+    Check {
+        name: "modules",
+        why: "without one of them calls or registrations cannot be followed",
+        judge: modules,
+    },
+    Check {
+        name: "HTTP server of Asterisk",
+        why: "ARI on every interface lets others try passwords at it",
+        judge: http,
+    },
+    Check {
+        name: "ARI wiring",
+        why: "ari.conf and http.conf let fed-node in",
+        judge: |facts| wiring(facts, &["http.conf", "ari.conf"]),
+    },
+    Check {
+        name: "sorcery wiring",
+        why: "without a writable place for each type Asterisk takes no devices over ARI",
+        judge: |facts| wiring(facts, &["sorcery.conf"]),
+    },
+    Check {
+        name: "dialplan wiring",
+        why: "without its contexts no call asks fed-node where to go",
+        judge: |facts| wiring(facts, &["extensions.conf"]),
+    },
+    Check {
+        name: "redirect transport",
+        why: "over UDP a call to somebody elsewhere waits 32 s while fed-node is down; over TCP it goes on at once",
+        judge: transport,
+    },
+    Check {
+        name: "bridge",
+        why: "it keeps map and Asterisk the same: a fault of it is a device that does not work",
+        judge: bridge,
+    },
+    Check {
+        name: "drift",
+        why: "what Asterisk has must be what the map wants, object by object",
+        judge: drift,
+    },
+];
+
+/// Modules that fed-node needs, by file name.
+const NEEDED: [&str; 6] = [
+    "res_ari.so",
+    "res_stasis.so",
+    "res_pjsip.so",
+    "chan_pjsip.so",
+    "pbx_config.so",
+    "res_agi.so",
+];
+
+/// The oldest release of each branch without the hole: before it, users of ARI with `read_only` could write.
+const READ_ONLY_HOLDS: [AsteriskVersion; 4] = [
+    AsteriskVersion::new(20, 20, 1),
+    AsteriskVersion::new(21, 12, 3),
+    AsteriskVersion::new(22, 10, 1),
+    AsteriskVersion::new(23, 4, 1),
+];
+
+/// Branches whose security support has ended.
+const ENDED: [u16; 9] = [12, 13, 14, 15, 16, 17, 18, 19, 21];
+
+fn asterisk(facts: &Facts) -> Result<&AsteriskFacts, Finding> {
+    let asterisk = facts.asterisk.as_ref();
+    asterisk.ok_or_else(|| match &facts.config {
+        Ok(_) => skipped("this node has no Asterisk (asterisk.enabled = false)"),
+        Err(_) => skipped("the configuration does not say where it is"),
+    })
+}
+
+fn ari(facts: &Facts) -> Finding {
+    match asterisk(facts).map(|asterisk| &asterisk.version) {
+        Err(why) => why,
+        Ok(None) => skipped("it was not asked"),
+        Ok(Some(Ok(version))) => ok(format!("Asterisk {version} answers")),
+        Ok(Some(Err(why))) => fail(
+            why.clone(),
+            "systemctl status asterisk; fed-node asterisk-config --write; systemctl restart asterisk",
+        ),
+    }
+}
+
+fn rights(facts: &Facts) -> Finding {
+    match asterisk(facts).map(|asterisk| &asterisk.may_write) {
+        Err(why) => why,
+        Ok(None) => skipped("ARI does not answer"),
+        Ok(Some(Ok(()))) => ok("it may change what it has to"),
+        Ok(Some(Err(why))) => fail(
+            why.clone(),
+            "set read_only=no for it in ari.conf, then: asterisk -rx 'module reload res_ari.so'",
+        ),
+    }
+}
+
+fn version(facts: &Facts) -> Finding {
+    let version = match asterisk(facts).map(|asterisk| &asterisk.version) {
+        Err(why) => return why,
+        Ok(Some(Ok(version))) => *version,
+        Ok(_) => return skipped("Asterisk does not say"),
+    };
+    if ENDED.contains(&version.major) {
+        return warn(
+            format!("{version}: branch {} gets no security fixes any more", version.major),
+            "upgrade to an LTS branch that does (20 or 22); fed-node works with mixed versions meanwhile",
+        );
+    }
+    let branch = READ_ONLY_HOLDS.iter().find(|fixed| fixed.major == version.major);
+    match branch {
+        Some(fixed) if version < *fixed => warn(
+            format!("{version}: users of ARI with read_only=yes may write (mended in {fixed})"),
+            format!("upgrade to {fixed} or later, and give no ARI user to anybody who may not write"),
+        ),
+        _ => ok(version.to_string()),
+    }
+}
+
+fn modules(facts: &Facts) -> Finding {
+    match asterisk(facts).map(|asterisk| &asterisk.modules) {
+        Err(why) => why,
+        Ok(None) => skipped("ARI does not answer"),
+        Ok(Some(Err(why))) => skipped(why.clone()),
+        Ok(Some(Ok(running))) => {
+            let missing: Vec<&str> = NEEDED
+                .into_iter()
+                .filter(|needed| !running.iter().any(|module| module == needed))
+                .collect();
+            if missing.is_empty() {
+                return ok("all that are needed run");
+            }
+            fail(
+                format!("not running: {}", missing.join(", ")),
+                format!(
+                    "asterisk -rx 'module load {}', and remove its noload line from modules.conf",
+                    missing[0]
+                ),
+            )
+        }
+    }
+}
+
+fn http(facts: &Facts) -> Finding {
+    match asterisk(facts) {
+        Err(why) => why,
+        Ok(asterisk) => match (&asterisk.http_warning, &asterisk.files) {
+            (Some(warning), _) => warn(
+                warning.clone(),
+                "edit http.conf, then: asterisk -rx 'module reload http'",
+            ),
+            (None, Some(Ok(_))) => ok("it listens where fed-node asks"),
+            (None, _) => skipped("http.conf could not be read"),
+        },
+    }
+}
+
+fn wiring(facts: &Facts, files: &[&str]) -> Finding {
+    let found = match asterisk(facts).map(|asterisk| &asterisk.files) {
+        Err(why) => return why,
+        Ok(None) => return skipped("Asterisk's files were not looked at"),
+        Ok(Some(Err(why))) => return warn(why.clone(), "fed-node asterisk-config shows what is needed"),
+        Ok(Some(Ok(found))) => found,
+    };
+    let missing: Vec<&str> = found
+        .iter()
+        .filter(|(file, missing)| *missing && files.contains(&file.as_str()))
+        .map(|(file, _)| file.as_str())
+        .collect();
+    if missing.is_empty() {
+        return ok(format!("{} have all that is needed", files.join(" and ")));
+    }
+    fail(
+        format!(
+            "something is missing in, or differs from what is needed in, {}",
+            missing.join(" and ")
+        ),
+        "fed-node asterisk-config --write, then: systemctl restart asterisk",
+    )
+}
+
+fn transport(facts: &Facts) -> Finding {
+    match asterisk(facts).map(|asterisk| &asterisk.redirect_over_tcp) {
+        Err(why) => why,
+        Ok(None) => skipped("it was not looked at"),
+        Ok(Some((true, why))) => ok(format!("TCP: {why}")),
+        Ok(Some((false, why))) => warn(
+            format!("UDP: {why}"),
+            "add a transport with protocol=tcp to pjsip.conf, restart Asterisk, then fed-node",
+        ),
+    }
+}
+
+fn bridge(facts: &Facts) -> Finding {
+    if let Err(why) = asterisk(facts) {
+        return why;
+    }
+    let Ok(node) = &facts.node else {
+        return skipped("fed-node does not answer");
+    };
+    let status = node.status.asterisk.clone().unwrap_or_default();
+    match (status.connected, status.trouble.as_str()) {
+        (true, "") => ok("map and Asterisk are kept the same"),
+        (true, trouble) => warn(trouble, "do what the text says; fed-node explain CODE has more"),
+        (false, trouble) => fail(
+            format!("not connected: {trouble}"),
+            "do what the text says; fed-node explain CODE has more",
+        ),
+    }
+}
+
+fn drift(facts: &Facts) -> Finding {
+    if let Err(why) = asterisk(facts) {
+        return why;
+    }
+    match facts.node.as_ref().map(|node| &node.drift) {
+        Err(_) => skipped("fed-node does not answer"),
+        Ok(Err(why)) => skipped(why.clone()),
+        Ok(Ok(0)) => ok("none"),
+        Ok(Ok(differences)) => fail(
+            format!("{differences} differences"),
+            "fed-node drift --here shows them; if they stay for a minute: systemctl restart fed-node",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Grade;
+    use super::super::super::facts::testing::facts;
+    use super::*;
+
+    fn change(facts: &mut Facts, change: impl FnOnce(&mut AsteriskFacts)) {
+        change(facts.asterisk.as_mut().unwrap());
+    }
+
+    #[test]
+    fn a_healthy_asterisk_is_all_well() {
+        let facts = facts();
+        for check in CHECKS {
+            let found = (check.judge)(&facts);
+            assert_eq!(found.grade, Grade::Ok, "{}: {found:?}", check.name);
+        }
+    }
+
+    #[test]
+    fn versions_with_known_holes_and_ended_branches_are_named() {
+        for (text, grade, word) in [
+            ("22.10.1", Grade::Ok, ""),
+            ("22.10.0", Grade::Warn, "read_only"),
+            ("20.20.1", Grade::Ok, ""),
+            ("16.28.0", Grade::Warn, "no security fixes"),
+            ("24.0.0", Grade::Ok, ""),
+        ] {
+            let mut facts = facts();
+            change(&mut facts, |asterisk| {
+                asterisk.version = Some(Ok(text.parse().unwrap()))
+            });
+            let found = version(&facts);
+            assert!(found.grade == grade && found.seen.contains(word), "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_asterisk_lacks_is_named_with_the_command_that_mends_it() {
+        let mut facts = facts();
+        change(&mut facts, |asterisk| {
+            asterisk.modules = Some(Ok(vec!["res_ari.so".to_owned()]));
+            asterisk.files = Some(Ok(vec![
+                ("sorcery.conf".to_owned(), true),
+                ("ari.conf".to_owned(), false),
+            ]));
+            asterisk.may_write = Some(Err("status 403".to_owned()));
+            asterisk.redirect_over_tcp = Some((false, "no TCP transport".to_owned()));
+            asterisk.http_warning = Some("on every interface".to_owned());
+        });
+        assert!(modules(&facts).seen.contains("chan_pjsip.so"));
+        let sorcery = wiring(&facts, &["sorcery.conf"]);
+        assert!(
+            sorcery.grade == Grade::Fail && sorcery.mend.contains("--write"),
+            "{sorcery:?}"
+        );
+        assert_eq!(wiring(&facts, &["http.conf", "ari.conf"]).grade, Grade::Ok);
+        assert!(rights(&facts).mend.contains("read_only=no"));
+        assert_eq!(transport(&facts).grade, Grade::Warn);
+        assert_eq!(http(&facts).grade, Grade::Warn);
+    }
+
+    #[test]
+    fn an_asterisk_that_does_not_answer_is_broken_and_the_rest_is_not_guessed() {
+        let mut facts = facts();
+        change(&mut facts, |asterisk| {
+            *asterisk = AsteriskFacts {
+                version: Some(Err("refused".to_owned())),
+                ..AsteriskFacts::default()
+            };
+        });
+        assert_eq!(ari(&facts).grade, Grade::Fail);
+        for judge in [rights, version, modules, http, transport] {
+            assert_eq!(judge(&facts).grade, Grade::Skipped);
+        }
+    }
+
+    #[test]
+    fn drift_and_faults_of_the_bridge_are_told() {
+        let mut facts = facts();
+        let node = facts.node.as_mut().unwrap();
+        node.drift = Ok(3);
+        node.status.asterisk.as_mut().unwrap().trouble = "PJSIP auth is missing".to_owned();
+        assert_eq!(drift(&facts).grade, Grade::Fail);
+        assert_eq!(bridge(&facts).grade, Grade::Warn);
+        facts.node.as_mut().unwrap().status.asterisk.as_mut().unwrap().connected = false;
+        assert_eq!(bridge(&facts).grade, Grade::Fail);
+        facts.asterisk = None;
+        assert_eq!(drift(&facts).grade, Grade::Skipped, "a node without an Asterisk");
+    }
+}

@@ -1,0 +1,298 @@
+//! The fed-node of this host: its ports, its state, its limits.
+
+use super::super::{Check, Facts, Finding, NodeFacts, Port, fail, ok, skipped, warn};
+use super::bytes;
+
+pub(super) static CHECKS: &[Check] = &[
+    Check {
+        name: "fed-node",
+        why: "while it is down, this server's users are not found from the others, and nothing can be changed here",
+        judge: running,
+    },
+    Check {
+        name: "peer port",
+        why: "the other nodes reach this one there: log, votes and snapshots",
+        judge: |facts| port(facts, "peer.listen"),
+    },
+    Check {
+        name: "client port",
+        why: "the command line and your programs reach the node there",
+        judge: |facts| port(facts, "client.listen"),
+    },
+    Check {
+        name: "redirect port",
+        why: "Asterisk asks there where a user is, and its number stands in every endpoint",
+        judge: |facts| port(facts, "redirect.listen"),
+    },
+    Check {
+        name: "redirect server",
+        why: "Dial(PJSIP/..) of somebody who is registered elsewhere waits for its answer",
+        judge: redirect,
+    },
+    Check {
+        name: "FastAGI port",
+        why: "the generated dialplan asks there where a call goes",
+        judge: |facts| port(facts, "agi.listen"),
+    },
+    Check {
+        name: "metrics",
+        why: "what is not measured is noticed by users first",
+        judge: metrics,
+    },
+    Check {
+        name: "who reaches the client API",
+        why: "whoever reaches it may ask, and without certificates may change, the whole federation",
+        judge: client_exposure,
+    },
+    Check {
+        name: "open files",
+        why: "RocksDB, peers and clients each take some: a node without any left cannot go on",
+        judge: open_files,
+    },
+    Check {
+        name: "memory of fed-node",
+        why: "it should need little: growth without end is a defect to be reported",
+        judge: resident,
+    },
+    Check {
+        name: "waiting changes",
+        why: "a queue that does not empty means a slow disk, a slow network or no quorum",
+        judge: queue,
+    },
+    Check {
+        name: "snapshot",
+        why: "a node that was down for long needs the log since the last snapshot, and so does a restart",
+        judge: snapshot,
+    },
+    Check {
+        name: "certificate",
+        why: "without certificates whoever is in the network can speak to the nodes, and listen",
+        judge: certificate,
+    },
+];
+
+fn node(facts: &Facts) -> Result<&NodeFacts, Finding> {
+    let node = facts.node.as_ref();
+    node.map_err(|_| skipped("fed-node does not answer"))
+}
+
+fn running(facts: &Facts) -> Finding {
+    match &facts.node {
+        Ok(node) => ok(format!(
+            "{} (id {}) answers, version {}",
+            node.status.node_name, node.status.node, node.status.version
+        )),
+        Err(why) => fail(
+            why.clone(),
+            "systemctl start fed-node (or: fed-node run), then its log: journalctl -u fed-node -n 50",
+        ),
+    }
+}
+
+fn port(facts: &Facts, key: &str) -> Finding {
+    let Some(port) = facts.host.ports.iter().find(|port| port.key == key) else {
+        return skipped("the configuration does not say it");
+    };
+    let Port {
+        address, answers, free, ..
+    } = port;
+    match (facts.node.is_ok(), answers, free) {
+        (true, true, _) => ok(format!("{address} answers")),
+        (true, false, _) => fail(
+            format!("nothing answers at {address}, though fed-node runs"),
+            format!("compare {key} with the configuration that fed-node was started with, and restart it"),
+        ),
+        (false, false, true) => ok(format!("{address} is free")),
+        (false, ..) => fail(
+            format!("{address} is taken by another program, or is no address of this host"),
+            format!(
+                "ss -ltnp | grep {}, or change {key}",
+                address.rsplit(':').next().unwrap_or_default()
+            ),
+        ),
+    }
+}
+
+fn redirect(facts: &Facts) -> Finding {
+    match facts.host.redirect_answers {
+        _ if facts.node.is_err() => skipped("fed-node does not answer"),
+        None => skipped("it is not listened on"),
+        Some(true) => ok("it answers OPTIONS"),
+        Some(false) => fail(
+            "it does not answer OPTIONS over UDP",
+            "look for a firewall on loopback: nft list ruleset; then restart fed-node",
+        ),
+    }
+}
+
+fn metrics(facts: &Facts) -> Finding {
+    let listen = match &facts.config {
+        Ok(config) => config.metrics.listen.as_ref(),
+        Err(_) => return skipped("the configuration does not say where they are"),
+    };
+    match listen {
+        None => warn("they are served nowhere", "set metrics.listen = \"127.0.0.1:7402\""),
+        Some(listen) if !listen.is_loopback() => warn(
+            format!("{listen} is reached by other hosts, and asks nobody for a password"),
+            "guard the port by a firewall, or set metrics.listen to loopback",
+        ),
+        Some(_) => port(facts, "metrics.listen"),
+    }
+}
+
+fn client_exposure(facts: &Facts) -> Finding {
+    match &facts.config {
+        Err(_) => skipped("the configuration does not say where it is"),
+        Ok(config) if config.client.listen.is_loopback() => ok(format!("{}: this host alone", config.client.listen)),
+        Ok(config) if facts.host.certificate => ok(format!("{}: with certificates", config.client.listen)),
+        Ok(config) => warn(
+            format!("{}: every host that reaches it", config.client.listen),
+            "set client.listen to 127.0.0.1:7400, or guard the port by a firewall",
+        ),
+    }
+}
+
+fn about(facts: &Facts) -> Result<&fed_proto::client::About, Finding> {
+    let node = node(facts)?;
+    let own = node.nodes.iter().find(|answer| answer.id == node.status.node);
+    own.and_then(|own| own.about.as_ref())
+        .ok_or_else(|| skipped("the node does not say"))
+}
+
+fn open_files(facts: &Facts) -> Finding {
+    let about = match about(facts) {
+        Ok(about) if about.open_files_limit > 0 => about,
+        Ok(_) => return skipped("the system does not say"),
+        Err(why) => return why,
+    };
+    let seen = format!("{} of {} in use", about.open_files, about.open_files_limit);
+    let mend = "set LimitNOFILE=65536 in the service's unit, and restart it";
+    if about.open_files > about.open_files_limit / 10 * 8 {
+        return fail(seen, mend);
+    }
+    if about.open_files_limit < 4_096 {
+        return warn(seen, mend);
+    }
+    ok(seen)
+}
+
+fn resident(facts: &Facts) -> Finding {
+    match about(facts) {
+        Err(why) => why,
+        Ok(about) if about.resident_bytes > 2 << 30 => warn(
+            format!("{} in use", bytes(about.resident_bytes)),
+            "fed-node debug bundle, and report it; a restart frees it",
+        ),
+        Ok(about) => ok(format!("{} in use", bytes(about.resident_bytes))),
+    }
+}
+
+fn queue(facts: &Facts) -> Finding {
+    match about(facts) {
+        Err(why) => why,
+        Ok(about) if about.queued > 1_000 => warn(format!("{} wait", about.queued), "fed-node check perf"),
+        Ok(about) => ok(format!("{} wait", about.queued)),
+    }
+}
+
+/// More than this many entries since the last snapshot: the trigger by size should have come long before.
+const LONG_LOG: u64 = 5_000_000;
+
+fn snapshot(facts: &Facts) -> Finding {
+    match about(facts) {
+        Err(why) => why,
+        Ok(about) => {
+            let since = about.applied.saturating_sub(about.snapshot);
+            let seen = format!("{since} entries since the last one");
+            if since > LONG_LOG {
+                warn(
+                    seen,
+                    "set raft.snapshot_entries = 1000000, and look at the log: fed-node logs --level warn",
+                )
+            } else {
+                ok(seen)
+            }
+        }
+    }
+}
+
+fn certificate(facts: &Facts) -> Finding {
+    if facts.host.certificate {
+        ok("this node has one")
+    } else {
+        skipped("this node has none: everything is plain text")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Grade;
+    use super::super::super::facts::testing::facts;
+    use super::*;
+
+    #[test]
+    fn a_healthy_node_is_all_well() {
+        let facts = facts();
+        for check in CHECKS {
+            let found = (check.judge)(&facts);
+            assert_eq!(found.grade, Grade::Ok, "{}: {found:?}", check.name);
+        }
+    }
+
+    #[test]
+    fn a_port_is_judged_by_whether_the_node_runs() {
+        let mut facts = facts();
+        let set = |facts: &mut Facts, answers, free| {
+            let port = facts
+                .host
+                .ports
+                .iter_mut()
+                .find(|port| port.key == "agi.listen")
+                .unwrap();
+            (port.answers, port.free) = (answers, free);
+        };
+        set(&mut facts, false, true);
+        assert_eq!(
+            port(&facts, "agi.listen").grade,
+            Grade::Fail,
+            "it runs and does not listen"
+        );
+        facts.node = Err("nobody answers".to_owned());
+        assert_eq!(port(&facts, "agi.listen").grade, Grade::Ok, "free for it");
+        for (answers, free) in [(true, false), (false, false)] {
+            set(&mut facts, answers, free);
+            assert!(port(&facts, "agi.listen").seen.contains("taken"), "by somebody else");
+        }
+    }
+
+    #[test]
+    fn without_the_node_what_only_it_knows_is_skipped_and_its_absence_is_broken() {
+        let mut facts = facts();
+        facts.node = Err("no fed-node answers".to_owned());
+        assert_eq!(running(&facts).grade, Grade::Fail);
+        for judge in [open_files, resident, queue, snapshot, redirect] {
+            assert_eq!(judge(&facts).grade, Grade::Skipped);
+        }
+    }
+
+    #[test]
+    fn limits_and_queues_are_held_against_what_is_usual() {
+        let mut facts = facts();
+        let own = |facts: &mut Facts, change: fn(&mut fed_proto::client::About)| {
+            let node = facts.node.as_mut().unwrap();
+            change(node.nodes[0].about.as_mut().unwrap());
+        };
+        own(&mut facts, |about| about.open_files_limit = 1_024);
+        assert_eq!(open_files(&facts).grade, Grade::Warn);
+        own(&mut facts, |about| about.open_files = 1_000);
+        assert_eq!(open_files(&facts).grade, Grade::Fail);
+        own(&mut facts, |about| about.queued = 5_000);
+        assert_eq!(queue(&facts).grade, Grade::Warn);
+        own(&mut facts, |about| about.applied = LONG_LOG + 1);
+        assert_eq!(snapshot(&facts).grade, Grade::Warn);
+        own(&mut facts, |about| about.resident_bytes = 3 << 30);
+        assert_eq!(resident(&facts).grade, Grade::Warn);
+        facts.host.redirect_answers = Some(false);
+        assert_eq!(redirect(&facts).grade, Grade::Fail);
+    }
+}

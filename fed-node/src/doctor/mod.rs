@@ -1,0 +1,93 @@
+//! `doctor`: looks this host, its Asterisk, its fed-node and the federation over.
+//!
+//! [`probe`] gathers facts and judges nothing; each of the [`checks`] is a pure judgement over the facts: what was seen, why it
+//! matters, the command that mends it. What could not be gathered is said as not checked, never taken for well.
+
+mod checks;
+mod facts;
+mod probe;
+mod report;
+
+use std::path::Path;
+
+pub use checks::CHECKS;
+pub use facts::{AsteriskFacts, Facts, Folder, Host, NodeFacts, Port};
+pub use report::{Report, Row};
+
+use crate::address::Address;
+use crate::cli::{Outcome, Output, print};
+use crate::config::ConfigFlags;
+
+/// A judgement.
+pub struct Check {
+    /// What is looked at, as a noun.
+    pub name: &'static str,
+    /// Why it matters.
+    pub why: &'static str,
+    /// Judges.
+    pub judge: fn(&Facts) -> Finding,
+}
+
+/// How good or bad a finding is; the worst decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    /// As it should be.
+    Ok,
+    /// It could not be looked at, or does not apply.
+    Skipped,
+    /// It works today and should be mended.
+    Warn,
+    /// It is broken.
+    Fail,
+}
+
+/// What a check came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How good or bad.
+    pub grade: Grade,
+    /// What was seen.
+    pub seen: String,
+    /// The command that mends it; empty where nothing is to be mended.
+    pub mend: String,
+}
+
+fn ok(seen: impl Into<String>) -> Finding {
+    finding(Grade::Ok, seen, "")
+}
+
+fn skipped(seen: impl Into<String>) -> Finding {
+    finding(Grade::Skipped, seen, "")
+}
+
+fn warn(seen: impl Into<String>, mend: impl Into<String>) -> Finding {
+    finding(Grade::Warn, seen, mend)
+}
+
+fn fail(seen: impl Into<String>, mend: impl Into<String>) -> Finding {
+    finding(Grade::Fail, seen, mend)
+}
+
+fn finding(grade: Grade, seen: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding {
+        grade,
+        seen: seen.into(),
+        mend: mend.into(),
+    }
+}
+
+/// `doctor`
+///
+/// # Errors
+/// When something should be mended (exit code 9) or is broken (10).
+pub async fn command(config: Option<&Path>, flags: &ConfigFlags, server: Option<&Address>, output: Output) -> Outcome {
+    let report = examine(config, flags, server).await;
+    print(output, &report)?;
+    report.outcome()
+}
+
+/// Gathers the facts and judges them.
+pub async fn examine(config: Option<&Path>, flags: &ConfigFlags, server: Option<&Address>) -> Report {
+    Report::of(&probe::gather(config, flags, server).await)
+}

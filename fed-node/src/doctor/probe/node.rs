@@ -1,0 +1,44 @@
+//! The node of this host, and through it the federation.
+
+use std::time::Duration;
+
+use fed_proto::client as pb;
+
+use crate::address::Address;
+use crate::cli::{Client, Failure, compare};
+use crate::doctor::NodeFacts;
+
+/// Longest wait for one answer.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// What the node says, or why it does not.
+pub(super) async fn look(address: &Address) -> Result<NodeFacts, String> {
+    let client = Client::connect(address).await.map_err(|failure| failure.to_string())?;
+    let status = within(client.api.clone().status(pb::StatusRequest {})).await?;
+    let nodes = within(client.operations.clone().nodes(pb::NodesRequest {}))
+        .await?
+        .nodes;
+    let list = pb::ListRequest {
+        consistency: pb::Consistency::Local as i32,
+        ..pb::ListRequest::default()
+    };
+    // What cannot be had is said by the check that needs it.
+    let settings = within(client.api.clone().list_settings(list)).await;
+    let drift = within(client.api.clone().drift(pb::DriftRequest { node: 0 })).await;
+    let replicas = within(client.operations.clone().replicas(pb::ReplicasRequest {})).await;
+    Ok(NodeFacts {
+        status,
+        nodes,
+        settings: settings.map(|reply| reply.settings).unwrap_or_default(),
+        drift: drift.map(|reply| reply.differences.len()),
+        replicas: replicas.map(|reply| compare(&reply.replicas)),
+    })
+}
+
+async fn within<T>(call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>) -> Result<T, String> {
+    match tokio::time::timeout(WITHIN, call).await {
+        Ok(Ok(answer)) => Ok(answer.into_inner()),
+        Ok(Err(status)) => Err(Failure::from(status).to_string()),
+        Err(_) => Err(format!("no answer in {} s", WITHIN.as_secs())),
+    }
+}
