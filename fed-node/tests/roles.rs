@@ -34,8 +34,8 @@ fn each_role_may_what_it_is_for_and_no_more() {
     }
     for args in [
         &["user", "set", "alice", "--name", "x"][..],
-        &["user", "remove", "alice"],
-        &["device", "remove", "alice"],
+        &["user", "remove", "alice", "--yes"],
+        &["device", "remove", "alice", "--yes"],
         &["setting", "set", "hop_limit", "5"],
         &["audit", "list"],
         &["token", "list"],
@@ -140,7 +140,7 @@ fn a_registrar_tells_of_its_own_node_alone() {
     let [here, there] = &federation.nodes[..] else { panic!() };
     here.add_user("alice", "1001").ok();
     let token = here.token("registrar", &["--role", "registrar", "--node", "n1"]);
-    refused(here, &token, &["user", "remove", "alice"], "needs the role");
+    refused(here, &token, &["user", "remove", "alice", "--yes"], "needs the role");
     refused(there, &token, &["status"], "holds at node");
     let without = here.asks(&["token", "create", "--role", "registrar"]);
     assert_eq!(without.code, 2, "{without:?}");

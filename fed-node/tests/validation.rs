@@ -114,6 +114,7 @@ fn no_injection_comes_in_over_the_api_and_errors_are_one_line() {
                 let request = pb::WriteManyRequest {
                     changes: vec![change.clone()],
                     all_or_nothing: true,
+                    dry_run: false,
                 };
                 let refused = client.write(request).await.expect_err(&format!("{field}: {piece:?}"));
                 assert_eq!(refused.code(), Code::InvalidArgument, "{field}: {piece:?}: {refused}");

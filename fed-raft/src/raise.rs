@@ -39,7 +39,7 @@ impl<M: Machine> Node<M> {
         .await
         {
             Ok(Ok(_)) => tracing::info!(
-                level = common,
+                feature_level = common,
                 "all members understand it: the feature level was raised"
             ),
             Ok(Err(error)) => tracing::debug!(%error, "the feature level was not raised yet"),

@@ -14,12 +14,14 @@ use tonic::{Request, Status};
 /// Where the nodes that this process made keep their tokens, by the address of their client API.
 static FILES: Mutex<BTreeMap<SocketAddr, PathBuf>> = Mutex::new(BTreeMap::new());
 
+/// The file's number when it was read, and what was in it: a token is replaced by a new file.
+type Read = (u64, MetadataValue<Ascii>);
+
 /// Shows a node's own token with every call; the new one after a restart.
 #[derive(Debug, Clone, Default)]
 pub struct Bearer {
     file: Option<PathBuf>,
-    /// The file's number when it was read, and what was in it: a token is replaced by a new file.
-    read: Arc<Mutex<Option<(u64, MetadataValue<Ascii>)>>>,
+    read: Arc<Mutex<Option<Read>>>,
 }
 
 impl Bearer {

@@ -81,13 +81,22 @@ fn finding(grade: Grade, seen: impl Into<String>, mend: impl Into<String>) -> Fi
 ///
 /// # Errors
 /// When something should be mended (exit code 9) or is broken (10).
-pub async fn command(config: Option<&Path>, flags: &ConfigFlags, server: Option<&Address>, output: Output) -> Outcome {
-    let report = examine(config, flags, server).await;
+pub async fn command(config: Option<&Path>, flags: &ConfigFlags, asked: Asked<'_>, output: Output) -> Outcome {
+    let report = examine(config, flags, asked).await;
     print(output, &report)?;
     report.outcome()
 }
 
+/// Which node is asked, and who asks, where the command line says so; else both follow from the configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// The node's client API.
+    pub server: Option<&'a Address>,
+    /// A file with a token.
+    pub token_file: Option<&'a Path>,
+}
+
 /// Gathers the facts and judges them.
-pub async fn examine(config: Option<&Path>, flags: &ConfigFlags, server: Option<&Address>) -> Report {
-    Report::of(&probe::gather(config, flags, server).await)
+pub async fn examine(config: Option<&Path>, flags: &ConfigFlags, asked: Asked<'_>) -> Report {
+    Report::of(&probe::gather(config, flags, asked).await)
 }

@@ -17,6 +17,7 @@ use super::logs::LineView;
 use super::status::StatusView;
 use crate::address::Address;
 use crate::cli::args::BundleArgs;
+use crate::cli::bearer::Bearer;
 use crate::cli::client::Client;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::{Show, emit};
@@ -37,20 +38,24 @@ struct Bundle {
     missing: Vec<String>,
 }
 
-pub(super) async fn bundle(config: Option<&Path>, server: Option<&Address>, args: &BundleArgs) -> Outcome {
+pub(super) async fn bundle(config: Option<&Path>, asked: doctor::Asked<'_>, args: &BundleArgs) -> Outcome {
     let file = args.file.clone().unwrap_or_else(default_name);
     let mut bundle = Bundle::default();
-    let doctor = doctor::examine(config, &args.flags, server).await;
+    let doctor = doctor::examine(config, &args.flags, asked).await;
     bundle.add("doctor.txt", doctor.text());
     bundle.add_json("doctor.json", &doctor);
     bundle.add("config.txt", config::effective(config, environment(), &args.flags));
     let loaded = config::load(config, &args.flags);
-    let address = match (server, &loaded) {
+    let address = match (asked.server, &loaded) {
         (Some(server), _) => server.clone(),
         (None, Ok(config)) => default_server(config.client.listen.clone()),
         (None, Err(_)) => Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], 7400))),
     };
-    match Client::connect(&address).await {
+    let connected = match Bearer::find(asked.token_file, loaded.as_ref().ok(), &address) {
+        Ok(bearer) => Client::connect_as(&address, bearer).await,
+        Err(failure) => Err(failure),
+    };
+    match connected {
         Ok(client) => bundle.ask(&client).await,
         Err(failure) => bundle.missing.push(format!("the node: {failure}")),
     }

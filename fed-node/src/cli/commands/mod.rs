@@ -86,9 +86,21 @@ pub async fn dispatch(cli: Cli) -> Outcome {
         }
         Command::Dev(args) => dev::dev(&args).await,
         Command::Explain(args) => explain::explain(&args, output),
-        Command::Doctor(args) => doctor::command(cli.config.as_deref(), &args.flags, cli.server.as_ref(), output).await,
+        Command::Doctor(args) => {
+            let asked = doctor::Asked {
+                server: cli.server.as_ref(),
+                token_file: cli.token_file.as_deref(),
+            };
+            doctor::command(cli.config.as_deref(), &args.flags, asked, output).await
+        },
         Command::Debug(DebugCommand::Bundle(args)) => {
-            debug::bundle(cli.config.as_deref(), cli.server.as_ref(), &args).await
+            {
+            let asked = doctor::Asked {
+                server: cli.server.as_ref(),
+                token_file: cli.token_file.as_deref(),
+            };
+            debug::bundle(cli.config.as_deref(), asked, &args).await
+        }
         }
         Command::Backup(BackupCommand::Restore(args)) => {
             let configured = config(&args.flags)?.backup.key_file;

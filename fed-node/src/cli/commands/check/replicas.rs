@@ -24,7 +24,7 @@ pub struct Compared {
 
 /// One node's part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct NodeCompared {
+pub(crate) struct NodeCompared {
     node: u64,
     pub(crate) node_name: String,
     pub(crate) verdict: Verdict,
@@ -34,7 +34,7 @@ pub struct NodeCompared {
 /// What became of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It holds what most hold.
     Same,
     /// It holds something else than most.
