@@ -26,8 +26,8 @@ pub struct Config {
 
     /// How often the leader lets the others hear from it. Default 150 ms.
     pub heartbeat: Duration,
-    /// A follower that heard nothing for a random time between these two starts an election. Defaults 750 and
-    /// 1,250 ms: ordinary VM disks stall for 100 ms and more. At least three heartbeats and more than `election_min`.
+    /// A follower that heard nothing for a random time between these two starts an election. Defaults 600 and
+    /// 1,000 ms: ordinary VM disks stall for 100 ms and more. At least three heartbeats and more than `election_min`.
     pub election_min: Duration,
     /// See [`Config::election_min`].
     pub election_max: Duration,
@@ -104,8 +104,8 @@ impl Config {
             security: Security::Plaintext,
             expect_node: None,
             heartbeat: Duration::from_millis(150),
-            election_min: Duration::from_millis(750),
-            election_max: Duration::from_millis(1250),
+            election_min: Duration::from_millis(600),
+            election_max: Duration::from_millis(1000),
             target_voters: 3,
             replace_dead_after: Duration::from_secs(300),
             session_ttl: Duration::from_millis(1500),

@@ -196,7 +196,9 @@ fn millis(duration: Duration) -> u64 {
 fn election_range(config: &Config) -> (u64, u64) {
     let lease = millis(config.election_max) / 2;
     let shortest = millis(config.election_min).saturating_sub(lease);
-    (shortest.clamp(millis(config.heartbeat) + 1, lease - 1), lease)
+    // It is also the time that openraft gives a voter for its answer, which a busy machine needs.
+    let answer = (lease * 3 / 5).max(millis(config.heartbeat) + 1);
+    (shortest.clamp(answer, lease - 1), lease)
 }
 
 fn raft_config(config: &Config, identity: &Identity) -> RaftConfig {

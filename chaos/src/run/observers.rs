@@ -16,7 +16,7 @@ use crate::watch::{Told, WatchLog};
 /// Between two questions to one node.
 const EVERY: Duration = Duration::from_millis(100);
 /// A node that does not say how it is within this time is not asked over this connection again.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// Asks one node how it is until told to stop, and writes the answers down.
 pub(super) async fn look(journal: Journal, node: usize, address: SocketAddr, stop: CancellationToken) {

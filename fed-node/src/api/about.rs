@@ -15,7 +15,7 @@ use super::service::NodeView;
 use crate::diary::{AsteriskSeen, Since};
 
 /// Longest wait for a member's answer when a person waits for all of them.
-pub(crate) const ANSWER_WITHIN: Duration = Duration::from_millis(700);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_millis(400);
 
 /// A member's answer, with how long it took.
 pub(crate) struct Answer {

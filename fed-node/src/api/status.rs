@@ -15,7 +15,7 @@ use super::service::{NodeView, freshness};
 use crate::diary::{Seen, Sight, Standing, State};
 
 /// Longest wait for the leader to say how far the members are behind.
-const LAGS_WITHIN: Duration = Duration::from_millis(500);
+const LAGS_WITHIN: Duration = Duration::from_millis(400);
 
 pub(super) async fn status(node: &NodeView) -> Result<pb::StatusReply, StoreError> {
     let status = node.cluster.status();

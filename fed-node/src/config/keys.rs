@@ -338,7 +338,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "raft.election_min_ms",
         value: "50..60000",
-        default: "750",
+        default: "600",
         help: "Shortest silence of the leader, in milliseconds, before an election.",
         set: |c, v| {
             c.raft.election_min_ms = number(v, 50..=60_000)?;
@@ -348,7 +348,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "raft.election_max_ms",
         value: "50..60000",
-        default: "1250",
+        default: "1000",
         help: "Longest silence of the leader, in milliseconds, before an election.",
         set: |c, v| {
             c.raft.election_max_ms = number(v, 50..=60_000)?;

@@ -92,15 +92,13 @@ pub async fn dispatch(cli: Cli) -> Outcome {
                 token_file: cli.token_file.as_deref(),
             };
             doctor::command(cli.config.as_deref(), &args.flags, asked, output).await
-        },
+        }
         Command::Debug(DebugCommand::Bundle(args)) => {
-            {
             let asked = doctor::Asked {
                 server: cli.server.as_ref(),
                 token_file: cli.token_file.as_deref(),
             };
             debug::bundle(cli.config.as_deref(), asked, &args).await
-        }
         }
         Command::Backup(BackupCommand::Restore(args)) => {
             let configured = config(&args.flags)?.backup.key_file;
