@@ -10,7 +10,7 @@ use std::{
 
 use fed_core::{
     command::{Command, Refusal, Reply},
-    ids::{ContactUri, DeviceId, NodeId, Revision, SessionId},
+    ids::{ContactUri, DeviceId, NodeId, Number, Revision, SessionId},
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -392,6 +392,8 @@ async fn recall(client: AriClient, port: Arc<dyn MapPort>, device: DeviceId) {
         };
         for leg in legs {
             let ended = match client.channel(&leg).await {
+                // Other calls to the device go out by the redirect server, from a customer's own dialplan: they are on the right way.
+                Ok(Some(channel)) if !sent_here(&*port, &device, &channel.dialplan.exten) => continue,
                 Ok(Some(channel)) => match channel.leg() {
                     Some(LegState::Ringing) => client.hangup(&leg, MOVED).await,
                     Some(LegState::Silent) if !silent.insert(leg.clone()) => client.hangup(&leg, MOVED).await,
@@ -408,6 +410,24 @@ async fn recall(client: AriClient, port: Arc<dyn MapPort>, device: DeviceId) {
             }
         }
     }
+}
+
+/// Whether a leg to the device was dialled by the generated dialplan: `Dial` gives it the extension of the caller, which is a target of another
+/// node, or a name of the device's user.
+fn sent_here(port: &dyn MapPort, device: &DeviceId, exten: &str) -> bool {
+    if let Some((name, _)) = exten.split_once('~') {
+        return name == device.as_str();
+    }
+    let snapshot = port.local();
+    let view = snapshot.view();
+    let Ok(Some(record)) = view.device(device) else {
+        return false;
+    };
+    let user = record.value.user;
+    let number = Number::new(exten)
+        .ok()
+        .and_then(|number| view.number(&number).ok().flatten());
+    exten == device.as_str() || exten == user.as_str() || number.as_ref() == Some(&user)
 }
 
 /// The registration that an event tells of; `None` for every other event, and for those of our own static contacts.
