@@ -77,7 +77,7 @@ fn what_is_really_broken_is_named_with_what_mends_it() {
                 .iter()
                 .any(|check| check["check"] == name && check["grade"] == "ok")
         };
-        (good("bridge") && good("capability key")).then(|| checks.len())
+        (good("bridge") && good("capability key")).then_some(checks.len())
     });
     assert!(well >= 25, "{well} checks");
     let well = node.setup(&["-o", "json", "doctor"]).json();
