@@ -107,7 +107,7 @@ test-package: lab-prerequisites package-prerequisites ## install, run, upgrade a
 upgrade-test: prerequisites ## three nodes of an older program (OLD=path) replaced one by one under writes
 	@test -x "$(OLD)" || { echo "upgrade-test: OLD=path/to/an/older/fed-node; docs/upgrading.md says how to build one" >&2; exit 2; }
 	$(ENV); cargo build --workspace --bins --locked
-	$(ENV); FED_OLD_BINARY=$(abspath $(OLD)) cargo test --workspace --locked --test upgrade -- --ignored --nocapture
+	$(ENV); FED_OLD_BINARY=$(abspath $(OLD)) cargo test --workspace --locked --test node -- upgrade:: --ignored --nocapture
 
 deny: prerequisites ## what may come into the program: licences, bans, sources, advisories (cargo-deny)
 	$(ENV); scripts/deny

@@ -114,22 +114,27 @@ impl ConfigFile {
 
     /// Every object that the file makes, in order; two may have the same name.
     pub fn objects(&self) -> impl Iterator<Item = ConfigObject<'_>> {
-        self.categories
-            .iter()
-            .filter(|category| !category.template)
-            .map(ConfigObject)
+        self.read_categories().map(ConfigObject)
     }
 
-    /// True where the section is opened anywhere.
+    /// True where the section is opened anywhere, be it as a template.
     pub fn has_section(&self, section: &str) -> bool {
         self.last(section).is_some()
     }
 
-    /// Every value of an option, in order.
+    /// True where the section is opened as one that Asterisk reads: templates are not.
+    pub fn is_read(&self, section: &str) -> bool {
+        self.read_categories().any(|category| category.is(section))
+    }
+
+    fn read_categories(&self) -> impl Iterator<Item = &Category> {
+        self.categories.iter().filter(|category| !category.template)
+    }
+
+    /// Every value of an option, in order; what stands in a template counts where it is inherited.
     pub fn options(&self, section: &str, name: &str) -> Vec<String> {
         let options = self
-            .categories
-            .iter()
+            .read_categories()
             .filter(|c| c.is(section))
             .flat_map(|c| &c.options);
         options

@@ -45,6 +45,8 @@ pub struct StanzaOptions {
     pub ari_password: String,
     /// Where Asterisk's HTTP server listens, if nothing is said of it yet.
     pub http: SocketAddr,
+    /// The prefix of its paths that fed-node asks for (`prefix` of `http.conf`); empty for none.
+    pub http_prefix: String,
     /// Name of the Stasis application.
     pub app: String,
     /// Where fed-node's FastAGI server listens.
@@ -82,7 +84,7 @@ pub enum StanzaError {
     },
     /// Objects of this type go to a database first.
     #[error(
-        "{file} maps {object} to {wizard}, which would take what fed-node pushes into its database; map it to memory before, or run fed-node with another way in"
+        "{file} maps {object} to {wizard}, which would take what fed-node pushes into its database; give it a second mapping before, `{object}=memory`, or take the database out; then run this command again"
     )]
     MappedElsewhere {
         /// The file.
@@ -145,9 +147,13 @@ pub fn stanzas(options: &StanzaOptions, read: impl Fn(&'static str) -> ConfigFil
     ])
 }
 
+/// True for what means nothing to the syntax of Asterisk's files and dialplan: letters, digits, `-` and `_`, at least one.
+pub fn is_plain(value: &str) -> bool {
+    !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+}
+
 fn safe(what: &'static str, value: &str) -> Result<(), StanzaError> {
-    let fine = !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-    if fine {
+    if is_plain(value) {
         Ok(())
     } else {
         Err(StanzaError::Unsafe {
@@ -183,7 +189,7 @@ fn http_is_on(file: &ConfigFile) -> bool {
 }
 
 /// What an administrator has to know of an `http.conf` whose server is on already and stays as it is: that it listens elsewhere than
-/// fed-node asks, or on every interface; `None` where neither is so.
+/// fed-node asks, under a prefix that it does not ask for, or on every interface; `None` where nothing of it is so.
 pub fn http_warning(options: &StanzaOptions, file: &ConfigFile) -> Option<String> {
     if !http_is_on(file) {
         return None;
@@ -195,12 +201,20 @@ pub fn http_warning(options: &StanzaOptions, file: &ConfigFile) -> Option<String
         .option("general", "bindport")
         .unwrap_or_else(|| options.http.port().to_string());
     let every = ["0.0.0.0", "::", "[::]"].contains(&address.as_str());
-    if port != options.http.port().to_string() || !(every || address == options.http.ip().to_string()) {
+    let prefix = slashed(&file.option("general", "prefix").unwrap_or_default());
+    let elsewhere = port != options.http.port().to_string() || !(every || address == options.http.ip().to_string());
+    if elsewhere || prefix != slashed(&options.http_prefix) {
         let shown = if every { options.http.ip().to_string() } else { address };
+        let shown = if shown.contains(':') && !shown.starts_with('[') {
+            format!("[{shown}]")
+        } else {
+            shown
+        };
         return Some(format!(
-            "http.conf has Asterisk's HTTP server at port {port} of {shown}, but asterisk.url asks {}: set asterisk.url to \
-             http://{shown}:{port}",
-            options.http
+            "http.conf has Asterisk's HTTP server at http://{shown}:{port}{prefix}, but asterisk.url asks http://{}{}: set asterisk.url to \
+             http://{shown}:{port}{prefix}",
+            options.http,
+            slashed(&options.http_prefix)
         ));
     }
     (every && options.http.ip().is_loopback()).then(|| {
@@ -210,6 +224,14 @@ pub fn http_warning(options: &StanzaOptions, file: &ConfigFile) -> Option<String
             options.http.ip()
         )
     })
+}
+
+/// A prefix as it stands in an address: with a slash before it and none after it; empty for none.
+fn slashed(prefix: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => String::new(),
+        prefix => format!("/{prefix}"),
+    }
 }
 
 fn ari(options: &StanzaOptions, file: &ConfigFile) -> Result<String, StanzaError> {
@@ -252,7 +274,7 @@ fn additions(file: &ConfigFile, section: &str, wanted: &[(&str, String)]) -> Str
 
 /// The line that opens a section: adding to it where it is there, for a second section of the same name is not read everywhere.
 fn header(file: &ConfigFile, section: &str) -> String {
-    if file.has_section(section) {
+    if file.is_read(section) {
         format!("[{section}](+)\n")
     } else {
         format!("[{section}]\n")

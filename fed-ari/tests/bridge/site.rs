@@ -136,6 +136,7 @@ pub(crate) fn options(version: SimVersion, agi: String) -> StanzaOptions {
         ari_user: "fed".into(),
         ari_password: "secret".into(),
         http: ([127, 0, 0, 1], 8088).into(),
+        http_prefix: String::new(),
         app: "fed".into(),
         agi,
         asking,

@@ -69,6 +69,34 @@ fn a_server_that_is_on_elsewhere_or_everywhere_is_told_of() {
 }
 
 #[test]
+fn a_server_under_a_prefix_that_is_not_asked_for_is_told_of() {
+    let file = ConfigFile::parse("[general]\nenabled=yes\nprefix=asterisk\n", |_| Vec::new());
+    let told = http_warning(&given(), &file).expect("a warning");
+    assert!(
+        told.ends_with(&format!("set asterisk.url to http://{}/asterisk", given().http)),
+        "{told}"
+    );
+    let asked = StanzaOptions {
+        http_prefix: "asterisk/".into(),
+        ..given()
+    };
+    assert_eq!(http_warning(&asked, &file), None);
+}
+
+#[test]
+fn templates_say_nothing_by_themselves() {
+    let template = "[general](!)\nenabled=yes\nbindaddr=127.0.0.1\nbindport=8088\n";
+    let added = block("http.conf", template).expect("extends");
+    assert!(added.starts_with("[general]\nenabled=yes\n"), "{added}");
+    let mapped = "[res_pjsip](!)\nendpoint=memory\n";
+    let added = block("sorcery.conf", mapped).expect("extends");
+    assert!(
+        added.contains("[res_pjsip]\n") && added.contains("endpoint=memory"),
+        "{added}"
+    );
+}
+
+#[test]
 fn what_the_administrator_chose_stays() {
     let text = "[general]\nenabled = yes ; always\nbindaddr=10.0.0.1\nbindport=8000\n";
     assert_eq!(block("http.conf", text), Ok(String::new()));

@@ -333,7 +333,7 @@ pub struct PasswordArgs {
 /// `user import`
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// CSV file with a header line; `user export` shows the columns
+    /// CSV file with a header line; `user export` shows the columns. Instead of `md5_ha1`, the column `password` holds the device's password: its digest is made here, and it goes no further
     pub file: PathBuf,
     /// Write everything that is wrong into this CSV file too, with the numbers of the lines
     #[arg(long, value_name = "FILE")]

@@ -21,7 +21,7 @@ pub use change::Intent;
 pub(crate) use change::{ChangeView, change_lines};
 pub use client::{Api, Client};
 pub use commands::{Compared, dispatch};
-pub(crate) use commands::{all_devices, all_users, compare, default_server, realm};
+pub(crate) use commands::{all_devices, all_nodes, all_users, compare, default_server, realm};
 pub use exit::{EXIT_CODES, Exit, Failure, Outcome};
 pub(crate) use output::fields;
 pub use output::{Show, emit, print};

@@ -240,8 +240,8 @@ pub static KEYS: &[Key] = &[
         name: "asterisk.app",
         value: "NAME",
         default: "fed",
-        help: "Name of the Stasis application; only one fed-node may use it at one Asterisk.",
-        set: |c, v| set_filled(&mut c.asterisk.app, v),
+        help: "Name of the Stasis application: letters, digits, - and _; only one fed-node may use it at one Asterisk.",
+        set: |c, v| set_plain(&mut c.asterisk.app, v),
     },
     Key {
         name: "asterisk.timeout_ms",
@@ -435,6 +435,14 @@ fn set<T: FromStr<Err: Display>>(place: &mut T, value: &str) -> Result<(), Strin
     }
     *place = value.parse().map_err(|why: T::Err| why.to_string())?;
     Ok(())
+}
+
+/// A name that stands in the dialplan.
+fn set_plain(place: &mut String, value: &str) -> Result<(), String> {
+    if !fed_ari::stanzas::is_plain(value) {
+        return Err("use letters, digits, - and _ only".to_owned());
+    }
+    set(place, value)
 }
 
 fn set_filled(place: &mut String, value: &str) -> Result<(), String> {

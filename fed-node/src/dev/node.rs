@@ -162,6 +162,7 @@ fn dialplan(version: SimVersion, agi: u16) -> Outcome<String> {
         ari_user: "fed".to_owned(),
         ari_password: PASSWORD.to_owned(),
         http: std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        http_prefix: String::new(),
         app: "fed".to_owned(),
         agi: format!("127.0.0.1:{agi}"),
         asking: Asking::best(&capabilities),

@@ -7,6 +7,7 @@ fn options() -> StanzaOptions {
         ari_user: "fed".to_owned(),
         ari_password: "canary".to_owned(),
         http: "127.0.0.1:8088".parse().unwrap(),
+        http_prefix: String::new(),
         app: "fed".to_owned(),
         agi: "127.0.0.1:4573".to_owned(),
         asking: Asking::FastAgi,

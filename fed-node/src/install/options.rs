@@ -36,12 +36,13 @@ pub(super) async fn options(config: &Config, args: &AsteriskConfigArgs) -> Outco
     } else {
         asterisk.password.reveal().to_owned()
     };
-    let (asking, asking_because) = version::asking(config, args.asterisk_version).await;
+    let (asking, asking_because) = version::asking(config, args.asterisk_version).await?;
     Ok(Options {
         stanzas: StanzaOptions {
             ari_user: asterisk.username.clone(),
             ari_password: password,
             http: http_address(&asterisk.url).await?,
+            http_prefix: http_prefix(&asterisk.url).to_owned(),
             app: asterisk.app.clone(),
             agi: config.agi.listen.to_string(),
             asking,
@@ -98,4 +99,32 @@ async fn http_address(url: &str) -> Outcome<SocketAddr> {
     };
     let address: Address = authority.parse().map_err(|error| bad(format!("{error}")))?;
     address.resolve_one().await.map_err(|error| bad(error.to_string()))
+}
+
+/// What stands between the address and `/ari`.
+fn http_prefix(url: &str) -> &str {
+    let rest = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let path = rest.split_once('/').map_or("", |(_, path)| path);
+    if path == "ari" {
+        ""
+    } else {
+        path.strip_suffix("/ari").unwrap_or(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_stands_between_the_address_and_ari() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8088", ""),
+            ("http://127.0.0.1:8088/ari/", ""),
+            ("http://[::1]:8088/asterisk", "asterisk"),
+            ("http://pbx/a/b/ari", "a/b"),
+        ] {
+            assert_eq!(http_prefix(url), expected, "{url}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fed_ari::client::{AriClient, AriConfig, AsteriskVersion, Capabilities};
 use fed_ari::stanzas::Asking;
 
+use crate::cli::{Failure, Outcome};
 use crate::config::Config;
 
 /// Longest wait for an Asterisk to tell its version.
@@ -13,7 +14,10 @@ const TELL_WITHIN: Duration = Duration::from_secs(2);
 
 /// The quicker way to ask, with the reason in words. The version is the one given, else what a running Asterisk says, else that
 /// of the program installed beside the configuration folder: at the first installation nobody answers ARI yet.
-pub(super) async fn asking(config: &Config, given: Option<AsteriskVersion>) -> (Asking, String) {
+///
+/// # Errors
+/// Where that version is too old for the stanzas.
+pub(super) async fn asking(config: &Config, given: Option<AsteriskVersion>) -> Outcome<(Asking, String)> {
     let known = match given {
         Some(version) => Some((version, "as --asterisk-version says".to_owned())),
         None => match running(config).await {
@@ -24,20 +28,26 @@ pub(super) async fn asking(config: &Config, given: Option<AsteriskVersion>) -> (
     decide(known)
 }
 
-fn decide(known: Option<(AsteriskVersion, String)>) -> (Asking, String) {
+fn decide(known: Option<(AsteriskVersion, String)>) -> Outcome<(Asking, String)> {
     let Some((version, source)) = known else {
         let text = "the dialplan asks by FastAGI, which every Asterisk has: the version is not known, for neither ARI nor an installed Asterisk tells it; give --asterisk-version to have the quickest way";
-        return (Asking::FastAgi, text.to_owned());
+        return Ok((Asking::FastAgi, text.to_owned()));
     };
+    if version < AsteriskVersion::OLDEST {
+        return Err(Failure::usage(format!(
+            "Asterisk {version} ({source}) is too old: fed-node needs {} or later; upgrade it",
+            AsteriskVersion::OLDEST
+        )));
+    }
     let asking = Asking::best(&Capabilities::of_version(version));
     let way = match asking {
         Asking::Stasis => "Stasis",
         Asking::FastAgi => "FastAGI",
     };
-    (
+    Ok((
         asking,
         format!("the dialplan asks by {way}, the quickest way of Asterisk {version} ({source})"),
-    )
+    ))
 }
 
 async fn running(config: &Config) -> Option<AsteriskVersion> {
@@ -76,11 +86,13 @@ mod tests {
     #[test]
     fn the_way_follows_the_version_and_says_why() {
         let known = |major| Some((AsteriskVersion::new(major, 0, 0), "as told".to_owned()));
-        let (asking, why) = decide(known(22));
+        let (asking, why) = decide(known(22)).unwrap();
         assert!(asking == Asking::Stasis && why.contains("22.0.0 (as told)"), "{why}");
-        assert_eq!(decide(known(16)).0, Asking::FastAgi);
-        let (asking, why) = decide(None);
+        assert_eq!(decide(known(16)).unwrap().0, Asking::FastAgi);
+        let (asking, why) = decide(None).unwrap();
         assert!(asking == Asking::FastAgi && why.contains("--asterisk-version"), "{why}");
+        let refused = decide(known(12)).unwrap_err().to_string();
+        assert!(refused.contains("12.0.0") && refused.contains("upgrade"), "{refused}");
     }
 
     #[tokio::test]

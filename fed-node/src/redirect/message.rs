@@ -28,7 +28,7 @@ pub(super) enum Method {
 pub(super) enum Flaw {
     /// 400, with the reason.
     Malformed(&'static str),
-    /// 416
+    /// 416: no `sip` or `tel`.
     UriScheme,
     /// 505
     Version,
@@ -179,7 +179,8 @@ impl<'a> RequestLine<'a> {
         let scheme = self.uri.split(':').next().unwrap_or_default().to_ascii_lowercase();
         let malformed = Flaw::Malformed("the Request-URI cannot be read");
         match scheme.as_str() {
-            "sip" | "sips" => {
+            // What a `sips` asks for is TLS to the end (RFC 3261 section 26.2.2), which no target has: never send it on without.
+            "sip" => {
                 let uri: SipUri = self.uri.parse().map_err(|_| malformed)?;
                 uri.user()
                     .map(|user| String::from_utf8(decode_user(user).into_owned()).map_err(|_| malformed))

@@ -29,6 +29,23 @@ impl Roster {
         self.users.retain(|user| !wrong.contains(user.id.as_str()));
         self.devices.retain(|device| !wrong.contains(device.user.as_str()));
     }
+
+    /// An error for each user who prefers a node that is not one of these.
+    #[must_use]
+    pub fn without_nodes(&self, there: &HashSet<u64>) -> Vec<LineError> {
+        let unknown = |user: &pb::User| user.preferred_nodes.iter().copied().find(|id| !there.contains(id));
+        let of = |user: &pb::User| {
+            Some(LineError {
+                line: self.lines.get(&user.id).copied().unwrap_or_default(),
+                user: user.id.clone(),
+                why: format!(
+                    "preferred_nodes: there is no node {}; `fed-node node list` shows the ids",
+                    unknown(user)?
+                ),
+            })
+        };
+        self.users.iter().filter_map(of).collect()
+    }
 }
 
 /// Something wrong with a line.
@@ -112,13 +129,16 @@ fn check_header(reader: &mut csv::Reader<&[u8]>) -> Result<(), Vec<LineError>> {
         if header.iter().take(index).any(|before| before == column) {
             errors.extend(wrong(format!("column {column:?} is there twice")));
         } else if !COLUMNS.contains(&column) {
+            let near = |known: &&&str| strsim::damerau_levenshtein(known, column) <= column.len() / 3 + 1;
             let nearest = COLUMNS
                 .iter()
+                .filter(near)
                 .min_by_key(|known| strsim::damerau_levenshtein(known, column));
-            let hint = nearest
-                .map(|known| format!("; did you mean {known:?}?"))
-                .unwrap_or_default();
-            errors.extend(wrong(format!("there is no column {column:?}{hint}")));
+            let hint = match nearest {
+                Some(known) => format!("did you mean {known:?}?"),
+                None => format!("the columns are {}", COLUMNS.join(",")),
+            };
+            errors.extend(wrong(format!("there is no column {column:?}; {hint}")));
         }
     }
     if !header.iter().any(|column| column == "user") {

@@ -109,3 +109,17 @@ fn what_is_exported_imports_to_the_same() {
     assert_eq!((&again.users, &again.devices), (&roster.users, &roster.devices));
     assert_eq!(write(&again.users, &again.devices).unwrap(), exported);
 }
+
+#[test]
+fn a_user_who_prefers_a_node_that_is_not_there_is_told_with_the_line() {
+    let roster = checked("user,preferred_nodes\nalice,1 2\nbob,7\n", "federated").unwrap();
+    let found = roster.without_nodes(&[1, 2].into());
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].line == 3 && found[0].why.contains("no node 7"), "{found:?}");
+}
+
+#[test]
+fn a_column_like_none_is_answered_with_all_of_them() {
+    assert!(errors("usr,name\na,b\n")[0].contains("did you mean \"user\"?"));
+    assert!(errors("user,telephone_exchange\na,b\n")[0].contains("the columns are user,name,"));
+}

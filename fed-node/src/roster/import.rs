@@ -1,5 +1,6 @@
 //! `user import`: writes what differs from the map, users before devices, in batches of which several are under way.
 
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
@@ -13,8 +14,8 @@ use serde::Serialize;
 use super::check::{LineError, Roster, check};
 use super::plan::{Plan, Present};
 use crate::cli::{
-    ChangeView, Client, Exit, Failure, ImportArgs, Intent, Outcome, Show, all_devices, all_users, change_lines, print,
-    realm,
+    ChangeView, Client, Exit, Failure, ImportArgs, Intent, Outcome, Show, all_devices, all_nodes, all_users,
+    change_lines, print, realm,
 };
 use crate::explain::Code;
 
@@ -64,6 +65,8 @@ pub async fn import(client: &Client, args: &ImportArgs, intent: Intent) -> Outco
     let file = args.file.display().to_string();
     let text = std::fs::read_to_string(&args.file).map_err(|error| Failure::usage(format!("{file}: {error}")))?;
     let (mut roster, mut errors) = check(&text, &realm(client).await?);
+    errors.extend(unknown_nodes(client, &roster).await?);
+    errors.sort_by_key(|error| error.line);
     let stops = |errors: &[LineError]| !errors.is_empty() && !args.keep_going;
     if stops(&errors) {
         keep_errors(args.errors.as_deref(), &errors)?;
@@ -113,6 +116,20 @@ pub async fn import(client: &Client, args: &ImportArgs, intent: Intent) -> Outco
     } else {
         Err(told(&file, &errors, Exit::Failed, "their users were left out"))
     }
+}
+
+/// Users who prefer a node that does not exist.
+async fn unknown_nodes(client: &Client, roster: &Roster) -> Outcome<Vec<LineError>> {
+    if roster.users.iter().all(|user| user.preferred_nodes.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let records = all_nodes(client).await?;
+    let there: HashSet<u64> = records
+        .iter()
+        .flat_map(|record| &record.node)
+        .map(|node| node.id)
+        .collect();
+    Ok(roster.without_nodes(&there))
 }
 
 fn told(file: &str, errors: &[LineError], exit: Exit, outcome: &str) -> Failure {

@@ -23,6 +23,7 @@ pub(super) use audit::Noted;
 pub use check::Compared;
 pub(crate) use check::compare;
 pub(crate) use device::all_devices;
+pub(crate) use node::all_nodes;
 pub(super) use token::Ttl;
 pub(crate) use user::{all_users, realm};
 

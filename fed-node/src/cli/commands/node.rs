@@ -43,7 +43,7 @@ async fn lead(client: &Client, node: &str, intent: Intent) -> Outcome {
 ///
 /// # Errors
 /// When the node cannot be asked.
-pub(super) async fn all_nodes(client: &Client) -> Outcome<Vec<pb::NodeRecord>> {
+pub(crate) async fn all_nodes(client: &Client) -> Outcome<Vec<pb::NodeRecord>> {
     let list = |mut api: Api, consistency| async move {
         api.list_nodes(pb::ListRequest {
             consistency,

@@ -121,6 +121,15 @@ fn version(facts: &Facts) -> Finding {
         Ok(Some(Ok(version))) => *version,
         Ok(_) => return skipped("Asterisk does not say"),
     };
+    if version < AsteriskVersion::OLDEST {
+        return fail(
+            format!("{version} is too old"),
+            format!(
+                "upgrade to {} or later, best to an LTS branch that is still mended (20 or 22)",
+                AsteriskVersion::OLDEST
+            ),
+        );
+    }
     if ENDED.contains(&version.major) {
         return warn(
             format!("{version}: branch {} gets no security fixes any more", version.major),

@@ -194,7 +194,7 @@ fn telephone_uris_and_escapes_name_a_number() {
     for (uri, expected) in [
         ("tel:+49-30-1234", "+49301234"),
         ("sip:%2B4930@host", "+4930"),
-        ("sips:here:secret@host", "here"),
+        ("sip:here:secret@host", "here"),
         ("sip:here;phone-context=x@host", "here"),
         ("sip:here@[2001:db8::1]:5070;transport=tcp?X-Y=z", "here"),
     ] {

@@ -124,6 +124,7 @@ fn malformed_requests_that_can_be_answered_get_400_or_their_own_status() {
         ("sip:there@h SIP/2.0", "sip: SIP/2.0", 400),
         ("sip:there@h SIP/2.0", "sip:%ff@h SIP/2.0", 400),
         ("sip:there@h SIP/2.0", "http://there@h SIP/2.0", 416),
+        ("sip:there@h SIP/2.0", "sips:there@h SIP/2.0", 416),
         ("sip:there@h SIP/2.0", "sip:there@h SIP/3.0", 505),
         ("CSeq: 17 INVITE", "CSeq: 17 OPTIONS", 400),
         ("CSeq: 17 INVITE", "CSeq: 4294967296 INVITE", 400),

@@ -1,17 +1,13 @@
 //! The dashboard and the alerts that are packaged speak of metrics that a running node serves, and fire when they should.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{Federation, until};
 use serde_json::Value;
-use support::{Federation, until};
 
 fn packaging() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,14 +1,10 @@
 //! Backups on real processes: made, checked, and turned into a new federation after all nodes were lost.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use support::{Federation, Node, says, until};
+use crate::support::{Federation, Node, says, until};
 
 fn key_file(folder: &Path, key: &str) -> PathBuf {
     let file = folder.join(format!("key-{}", key.len()));

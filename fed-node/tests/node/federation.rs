@@ -1,12 +1,8 @@
 //! Federations of real processes, driven by the command line as an administrator would.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::time::{Duration, Instant};
 
-use support::{Federation, until};
+use crate::support::{Federation, until};
 
 #[test]
 fn a_user_added_at_any_node_is_known_at_every_node() {
@@ -147,7 +143,7 @@ fn bad_input_is_refused_by_name_with_its_own_exit_code() {
     assert_eq!(node.asks(&["setting", "get", "capability_key"]).ok().out.trim(), "***");
     assert_eq!(node.json(&["status"])["revision"], before, "nothing was half-written");
 
-    let nobody = support::says(&["--server", "127.0.0.1:1", "status"]);
+    let nobody = crate::support::says(&["--server", "127.0.0.1:1", "status"]);
     assert_eq!(nobody.code, 5, "{nobody:?}");
     assert!(
         nobody.err.contains("127.0.0.1:1") && nobody.err.contains("fed-node run"),
@@ -318,7 +314,7 @@ fn what_answers_there_but_is_no_client_api_is_said_with_the_remedy() {
     for (port, code) in [(node.peer, 2), (node.redirect, 5), (node.agi, 5)] {
         for command in [&["status"][..], &["user", "list"], &["drift"]] {
             let server = format!("127.0.0.1:{port}");
-            let said = support::says(&[&["--server", &server], command].concat());
+            let said = crate::support::says(&[&["--server", &server], command].concat());
             assert_eq!(said.code, code, "{command:?} at {port}: {said:?}");
             assert!(said.err.contains("client.listen"), "{command:?} at {port}: {said:?}");
         }

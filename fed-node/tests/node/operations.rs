@@ -1,10 +1,6 @@
 //! What an administrator asks about the nodes: status in words, events, logs, checks, and what an error code means.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
-use support::{Federation, Node, says, until};
+use crate::support::{Federation, Node, says, until};
 
 fn member<'a>(status: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
     let members = status["members"].as_array().unwrap();

@@ -1,11 +1,7 @@
 //! Log lines for people and for collectors, on real processes.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
+use crate::support::Federation;
 use serde_json::Value;
-use support::Federation;
 
 #[test]
 fn log_lines_are_text_or_one_json_object_each() {

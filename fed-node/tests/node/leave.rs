@@ -1,14 +1,10 @@
 //! A node that leaves, and a leaving that was interrupted half-way.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
+use crate::support::{Federation, until};
 use fed_core::command::Command;
 use fed_core::ids::NodeId;
 use fed_core::map::FederationMap;
 use fed_raft::{Cluster, Config, OnFailure};
-use support::{Federation, until};
 use tokio::runtime::Runtime;
 
 /// A member in this process: it can say to the cluster what no command line would say alone.

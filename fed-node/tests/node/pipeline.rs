@@ -1,14 +1,11 @@
 //! The stream of calls against a real node.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
-
-mod support;
 
 use std::collections::BTreeMap;
 
+use crate::support::Federation;
 use fed_proto::client as pb;
 use pb::pipeline_reply::What as Answer;
 use pb::pipeline_request::What as Asked;
-use support::Federation;
 use tonic::Code;
 
 fn put(id: u64, user: &str) -> pb::PipelineRequest {
@@ -37,8 +34,8 @@ fn get(id: u64, user: &str) -> pb::PipelineRequest {
 }
 
 /// Sends the requests on one stream; the answers by their ids.
-async fn ask(node: &support::Node, requests: Vec<pb::PipelineRequest>) -> BTreeMap<u64, Answer> {
-    let mut client = support::client(node.client, &node.local_token()).await;
+async fn ask(node: &crate::support::Node, requests: Vec<pb::PipelineRequest>) -> BTreeMap<u64, Answer> {
+    let mut client = crate::support::client(node.client, &node.local_token()).await;
     let expected = requests.len();
     let (sender, receiver) = tokio::sync::mpsc::channel(expected);
     for request in requests {

@@ -1,13 +1,9 @@
 //! `user import` and `user export` against a running federation.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use support::Federation;
+use crate::support::Federation;
 
 fn csv(users: usize) -> String {
     let mut text = "user,name,numbers,device,password\n".to_owned();
@@ -130,7 +126,7 @@ fn with_keep_going_the_right_users_are_imported_and_the_wrong_lines_are_kept_in_
 }
 
 /// What everybody's numbers are.
-fn numbers(node: &support::Node) -> Vec<(String, String)> {
+fn numbers(node: &crate::support::Node) -> Vec<(String, String)> {
     let users = node.json(&["user", "list"]);
     let user = |user: &serde_json::Value| {
         let numbers = user["numbers"].as_array().unwrap().iter();

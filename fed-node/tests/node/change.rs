@@ -1,11 +1,7 @@
 //! Changes that are only told (`--dry-run`), asked for, or planned, on real processes.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
+use crate::support::{Federation, Node, until};
 use serde_json::Value;
-use support::{Federation, Node, until};
 
 #[test]
 fn a_dry_run_tells_what_would_change_in_the_maps_terms_and_changes_nothing() {

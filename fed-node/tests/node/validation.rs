@@ -1,10 +1,7 @@
 //! What means something to a dialplan, a SIP header or a line of configuration comes in by no way: command line, API, stream, import.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
-mod support;
-
+use crate::support::{Federation, Node};
 use fed_proto::client as pb;
-use support::{Federation, Node};
 use tonic::Code;
 
 /// Pieces that end, open or call something.
@@ -106,7 +103,7 @@ fn no_injection_comes_in_over_the_api_and_errors_are_one_line() {
     let before = node.json(&["status"])["revision"].clone();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let mut client = support::client(node.client, &node.local_token()).await;
+        let mut client = crate::support::client(node.client, &node.local_token()).await;
         let mut asked = Vec::new();
         for piece in INJECTIONS {
             for (field, what) in changes(piece) {
@@ -179,9 +176,9 @@ fn no_injection_comes_in_by_the_command_line() {
     assert_eq!(node.json(&["status"])["revision"], before, "nothing was written");
 }
 
-fn import(node: &Node, lines: &str) -> support::Said {
+fn import(node: &Node, lines: &str) -> crate::support::Said {
     let file = node.dir.join("roster.csv");
-    support::write_private(&file, lines);
+    crate::support::write_private(&file, lines);
     node.asks(&["user", "import", file.to_str().unwrap()])
 }
 

@@ -1,11 +1,8 @@
 //! Tokens and roles against real nodes: what is tried without the right ones.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
-
-mod support;
 
 use std::path::Path;
 
-use support::{Federation, Node, client, until, write_private};
+use crate::support::{Federation, Node, client, until, write_private};
 
 /// Tries a command with a token and expects that it is refused for that reason.
 fn refused(node: &Node, token: &Path, args: &[&str], why: &str) {
@@ -116,7 +113,7 @@ fn without_a_token_with_a_wrong_one_or_a_revoked_one_nothing_is_answered() {
     // That of another node is nothing here, nor is the one of the last start.
     let server = format!("127.0.0.1:{}", node.client);
     let elsewhere = tempfile::tempdir().unwrap();
-    let said = support::says(&["--server", &server, "status"]);
+    let said = crate::support::says(&["--server", &server, "status"]);
     assert_eq!(said.code, 3, "{said:?}");
     assert!(said.err.contains("--token-file"), "{said:?}");
     drop(elsewhere);
@@ -191,7 +188,9 @@ fn a_stream_ends_when_its_token_is_revoked_and_tells_a_reader_nothing_of_tokens(
         node.asks(&["token", "revoke", id]).ok();
         let mut seen = String::new();
         let ended = loop {
-            let item = tokio::time::timeout(support::PATIENCE, watch.message()).await.unwrap();
+            let item = tokio::time::timeout(crate::support::PATIENCE, watch.message())
+                .await
+                .unwrap();
             match item {
                 Ok(Some(item)) => seen += &format!("{item:?}"),
                 Ok(None) => panic!("it ended without a word: {seen}"),

@@ -1,10 +1,6 @@
 //! A federation of which one node is left.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
-use support::{Federation, Node, until};
+use crate::support::{Federation, Node, until};
 
 #[test]
 fn the_last_node_of_a_lost_federation_goes_on_and_takes_new_ones_in() {

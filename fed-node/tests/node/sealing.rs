@@ -1,17 +1,14 @@
 //! A map from before there was sealing: it opens, and an upkeep step seals it.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
-
-mod support;
 
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::{Node, until};
 use fed_core::command::{Command, Expect};
 use fed_core::ids::{DeviceId, UserId};
 use fed_core::map::{FederationMap, MapView};
 use fed_core::records::{Device, DigestCredentials, User, setting};
 use fed_raft::{Cluster, Config, StartError};
-use support::{Node, until};
 
 const HA1: &str = "0123456789abcdef0123456789abcdef";
 
@@ -48,7 +45,7 @@ async fn before(folder: &Path) {
 
 /// How many devices of the map are sealed and how many are not, and whether the key of capabilities is.
 async fn counted(folder: &Path) -> (usize, usize, bool) {
-    let deadline = std::time::Instant::now() + support::PATIENCE;
+    let deadline = std::time::Instant::now() + crate::support::PATIENCE;
     let cluster = loop {
         // Whoever had the folder before may still be letting it go.
         match Cluster::start(config(folder), FederationMap).await {
@@ -95,7 +92,7 @@ fn a_map_of_before_opens_and_is_sealed_by_the_way() {
     assert_eq!(export.matches(HA1).count(), 450, "and after it");
     // An import of what is there changes nothing, whatever nonce it was sealed with.
     let roster = node.dir.join("roster.csv");
-    support::write_private(&roster, &export);
+    crate::support::write_private(&roster, &export);
     let again = node.asks(&["user", "import", roster.to_str().unwrap()]).ok();
     assert!(
         !again.out.contains("added") || again.out.contains("0 added"),
@@ -134,7 +131,7 @@ fn without_its_key_a_node_says_what_to_do_and_takes_nothing_away() {
     node.asks(&["user", "show", "alice"]).ok();
     node.terminate();
 
-    support::write_private(&key, &kept);
+    crate::support::write_private(&key, &kept);
     node.run();
     node.asks(&["user", "export"]).ok();
 }

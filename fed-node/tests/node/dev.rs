@@ -1,13 +1,9 @@
 //! `dev`: a whole federation from one command, played from stdin as its help says.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
-use support::fed_node;
+use crate::support::fed_node;
 
 #[test]
 fn a_whole_federation_is_played_from_a_script() {

@@ -1,13 +1,9 @@
 //! A leader that is paused: when it wakes up, others may have gone on without it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::process::{Child, Command, Stdio};
 
+use crate::support::{Federation, Node, fed_node, until};
 use serde_json::Value;
-use support::{Federation, Node, fed_node, until};
 
 fn signal(node: &Node, signal: &str) {
     let sent = Command::new("kill").args([signal, &node.pid().to_string()]).status();

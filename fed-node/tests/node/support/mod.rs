@@ -1,7 +1,5 @@
 //! Federations of real `fed-node` processes on loopback, and the command line to drive them.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -330,11 +328,6 @@ impl Node {
         until(&format!("{} ends", self.name), || child.try_wait().unwrap())
             .code()
             .unwrap_or(-1)
-    }
-
-    /// The redirect server's address.
-    pub(crate) fn redirect_address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.redirect).into()
     }
 }
 

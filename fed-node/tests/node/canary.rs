@@ -1,13 +1,10 @@
 //! A canary in every way in: a password and its digest are found nowhere afterwards, in no file, no log and no answer.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
-
-mod support;
 
 use std::path::{Path, PathBuf};
 
+use crate::support::{Federation, until, write_private};
 use fed_node::cli::ha1;
 use fed_node::config::Secret;
-use support::{Federation, until, write_private};
 
 /// What must not be found, and what it is.
 struct Canary {

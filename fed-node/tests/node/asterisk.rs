@@ -1,14 +1,10 @@
 //! Federations of real processes, each beside a simulated Asterisk.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Federation, Node, until};
 use fed_ari::client::{AriClient, ObjectType};
 use fed_ari::sim::{SimAsterisk, SimConfig, SimVersion};
-use support::{Federation, Node, until};
 use tokio::runtime::Runtime;
 
 /// Simulated Asterisks and the runtime they live on.
@@ -162,7 +158,7 @@ fn every_node_is_compared_though_only_its_own_host_reaches_its_client_api() {
         asterisks.give(index, node);
         // What a client API on another host's loopback is: an address, and nobody there.
         node.flags
-            .push(format!("--client-advertise=127.0.0.1:{}", support::free_port()));
+            .push(format!("--client-advertise=127.0.0.1:{}", crate::support::free_port()));
     });
     let [n1, n2] = federation.nodes.as_slice() else {
         panic!("two nodes")
@@ -257,7 +253,7 @@ fn an_asterisk_that_is_not_there_or_lacks_mappings_is_said_with_the_remedy() {
 
     let mut alone = Node::new(root.path(), "n2");
     alone.flags = vec![
-        format!("--asterisk-url=http://127.0.0.1:{}", support::free_port()),
+        format!("--asterisk-url=http://127.0.0.1:{}", crate::support::free_port()),
         "--asterisk-password=secret".to_owned(),
     ];
     alone.setup(&["init"]).ok();

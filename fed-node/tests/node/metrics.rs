@@ -1,14 +1,10 @@
 //! Metrics as Prometheus finds them, on real processes.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-use support::{Federation, Node, until};
+use crate::support::{Federation, Node, until};
 
 fn scrape(node: &Node) -> String {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, node.metrics)).unwrap();
@@ -22,7 +18,7 @@ fn scrape(node: &Node) -> String {
 
 /// The names that fed-raft documents.
 fn documented() -> BTreeSet<&'static str> {
-    let design = include_str!("../../fed-raft/DESIGN.md");
+    let design = include_str!("../../../fed-raft/DESIGN.md");
     let (_, section) = design.split_once("\n## Metrics\n").unwrap();
     let quoted = section.split('`').skip(1).step_by(2);
     quoted

@@ -1,17 +1,13 @@
 //! `doctor` and `debug bundle` on what is really broken.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::{Federation, Node, until};
 use fed_ari::sim::{SimAsterisk, SimConfig, SimVersion};
 use serde_json::Value;
-use support::{Federation, Node, until};
 use tokio::runtime::Runtime;
 
 /// The grade and the words of each check.

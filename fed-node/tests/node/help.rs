@@ -1,9 +1,5 @@
 //! The help texts, as files beside this one: a change of the command line is seen in review. `UPDATE_HELP=1` writes them anew.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::path::Path;
 
 #[test]
@@ -47,7 +43,7 @@ fn the_help_texts_are_the_committed_ones() {
         "dev",
     ] {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
-        let help = support::says(&words).ok().out;
+        let help = crate::support::says(&words).ok().out;
         let file = folder.join(format!(
             "{}.txt",
             if command.is_empty() {
@@ -75,7 +71,7 @@ fn the_help_texts_are_the_committed_ones() {
 fn the_reference_pages_of_the_book_are_current() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs");
     let folder = tempfile::tempdir().unwrap();
-    support::says(&["generate", "reference", &folder.path().display().to_string()]).ok();
+    crate::support::says(&["generate", "reference", &folder.path().display().to_string()]).ok();
     for page in ["commands.md", "keys.md"] {
         let now = std::fs::read_to_string(folder.path().join(page)).unwrap();
         if std::env::var_os("UPDATE_HELP").is_some() {

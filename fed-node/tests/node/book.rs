@@ -3,10 +3,6 @@
 //! `dev`: against a `fed-node dev` of the page's own. `console`: typed into that. `server N`: on a server of the page's own, a folder with
 //! a simulated Asterisk, where `systemctl` starts the program.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -14,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use crate::support::{PATIENCE, Program, free_port};
 use fed_ari::sim::{SimAsterisk, SimConfig, SimVersion};
-use support::{PATIENCE, Program, free_port};
 
 /// A block to run: where, and its lines.
 #[derive(Debug, PartialEq)]

@@ -2,17 +2,13 @@
 //!
 //! Needs the older program: `make upgrade-test OLD=path/to/older/fed-node`.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use support::{Federation, Node, Program, until};
+use crate::support::{Federation, Node, Program, until};
 
 /// What one client did: its user's display name as last acknowledged, and those whose outcome it does not know.
 #[derive(Debug, Default)]

@@ -1,7 +1,5 @@
 //! What the documents point at exists.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {

@@ -1,13 +1,9 @@
 //! What keeps a node from starting, said in time and by name.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use support::{Federation, Node, says};
+use crate::support::{Federation, Node, says};
 
 #[test]
 fn a_folder_that_holds_no_node_says_how_to_make_one() {

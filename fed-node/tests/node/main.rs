@@ -1,0 +1,31 @@
+//! `fed-node` as its users run it: whole processes on loopback, driven by the command line and the client API.
+//!
+//! One binary, so that RocksDB is linked once; a module is a subject: `cargo test --workspace --test node -- backup::`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod asterisk;
+mod backup;
+mod book;
+mod canary;
+mod change;
+mod dev;
+mod doctor;
+mod documents;
+mod federation;
+mod help;
+mod leave;
+mod logging;
+mod metrics;
+mod monitoring;
+mod operations;
+mod paused;
+mod pipeline;
+mod recover;
+mod roles;
+mod roster;
+mod sealing;
+mod start;
+mod support;
+mod upgrade;
+mod validation;
