@@ -19,8 +19,8 @@ pub struct AsteriskVersion {
 pub struct InvalidVersion(pub String);
 
 impl AsteriskVersion {
-    /// The oldest that the federation works with: a refresh of a registration is told from 16.2 on.
-    pub const OLDEST: Self = Self::new(16, 2, 0);
+    /// The oldest that the federation is tried with is of this branch.
+    pub const OLDEST: Self = Self::new(16, 0, 0);
 
     /// A version from its three numbers.
     pub const fn new(major: u16, minor: u16, patch: u16) -> Self {

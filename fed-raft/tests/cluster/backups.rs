@@ -65,8 +65,14 @@ async fn a_new_cluster_begins_with_the_state_of_a_backup_and_takes_nodes_in() {
         value: "v".to_owned(),
     };
     other.propose(put).await.expect("taken");
-    until("both have it", async || value(&node, "after").is_some()).await;
-    assert_eq!(node.status().state_hash, other.status().state_hash);
+    until("both have it", async || {
+        value(&node, "after").is_some() && value(&other, "after").is_some()
+    })
+    .await;
+    until("both have the same state", async || {
+        node.status().state_hash == other.status().state_hash
+    })
+    .await;
     other.shutdown().await;
     node.shutdown().await;
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fed_raft::{Cluster, Config, OnFailure, ProposeError};
+use tokio::time::Instant;
 
 use crate::lab::{Lab, until};
 use crate::machine::{Command, Values};
@@ -70,19 +71,20 @@ async fn a_follower_catches_up_with_a_leader_whose_log_is_empty_though_nobody_wr
     lab.kill(away);
     let leader = lab.leader().await;
     let node = lab.node(leader).clone();
+    let purged = || {
+        let status = node.status();
+        status.purged_index >= status.last_index
+    };
     let mut n = 0;
     until("the leader's log is purged to its end", async || {
-        let status = node.status();
-        if status.purged_index >= status.last_index {
-            return true;
+        // As much as makes a snapshot, then silence; again where something came after the snapshot, or there is another leader.
+        n += 1;
+        lab.put(leader, &format!("k{n}"), &"v".repeat(5000)).await;
+        let silence = Instant::now() + Duration::from_secs(3);
+        while !purged() && Instant::now() < silence {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        // As little as makes a snapshot, then silence.
-        if status.snapshot_index + 3 < status.last_index || n == 0 {
-            n += 1;
-            lab.put(leader, &format!("k{n}"), &"v".repeat(5000)).await;
-            tokio::time::sleep(Duration::from_millis(600)).await;
-        }
-        false
+        purged()
     })
     .await;
     let last = node.status().last_index;

@@ -67,6 +67,7 @@ impl Lab {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = Config::new(folder.path().join("data"), "127.0.0.1:0");
         config.on_failure = OnFailure::StopNode;
+        config.propose_timeout = PATIENCE;
         (self.tune)(&mut config);
         match self.hosts.iter().find_map(|host| host.cluster.as_ref()) {
             None => {

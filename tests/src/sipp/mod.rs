@@ -6,11 +6,15 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
+use crate::eventually;
 use crate::lab::{Daemon, Lab, capture, password_of};
 use crate::phone::Transport;
+
+const LISTENS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A device played by SIPp on a port of its own. It answers calls and sends back whatever it hears.
 #[derive(Debug)]
@@ -30,7 +34,13 @@ impl SippPhone {
         let mut command = sipp(lab, &answer, device, server, port, transport);
         let media = (port + 1_000).to_string();
         command.args(["-rtp_echo", "-mp", &media]);
-        let process = Daemon::start("sipp", &mut command, &lab.folder().join(format!("{device}-sipp.log")))?;
+        let mut process = Daemon::start("sipp", &mut command, &lab.folder().join(format!("{device}-sipp.log")))?;
+        // A call that comes before SIPp listens ends with 503.
+        eventually(LISTENS_WITHIN, || {
+            process.check()?;
+            ensure!(is_open(lab, port, transport)?, "SIPp does not listen on port {port}");
+            Ok(())
+        })?;
         Ok(Self { process })
     }
 
@@ -62,6 +72,20 @@ pub fn place_call(
         &[("@CALLED@", dialled), ("@CALLER@", device)],
     )?;
     run(&mut sipp(lab, &call, device, server, port, transport))
+}
+
+/// Whether somebody among the phones has the port open (Linux: proc(5), `/proc/net/udp` and `/proc/net/tcp`).
+fn is_open(lab: &Lab, port: u16, transport: Transport) -> Result<bool> {
+    let table = if transport == Transport::Tcp { "tcp" } else { "udp" };
+    let sockets = lab
+        .phones()
+        .enter(move || fs::read_to_string(format!("/proc/thread-self/net/{table}")))??;
+    let local = format!(":{port:04X}");
+    Ok(sockets.lines().any(|line| {
+        line.split_ascii_whitespace()
+            .nth(1)
+            .is_some_and(|address| address.ends_with(&local))
+    }))
 }
 
 fn scenario(lab: &Lab, name: &str, template: &str, words: &[(&str, &str)]) -> Result<PathBuf> {
