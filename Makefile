@@ -49,11 +49,11 @@ demo: lab-prerequisites ## three real Asterisks, phones, calls, a move, a dead h
 	$(ENV); cargo build --workspace --bins --locked
 	$(ENV); WAIT=$${WAIT:-1} "$$CARGO_TARGET_DIR/debug/demo"
 
-# ROWS=writes,reads SECONDS=3 ROUNDS=1 shorten it; OUT=file.json also writes the figures; DIR= is a folder on the disk to measure.
-bench: prerequisites ## three fed-nodes against three etcds under the same load, as a table (ROWS=, SECONDS=, ROUNDS=, OUT=, DIR=)
+# ROWS=writes,reads SECONDS=3 ROUNDS=1 shorten it; TLS=1 measures with certificates; OUT=file.json also writes the figures; DIR= is a folder on the disk to measure.
+bench: prerequisites ## three fed-nodes against three etcds under the same load, as a table (TLS=, ROWS=, SECONDS=, ROUNDS=, OUT=, DIR=)
 	@scripts/prerequisites bench
 	$(ENV); cargo build --release --workspace --bins --features fed-chaos/embedded --locked
-	$(ENV); "$$CARGO_TARGET_DIR/release/chaos" bench --etcd "$$(scripts/etcd)" $(if $(ROWS),--rows $(ROWS)) \
+	$(ENV); "$$CARGO_TARGET_DIR/release/chaos" bench --etcd "$$(scripts/etcd)" $(if $(TLS),--tls) $(if $(ROWS),--rows $(ROWS)) \
 	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(OUT),--out $(OUT)) $(if $(DIR),--dir $(DIR))
 
 bench-calls: lab-prerequisites ## call set-up time and REGISTER rate beside plain Asterisk, as a table

@@ -70,6 +70,7 @@ pub fn init(config: &Config, realm: &str) -> Outcome {
     make_durably(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
     let identity = Cluster::<FederationMap>::init(&raft_config(config)).map_err(|error| start_failure(&error))?;
     let key = security::make_cluster_key(&config.data_dir).map_err(Failure::usage)?;
+    security::found(config, &identity).map_err(|error| Failure::of(Exit::Usage, &error))?;
     let file = realm_file(&config.data_dir);
     write_durably(&file, &format!("{realm}\n")).map_err(|error| folder(&file, &error))?;
     eprintln!(
@@ -81,21 +82,42 @@ pub fn init(config: &Config, realm: &str) -> Outcome {
     eprintln!(
         "security/cluster.key in it (key {key}) seals all credentials: keep a copy in a safe place, for without it no credential opens"
     );
-    eprintln!("further nodes: `fed-node join {}` on each", config.peer_advertised());
+    eprintln!("further nodes: {}", how_to_join(config));
     Ok(())
+}
+
+/// What brings further nodes into the federation of this one.
+pub(crate) fn how_to_join(config: &Config) -> String {
+    if config.security.plaintext {
+        format!("`fed-node join {}` on each", config.peer_advertised())
+    } else {
+        "once it runs, `fed-node token join` here, for each of them, prints a token; there, `fed-node join TOKEN`"
+            .to_owned()
+    }
 }
 
 /// `join`
 ///
 /// # Errors
-/// When the folder is taken or nobody at `seed` takes this node in.
-pub async fn join(config: &Config, seed: &Address) -> Outcome {
+/// When the folder is taken, or nobody takes this node in.
+pub async fn join(config: &Config, with: &str) -> Outcome {
     make_durably(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
-    let identity = Cluster::<FederationMap>::join(&raft_config(config), &seed.to_string())
-        .await
-        .map_err(|error| start_failure(&error))?;
+    let raft = raft_config(config);
+    let identity = if config.security.plaintext {
+        let seed: Address = with.parse().map_err(Failure::usage)?;
+        let joined = Cluster::<FederationMap>::join(&raft, &seed.to_string()).await;
+        joined.map_err(|error| start_failure(&error))?
+    } else {
+        let token: security::JoinToken = with.parse().map_err(|error| Failure::of(Exit::Usage, &error))?;
+        security::join(config, &raft, &token)
+            .await
+            .map_err(|error| match error {
+                security::JoinError::File(error) => Failure::of(Exit::Usage, &error),
+                security::JoinError::Refused(error) => start_failure(&error),
+            })?
+    };
     eprintln!(
-        "this is node {} of federation {}, in {}; start it with `fed-node run`, and it gets the key that seals credentials from the others",
+        "this is node {} of federation {}, in {}; start it with `fed-node run`",
         identity.node,
         identity.cluster,
         config.data_dir.display()
@@ -166,6 +188,7 @@ pub fn start_failure(error: &StartError) -> Failure {
         | StartError::Empty(_)
         | StartError::Occupied { .. }
         | StartError::OtherNode { .. }
+        | StartError::OtherName { .. }
         | StartError::Mixed { .. }
         | StartError::NewerFormat { .. }
         | StartError::InUse(_)

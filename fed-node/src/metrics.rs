@@ -1,6 +1,7 @@
 //! Metrics over HTTP, in the text format that Prometheus reads: `GET /metrics`. Asks nobody for a password, and holds
-//! no user's data: keep it on loopback or behind a firewall all the same.
+//! no user's data. In clear text on loopback only; everywhere else it is HTTPS with the node's certificate.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use fed_core::map::FederationMap;
 use fed_raft::Cluster;
-use tokio::net::TcpListener;
+use fed_raft::security::{self, Connection, Door, Security};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,13 +27,22 @@ pub async fn serve(
     cluster: Cluster<FederationMap>,
     backups: Scheduled,
     limits: Arc<Limits>,
+    security: &Security,
     tasks: &mut JoinSet<()>,
     stop: CancellationToken,
 ) -> Option<SocketAddr> {
+    let members = cluster.clone();
+    let gone = Arc::new(move |node| members.was_removed(node));
+    let security = if listen.is_loopback() {
+        &Security::Plaintext
+    } else {
+        security
+    };
     let bound = async {
-        let listener = TcpListener::bind(listen.resolve_one().await?).await?;
-        let address = listener.local_addr()?;
-        std::io::Result::Ok((listener, address))
+        let at = listen.resolve_one().await?.to_string();
+        let door = Door::open(&at, security, &[b"http/1.1"], door_limits(), gone).await?;
+        let address = door.local_addr()?;
+        io::Result::Ok((Entrance(door), address))
     };
     let (listener, address) = match bound.await {
         Ok(bound) => bound,
@@ -53,4 +63,31 @@ pub async fn serve(
         }
     });
     Some(address)
+}
+
+fn door_limits() -> security::Limits {
+    security::Limits {
+        connections: 64,
+        strangers_per_address: 16,
+        stranger: None,
+        ..security::Limits::default()
+    }
+}
+
+/// The door, as axum serves it.
+struct Entrance(Door);
+
+impl axum::serve::Listener for Entrance {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        let connection = self.0.accept().await;
+        let from = connection.caller().address;
+        (connection, from)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
 }

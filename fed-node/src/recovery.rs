@@ -6,9 +6,10 @@ use std::io::IsTerminal;
 use fed_raft::{GivenUp, Recovery};
 use serde::Serialize;
 
-use crate::cli::{Intent, Outcome, Show, print};
+use crate::cli::{Exit, Failure, Intent, Outcome, Show, print};
 use crate::config::Config;
 use crate::founding::{cluster_dir, start_failure};
+use crate::security::found;
 
 /// `recover`: says what would happen, and does it with `--yes` or when somebody at a terminal says so.
 ///
@@ -29,7 +30,12 @@ pub fn recover(config: &Config, intent: Intent) -> Outcome {
         }
         intent.confirm("Make this node a federation of its own, and give the others up for good?")?;
     }
-    shown(&fed_raft::recover(&folder).map_err(|error| start_failure(&error))?)
+    let recovery = fed_raft::recover(&folder).map_err(|error| start_failure(&error))?;
+    // What others of the old federation hold is worth nothing here.
+    if let Some(identity) = fed_raft::inspect(&folder).map_err(|error| start_failure(&error))? {
+        found(config, &identity).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    }
+    shown(&recovery)
 }
 
 #[derive(Debug, Serialize)]

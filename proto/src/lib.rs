@@ -11,6 +11,12 @@ pub mod peer {
     tonic::include_proto!("federated.peer.v1");
 }
 
+/// How a node joins (`proto/security.proto`).
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::pedantic)]
+pub mod security {
+    tonic::include_proto!("federated.security.v1");
+}
+
 /// What clients ask any node (`proto/federation.proto`); the command line is one of them.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::pedantic)]
 pub mod client {

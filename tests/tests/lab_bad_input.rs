@@ -190,7 +190,7 @@ fn port_in_use(lab: &mut Lab) -> Result<()> {
 
 fn second_node(lab: &mut Lab) -> Result<()> {
     let mut other = lab.hosts[0].prepare_node("second", 200)?;
-    other.run(&["join", &format!("{}:7401", lab.hosts[0].ip)])?;
+    other.run(&["join", &lab.hosts[0].node()?.invitation()?])?;
     let (_, password) = lab.hosts[0].asterisk.ari_credentials()?;
     other.start_with(&["--asterisk-password", &password])?;
     other.wait_ready(NOTICED)?;

@@ -6,8 +6,8 @@ use tonic::Status;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
-use super::{Freshness, Store, VALUE_BYTES, endpoint, value};
-use crate::process::Bearer;
+use super::{Freshness, Store, VALUE_BYTES, settings, value};
+use crate::process::{Access, Bearer};
 
 /// The parts of a user that a seed fills; with the id they are [`VALUE_BYTES`] long.
 const DISPLAY_NAME: usize = 80;
@@ -25,10 +25,10 @@ impl FedStore {
     ///
     /// # Errors
     /// When nobody listens there.
-    pub async fn connect(address: std::net::SocketAddr) -> Result<Self, tonic::transport::Error> {
-        let channel = endpoint(address).connect().await?;
+    pub async fn connect(access: &Access) -> Result<Self, tonic::transport::Error> {
+        let channel = settings(access.endpoint()?).connect().await?;
         Ok(Self {
-            client: FederationClient::with_interceptor(channel, Bearer::of(address)),
+            client: FederationClient::with_interceptor(channel, Bearer::of(access.address)),
         })
     }
 }

@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use super::{Freshness, Store, endpoint, fed};
-use crate::process::Bearer;
+use super::{Freshness, Store, fed, settings};
+use crate::process::{Access, Bearer};
 
 /// Requests that may wait to be sent.
 const WAITING: usize = 256;
@@ -44,11 +44,14 @@ impl FedStream {
     ///
     /// # Errors
     /// When nobody listens there, or the node does not know the call.
-    pub async fn connect(address: std::net::SocketAddr) -> Result<Self, Status> {
+    pub async fn connect(access: &Access) -> Result<Self, Status> {
         let unreachable = |error: tonic::transport::Error| Status::unavailable(error.to_string());
-        let channel = endpoint(address).connect().await.map_err(unreachable)?;
+        let channel = settings(access.endpoint().map_err(unreachable)?)
+            .connect()
+            .await
+            .map_err(unreachable)?;
         let (requests, outgoing) = mpsc::channel(WAITING);
-        let mut client = FederationClient::with_interceptor(channel, Bearer::of(address));
+        let mut client = FederationClient::with_interceptor(channel, Bearer::of(access.address));
         let replies = client.pipeline(ReceiverStream::new(outgoing)).await?.into_inner();
         let shared = Arc::new(Shared::default());
         tokio::spawn(receive(replies, shared.clone()));

@@ -41,12 +41,16 @@ pub trait Store: Clone + Send + Sync + 'static {
 }
 
 /// The settings of every connection, on both sides.
-pub(crate) fn endpoint(address: std::net::SocketAddr) -> tonic::transport::Endpoint {
-    let uri = format!("http://{address}");
-    tonic::transport::Endpoint::from_shared(uri)
-        .expect("an IP address and a port make an address")
+pub(crate) fn settings(endpoint: tonic::transport::Endpoint) -> tonic::transport::Endpoint {
+    endpoint
         .tcp_nodelay(true)
         .connect_timeout(std::time::Duration::from_secs(1))
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(1 << 20)
+}
+
+/// How to connect to an address without TLS.
+pub(crate) fn endpoint(address: std::net::SocketAddr) -> tonic::transport::Endpoint {
+    let uri = format!("http://{address}");
+    settings(tonic::transport::Endpoint::from_shared(uri).expect("an IP address and a port make an address"))
 }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use fed_proto::client as pb;
 use fed_proto::client::federation_client::FederationClient;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Error};
 
-use super::{Bearer, ProcessError, Program, Usage, at, free_ports};
+use super::{Access, Bearer, ProcessError, Program, Usage, at, free_ports};
 
 /// Where a node listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,7 @@ pub struct FedNode {
     addresses: Addresses,
     prefix: Vec<String>,
     flags: Vec<String>,
+    plaintext: bool,
     run: Program,
 }
 
@@ -70,10 +71,19 @@ impl FedNode {
             addresses,
             prefix: Vec::new(),
             flags: Vec::new(),
+            plaintext: false,
         };
         node.run = node.program("run", &[]);
         Bearer::remember(addresses.client, &node.data_dir());
         Ok(node)
+    }
+
+    /// Without certificates and roles, as all of its federation then; on loopback only. Takes effect at the next start.
+    #[must_use]
+    pub fn plaintext(mut self) -> Self {
+        self.plaintext = true;
+        self.run = self.program("run", &[]);
+        self
     }
 
     /// A further flag of every command of this node (`--raft-heartbeat-ms=50`). Takes effect at the next start.
@@ -118,12 +128,38 @@ impl FedNode {
         self.program("init", &[]).finish().map(drop)
     }
 
-    /// Joins the federation of the node that listens at `seed`.
+    /// What lets one further node join over this one, which must run: a join token, or, without certificates, an address.
+    ///
+    /// # Errors
+    /// What the command said last, when it gave out none within 20 s, in which the federation may be without a leader.
+    pub fn invitation(&self) -> Result<String, ProcessError> {
+        if self.plaintext {
+            return Ok(self.addresses.peer.to_string());
+        }
+        let what = format!("fed-node token join of {}", self.name);
+        let asking = Program::new(what, &self.binary, self.folder.join("log"))
+            .args(["--server", &self.addresses.client.to_string(), "--token-file"])
+            .arg(Bearer::file(&self.data_dir()).display().to_string())
+            .args(["token", "join"])
+            .env("FED_CONFIG", "/dev/null")
+            .env("FED_DATA_DIR", self.data_dir().display().to_string())
+            .through(&self.prefix);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match asking.finish() {
+                Ok(token) => return Ok(token.trim().to_owned()),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    }
+
+    /// Joins the federation of the node that gave out the invitation.
     ///
     /// # Errors
     /// What the command said.
-    pub fn join(&self, seed: SocketAddr) -> Result<(), ProcessError> {
-        self.program("join", &[seed.to_string()]).finish().map(drop)
+    pub fn join(&self, invitation: &str) -> Result<(), ProcessError> {
+        self.program("join", &[invitation.to_owned()]).finish().map(drop)
     }
 
     /// Starts it; [`FedNode::ready`] waits until it answers.
@@ -175,7 +211,7 @@ impl FedNode {
     /// When it does not answer.
     pub async fn status(&self) -> Result<pb::StatusReply, tonic::Status> {
         let unreachable = |error: tonic::transport::Error| tonic::Status::unavailable(error.to_string());
-        let endpoint = self.endpoint().timeout(Duration::from_secs(1));
+        let endpoint = self.endpoint().map_err(unreachable)?.timeout(Duration::from_secs(1));
         let channel = endpoint.connect().await.map_err(unreachable)?;
         let mut client = FederationClient::with_interceptor(channel, Bearer::of(self.addresses.client));
         client
@@ -185,17 +221,34 @@ impl FedNode {
     }
 
     /// A client of it, which connects when it is used and again when the connection was lost.
-    #[must_use]
-    pub fn client(&self) -> FederationClient<InterceptedService<Channel, Bearer>> {
-        FederationClient::with_interceptor(self.endpoint().connect_lazy(), Bearer::of(self.addresses.client))
+    ///
+    /// # Errors
+    /// As [`Access::endpoint`].
+    pub fn client(&self) -> Result<FederationClient<InterceptedService<Channel, Bearer>>, Error> {
+        let channel = self.endpoint()?.connect_lazy();
+        Ok(FederationClient::with_interceptor(
+            channel,
+            Bearer::of(self.addresses.client),
+        ))
     }
 
-    /// The address of its client API.
+    /// How its clients reach it.
     #[must_use]
-    pub fn endpoint(&self) -> Endpoint {
-        let address = format!("http://{}", self.addresses.client);
-        let endpoint = Endpoint::from_shared(address).expect("an IP address and a port make an address");
-        endpoint.connect_timeout(Duration::from_secs(1)).tcp_nodelay(true)
+    pub fn access(&self) -> Access {
+        let authority = self.data_dir().join("security").join("ca.crt");
+        Access {
+            address: self.addresses.client,
+            authority: (!self.plaintext).then_some(authority),
+        }
+    }
+
+    /// How to connect to its client API.
+    ///
+    /// # Errors
+    /// As [`Access::endpoint`].
+    pub fn endpoint(&self) -> Result<Endpoint, Error> {
+        let endpoint = self.access().endpoint()?;
+        Ok(endpoint.connect_timeout(Duration::from_secs(1)).tcp_nodelay(true))
     }
 
     /// Sends SIGKILL and waits for the end.
@@ -255,6 +308,7 @@ impl FedNode {
             .args(arguments)
             .arg(format!("--data-dir={}", self.data_dir().display()))
             .arg(format!("--node-name={}", self.name))
+            .arg(format!("--security-plaintext={}", self.plaintext))
             .arg(format!("--peer-listen={}", at.peer))
             .arg(format!("--client-listen={}", at.client))
             .arg(format!("--redirect-listen={}", at.redirect))

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Addresses, FedNode, ProcessError, at};
+use super::{Access, Addresses, FedNode, ProcessError, at};
 
 /// Longest wait for a new federation to settle.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -15,19 +15,21 @@ pub struct Federation {
     pub nodes: Vec<FedNode>,
     binary: PathBuf,
     root: PathBuf,
+    plaintext: bool,
 }
 
 impl Federation {
     /// Starts `count` nodes of `binary` with their folders under `root`, and waits until they are one federation with a
-    /// leader in which everybody is up.
+    /// leader in which everybody is up. With `plaintext` they have no certificates and ask nobody who they are.
     ///
     /// # Errors
     /// When one of them does not start, join or settle.
-    pub async fn start(binary: &Path, root: &Path, count: usize) -> Result<Self, ProcessError> {
+    pub async fn start(binary: &Path, root: &Path, count: usize, plaintext: bool) -> Result<Self, ProcessError> {
         let mut federation = Self {
             nodes: Vec::new(),
             binary: binary.to_owned(),
             root: root.to_owned(),
+            plaintext,
         };
         for _ in 0..count {
             federation.grow().await?;
@@ -44,14 +46,23 @@ impl Federation {
         let addresses = Addresses::loopback().map_err(|e| at(&self.root, e))?;
         let name = format!("n{}", self.nodes.len() + 1);
         let mut node = FedNode::new(&self.binary, &self.root, &name, addresses)?;
+        if self.plaintext {
+            node = node.plaintext();
+        }
         match self.nodes.iter().find(|node| node.is_running()) {
             None => node.init()?,
-            Some(other) => node.join(other.addresses().peer)?,
+            Some(other) => node.join(&other.invitation()?)?,
         }
         node.start()?;
         node.ready(PATIENCE).await?;
         self.nodes.push(node);
         Ok(self.nodes.len() - 1)
+    }
+
+    /// How clients reach each node.
+    #[must_use]
+    pub fn accesses(&self) -> Vec<Access> {
+        self.nodes.iter().map(FedNode::access).collect()
     }
 
     /// Waits until every running node knows a leader and sees every running node up.

@@ -3,6 +3,7 @@
 //! [`Program`] is any process in the background; [`FedNode`] a `fed-node` with its ports and its client API; [`Federation`]
 //! several of them on loopback, [`Etcd`] what they are measured against. Nothing here outlives its value: what is dropped is killed, by its own process id.
 
+mod access;
 mod bearer;
 mod etcd;
 mod fed_node;
@@ -10,6 +11,7 @@ mod federation;
 mod ports;
 mod program;
 
+pub use access::Access;
 pub use bearer::Bearer;
 pub use etcd::{Etcd, EtcdMember};
 pub use fed_node::{Addresses, FedNode};

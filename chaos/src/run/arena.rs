@@ -1,13 +1,12 @@
 //! The cluster under test: its network, its processes, and what is being done to them.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::disk::Disk;
 use crate::network::{Backend, Network, Wires};
 use crate::plan::Clock;
-use crate::process::{Bearer, FedNode};
+use crate::process::{Access, Bearer, FedNode};
 
 use super::RunFailure;
 use super::clock_file::ClockFile;
@@ -131,7 +130,7 @@ impl Arena {
         match seed {
             None if self.nodes.is_empty() => process.init()?,
             None => return Err(RunFailure::Plan("a node cannot join: no member runs".into())),
-            Some(seed) => process.join(self.network.place(seed).advertised)?,
+            Some(seed) => process.join(&self.nodes[seed].process.invitation()?)?,
         }
         process.start()?;
         self.network.learn_process(number, process.process().pid());
@@ -159,9 +158,9 @@ impl Arena {
         (0..self.nodes.len()).filter(|node| self.nodes[*node].member).collect()
     }
 
-    /// Number, from 1, and client address of every member.
-    pub fn clients_addresses(&self) -> Vec<(usize, SocketAddr)> {
-        let address = |node: usize| (node + 1, self.nodes[node].process.addresses().client);
+    /// Number, from 1, and client API of every member.
+    pub fn clients_addresses(&self) -> Vec<(usize, Access)> {
+        let address = |node: usize| (node + 1, self.nodes[node].process.access());
         self.members().into_iter().map(address).collect()
     }
 
@@ -169,10 +168,12 @@ impl Arena {
     pub(super) fn ways_in(&self) -> Vec<String> {
         let way = |(number, node): (usize, &ArenaNode)| {
             let through = self.network.place(number).through.join(" ");
-            let token = Bearer::file(&node.process.data_dir());
+            let (access, token) = (node.process.access(), Bearer::file(&node.process.data_dir()));
+            let ca = access.authority.map(|path| format!(" --ca {}", path.display()));
             format!(
-                "{through} fed-node --server {} --token-file {} status",
-                node.process.addresses().client,
+                "{through} fed-node --server {}{} --token-file {} status",
+                access.address,
+                ca.unwrap_or_default(),
                 token.display()
             )
         };

@@ -1,16 +1,15 @@
 //! One client of the map: a key is a user, its content that user's display name.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use fed_proto::client as pb;
 use fed_proto::client::federation_client::FederationClient;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::operation::{Call, Outcome};
-use crate::process::Bearer;
+use crate::process::{Access, Bearer};
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_millis(300);
@@ -19,12 +18,10 @@ const CONNECT: Duration = Duration::from_millis(300);
 pub(super) type Connection = FederationClient<InterceptedService<Channel, Bearer>>;
 
 /// Connects, or does not within 300 ms.
-pub(super) async fn connect(address: SocketAddr) -> Option<Connection> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .ok()?
-        .tcp_nodelay(true);
+pub(super) async fn connect(access: &Access) -> Option<Connection> {
+    let endpoint = access.endpoint().ok()?.tcp_nodelay(true);
     let channel = tokio::time::timeout(CONNECT, endpoint.connect()).await.ok()?.ok()?;
-    Some(FederationClient::with_interceptor(channel, Bearer::of(address)))
+    Some(FederationClient::with_interceptor(channel, Bearer::of(access.address)))
 }
 
 /// What a key was seen to hold, and the revision at which that was written; both or neither.

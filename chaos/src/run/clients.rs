@@ -1,6 +1,5 @@
 //! The load: clients that put, get, compare-and-set and delete a few keys at once, at random nodes, each operation recorded.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Connection, Seen, connect, perform};
 use crate::operation::{Call, Outcome};
 use crate::plan::Load;
+use crate::process::Access;
 use crate::recorder::{Recorder, RecorderError};
 use crate::seeded::Seeded;
 
@@ -23,7 +23,7 @@ pub(super) struct Clients {
     recorder: Recorder,
     load: Load,
     /// Where the nodes answer clients; a node that left is not among them.
-    nodes: Mutex<Vec<(usize, SocketAddr)>>,
+    nodes: Mutex<Vec<(usize, Access)>>,
     groups: Vec<AtomicU64>,
     /// Revisions of acknowledged writes.
     acknowledged: Mutex<Vec<u64>>,
@@ -44,7 +44,7 @@ impl Clients {
     }
 
     /// From now on these nodes are asked: number and address of each.
-    pub(super) fn ask(&self, nodes: Vec<(usize, SocketAddr)>) {
+    pub(super) fn ask(&self, nodes: Vec<(usize, Access)>) {
         *locked(&self.nodes) = nodes;
     }
 
@@ -144,8 +144,8 @@ impl Clients {
             return before;
         }
         let nodes = locked(&self.nodes).clone();
-        let (node, address) = *nodes.get(random.below(nodes.len() as u64) as usize)?;
-        Some((node, connect(address).await?))
+        let (node, access) = nodes.get(random.below(nodes.len() as u64) as usize)?;
+        Some((*node, connect(access).await?))
     }
 
     fn next_key(&self, group: usize) -> String {

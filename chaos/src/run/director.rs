@@ -1,6 +1,5 @@
 //! Carries out the steps of a plan on an arena, at their times, and writes down what was really done to whom.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use super::roles::{Roles, Split};
 use super::{RunFailure, storm};
 use crate::network::{Wire, Wires};
 use crate::plan::{Action, Cover, Plan, Selector, Shape};
+use crate::process::Access;
 use crate::seeded::Seeded;
 use crate::watch::WatchReport;
 
@@ -287,7 +287,7 @@ impl<'a> Director<'a> {
             .filter(|side| side.len() < roles.majority())
         {
             let Some(node) = side.first() else { continue };
-            let address = self.arena.nodes[*node].process.addresses().client;
+            let address = self.arena.nodes[*node].process.access();
             self.probes.push(
                 self.runtime
                     .spawn(probe(self.journal.clone(), node + 1, address, window)),
@@ -424,7 +424,7 @@ impl<'a> Director<'a> {
     /// Somebody looks at every node from its beginning on.
     fn look_at_new(&mut self) {
         for number in self.looked_at..self.arena.nodes.len() {
-            let address = self.arena.nodes[number].process.addresses().client;
+            let address = self.arena.nodes[number].process.access();
             self.runtime.spawn(look(
                 self.journal.clone(),
                 number + 1,
@@ -471,11 +471,11 @@ pub(super) fn names(nodes: &[usize]) -> String {
         .join(" ")
 }
 
-async fn probe(journal: Journal, node: usize, address: SocketAddr, window: f64) {
+async fn probe(journal: Journal, node: usize, address: Access, window: f64) {
     let at_ns = journal.now_ns();
     let begin = Instant::now();
     let asked = async {
-        let mut connection = connect(address).await?;
+        let mut connection = connect(&address).await?;
         let request = fed_proto::client::PutUserRequest {
             user: Some(user(&format!("probe.{node}"), &format!("at {at_ns}"))),
             expect: None,

@@ -1,6 +1,5 @@
 //! Changes of the members: nodes come, leave, die for good, and are interrupted while they leave.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fed_proto::client as pb;
@@ -11,6 +10,7 @@ use super::director::{Director, Done, names};
 use super::journal::Entry;
 use super::roles::Roles;
 use crate::plan::{Cover, Selector};
+use crate::process::Access;
 use crate::seeded::Seeded;
 
 /// How long a change of the members may take.
@@ -86,9 +86,9 @@ impl Director<'_> {
             return Ok(Done::of("nobody is there to leave".into()));
         };
         let at_ns = self.journal.now_ns();
-        let address = self.arena.nodes[node].process.addresses().client;
+        let address = self.arena.nodes[node].process.access();
         self.arena.nodes[node].wanted = false;
-        let leaving = self.runtime.spawn(ask_to_remove(address, 0));
+        let leaving = self.runtime.spawn(ask_to_remove(address.clone(), 0));
         std::thread::sleep(Duration::from_millis(after_ms));
         self.arena.kill(leader);
         let first = self.runtime.block_on(leaving);
@@ -114,7 +114,7 @@ impl Director<'_> {
 
     /// Tells a node to leave until its process has ended.
     fn leave(&mut self, node: usize) -> Result<(), RunFailure> {
-        let address = self.arena.nodes[node].process.addresses().client;
+        let address = self.arena.nodes[node].process.access();
         self.arena.nodes[node].wanted = false;
         let deadline = Instant::now() + PATIENCE;
         let mut last = String::new();
@@ -129,7 +129,7 @@ impl Director<'_> {
                 self.arena.nodes[node].wanted = true;
                 return Ok(());
             }
-            if let Err(why) = self.runtime.block_on(ask_to_remove(address, 0)) {
+            if let Err(why) = self.runtime.block_on(ask_to_remove(address.clone(), 0)) {
                 last = why;
             }
             self.wait_until(Instant::now() + Duration::from_millis(100))?;
@@ -167,8 +167,8 @@ impl Director<'_> {
     }
 }
 
-async fn ask_to_remove(address: SocketAddr, id: u64) -> Result<(), String> {
-    let mut connection = connect(address).await.ok_or("no connection")?;
+async fn ask_to_remove(address: Access, id: u64) -> Result<(), String> {
+    let mut connection = connect(&address).await.ok_or("no connection")?;
     let request = pb::RemoveNodeRequest {
         id,
         ..pb::RemoveNodeRequest::default()

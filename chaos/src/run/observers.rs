@@ -1,6 +1,5 @@
 //! Those who look on: one asks every node how it is, ten times a second; others watch the changes.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::connect;
 use super::clients::locked;
 use super::journal::{Entry, Journal, Sample};
+use crate::process::Access;
 use crate::seeded::Seeded;
 use crate::watch::{Told, WatchLog};
 
@@ -19,9 +19,9 @@ const EVERY: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// Asks one node how it is until told to stop, and writes the answers down.
-pub(super) async fn look(journal: Journal, node: usize, address: SocketAddr, stop: CancellationToken) {
+pub(super) async fn look(journal: Journal, node: usize, address: Access, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let Some(mut connection) = connect(address).await {
+        if let Some(mut connection) = connect(&address).await {
             while !stop.is_cancelled() {
                 let asked = connection.status(pb::StatusRequest {});
                 let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, asked).await else {
@@ -53,7 +53,7 @@ pub(super) fn sample(at_ns: i64, node: usize, status: pb::StatusReply) -> Sample
 /// A watcher that goes to another node whenever it is cut off, and by chance.
 pub(super) struct Watcher {
     log: Mutex<WatchLog>,
-    nodes: Mutex<Vec<(usize, SocketAddr)>>,
+    nodes: Mutex<Vec<(usize, Access)>>,
 }
 
 impl Watcher {
@@ -70,7 +70,7 @@ impl Watcher {
     }
 
     /// From now on these nodes are asked.
-    pub(super) fn ask(&self, nodes: Vec<(usize, SocketAddr)>) {
+    pub(super) fn ask(&self, nodes: Vec<(usize, Access)>) {
         *locked(&self.nodes) = nodes;
     }
 
@@ -103,14 +103,14 @@ impl Watcher {
                 let stay = Duration::from_millis(2_000 + random.below(8_000));
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    _ = tokio::time::timeout(stay, self.watch_at(*node, *address)) => {}
+                    _ = tokio::time::timeout(stay, self.watch_at(*node, address)) => {}
                 }
             }
             tokio::time::sleep(EVERY).await;
         }
     }
 
-    async fn watch_at(&self, node: usize, address: SocketAddr) {
+    async fn watch_at(&self, node: usize, address: &Access) {
         let Some(mut connection) = connect(address).await else {
             return;
         };

@@ -1,7 +1,6 @@
 //! Very many changes at once.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use fed_proto::client as pb;
@@ -9,16 +8,17 @@ use tonic::Code;
 
 use super::client::{connect, from_node, user};
 use super::journal::{Entry, Journal};
+use crate::process::Access;
 
 /// How long one change of a storm may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Sends `changes` changes over one connection to each node, without waiting for any, and writes down what became of them.
-pub(super) async fn storm(journal: Journal, nodes: Vec<(usize, SocketAddr)>, name: String, changes: usize) {
+pub(super) async fn storm(journal: Journal, nodes: Vec<(usize, Access)>, name: String, changes: usize) {
     let at_ns = journal.now_ns();
     let mut connections = Vec::new();
     for (_, address) in nodes {
-        connections.extend(connect(address).await);
+        connections.extend(connect(&address).await);
     }
     let mut sent = tokio::task::JoinSet::new();
     for number in 0..changes {
@@ -56,7 +56,7 @@ pub(super) async fn storm(journal: Journal, nodes: Vec<(usize, SocketAddr)>, nam
 }
 
 /// Looks for what storms were acknowledged, and writes down what is not there.
-pub(super) async fn look_for_missing(journal: &Journal, nodes: &[(usize, SocketAddr)]) {
+pub(super) async fn look_for_missing(journal: &Journal, nodes: &[(usize, Access)]) {
     let entries = journal.entries().unwrap_or_default();
     let mut wanted: BTreeSet<&str> = BTreeSet::new();
     for entry in &entries {
@@ -69,7 +69,7 @@ pub(super) async fn look_for_missing(journal: &Journal, nodes: &[(usize, SocketA
     }
     let mut why = "no node could be reached".to_owned();
     for (_, address) in nodes {
-        match everybody(*address).await {
+        match everybody(address).await {
             Ok(there) => {
                 let missing = wanted
                     .iter()
@@ -89,7 +89,7 @@ pub(super) async fn look_for_missing(journal: &Journal, nodes: &[(usize, SocketA
     });
 }
 
-async fn everybody(address: SocketAddr) -> Result<BTreeSet<String>, String> {
+async fn everybody(address: &Access) -> Result<BTreeSet<String>, String> {
     let mut connection = connect(address).await.ok_or("no connection")?;
     let (mut all, mut after) = (BTreeSet::new(), String::new());
     loop {

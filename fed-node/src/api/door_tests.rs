@@ -122,6 +122,7 @@ const MAY: [(Role, &[&str]); 5] = [
         &[
             "ApplyPlan",
             "Backup",
+            "CreateJoinToken",
             "CreateToken",
             "ListTokens",
             "RemoveNode",

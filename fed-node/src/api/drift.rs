@@ -1,4 +1,4 @@
-//! `Drift`: here, or at another node, which is asked over the members' own connections.
+//! `Drift`: here, or at another node, which is asked over the members' own connections; and what else members ask one another.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tonic::Status;
 use super::failure::not_answered;
 use super::service::{NodeView, freshness};
 use super::{about, kept, perf, replicas};
+use crate::security::{answer_authority_key, answer_certificate};
 
 /// Longest wait for another node's comparison: its Asterisk is asked for every object.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -55,13 +56,13 @@ pub(super) async fn ask_member<T: Message + Default>(
 /// Answers what the programs of other members ask.
 pub(super) fn answer_members(node: &Arc<NodeView>) {
     let weak = Arc::downgrade(node);
-    node.cluster.answer_with(Arc::new(move |_, question| {
+    node.cluster.answer_with(Arc::new(move |from, question| {
         let node = weak.clone();
-        Box::pin(async move { answer(&node, question).await })
+        Box::pin(async move { answer(&node, from, question).await })
     }));
 }
 
-async fn answer(node: &Weak<NodeView>, question: Bytes) -> Result<Bytes, String> {
+async fn answer(node: &Weak<NodeView>, from: NodeId, question: Bytes) -> Result<Bytes, String> {
     let node = node.upgrade().ok_or_else(|| "this node is stopping".to_owned())?;
     let question = pb::MemberQuestion::decode(question);
     let question = question.map_err(|error| format!("the question cannot be read: {error}"))?;
@@ -75,6 +76,14 @@ async fn answer(node: &Weak<NodeView>, question: Bytes) -> Result<Bytes, String>
         Some(What::SealKey(_)) => {
             let key = node.vault.key().map(|key| key.to_hex()).unwrap_or_default();
             Ok(pb::SealKeyReply { key }.encode_to_vec().into())
+        }
+        Some(What::Certificate(asked)) => {
+            let certificate = answer_certificate(&node.cluster, node.certificates.as_ref(), from, &asked.public_key)?;
+            Ok(pb::CertificateReply { certificate }.encode_to_vec().into())
+        }
+        Some(What::AuthorityKey(_)) => {
+            let key = answer_authority_key(&node.cluster, node.certificates.as_ref(), from)?;
+            Ok(pb::AuthorityKeyReply { key }.encode_to_vec().into())
         }
         None => Err("this node does not know the question: bring the nodes to the same version".to_owned()),
     }

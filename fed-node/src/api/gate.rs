@@ -4,15 +4,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::door::Door;
+use fed_raft::security;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
-use tonic::transport::server::TcpConnectInfo;
-
-use super::door::Door;
 
 /// A service behind a door.
 #[derive(Clone)]
@@ -71,7 +70,6 @@ where
 
 /// Where a call comes from; one that cannot tell shares a place with all others that cannot.
 fn source(request: &Request<Body>) -> IpAddr {
-    let info = request.extensions().get::<TcpConnectInfo>();
-    let address = info.and_then(TcpConnectInfo::remote_addr);
-    address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip())
+    let connection = request.extensions().get::<security::Caller>();
+    connection.map_or(Ipv4Addr::UNSPECIFIED.into(), |caller| caller.address.ip())
 }

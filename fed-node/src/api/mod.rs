@@ -18,6 +18,7 @@ mod drift;
 mod events;
 pub(crate) mod failure;
 mod gate;
+mod invitation;
 mod kept;
 mod limits;
 mod members;

@@ -33,6 +33,8 @@ const FEDERATION: &[(&str, Role)] = &[
     ("RemoveNode", Role::Admin),
     ("PlanMembers", Role::Operator),
     ("ApplyPlan", Role::Admin),
+    // Whoever joins has the map with every digest in it.
+    ("CreateJoinToken", Role::Admin),
     ("TransferLeadership", Role::Admin),
     ("ListSettings", Role::Reader),
     ("GetSetting", Role::Reader),

@@ -20,7 +20,9 @@ use super::caller::Caller;
 use super::door::Door;
 use super::failure::{damaged, not_changed, not_proposed, not_read, refused_together};
 use super::read::{PAGE, Reader};
-use super::{audit, backup, bind, drift, members, pipeline, plan, rules, status, tokens, watch, would, write};
+use super::{
+    audit, backup, bind, drift, invitation, members, pipeline, plan, rules, status, tokens, watch, would, write,
+};
 use crate::backup::Source;
 use crate::config::RaftConfig;
 use crate::diary::Diary;
@@ -77,6 +79,8 @@ pub struct NodeView {
     pub asterisk: Arc<dyn AsteriskSide>,
     /// Whether there is one, which tells its registrations itself.
     pub has_asterisk: bool,
+    /// Where its certificate comes from; none where nothing is encrypted.
+    pub(crate) certificates: Option<crate::security::Source>,
     /// How nodes leave.
     pub leave: Arc<dyn Leave>,
     /// Who comes in.
@@ -447,6 +451,20 @@ impl Federation for ApiService {
         let pb::ApplyPlanRequest { plan, dry_run } = request.into_inner();
         let revision = self.apply_plan_now(who, &plan, dry_run).await?;
         Ok(Response::new(pb::WriteReply { revision }))
+    }
+
+    async fn create_join_token(
+        &self,
+        request: Request<pb::CreateJoinTokenRequest>,
+    ) -> Answer<pb::CreateJoinTokenReply> {
+        let caller = Caller::of(&request)?;
+        let (text, token, command) = invitation::create(&self.0, request.get_ref()).await?;
+        let revision = self.propose(&caller, command).await?.into_inner().revision;
+        Ok(Response::new(pb::CreateJoinTokenReply {
+            text: text.reveal(),
+            expires_at_unix: token.expires_at_unix,
+            revision,
+        }))
     }
 
     async fn transfer_leadership(

@@ -14,7 +14,7 @@ use super::file::{Opened, at};
 use super::head::Head;
 use crate::cli::{Exit, Failure, Intent, Outcome, Show, print};
 use crate::config::{Config, Secret};
-use crate::founding;
+use crate::{founding, security};
 
 #[derive(Debug, Serialize)]
 struct Restored {
@@ -28,7 +28,7 @@ struct Restored {
 impl Show for Restored {
     fn text(&self) -> String {
         format!(
-            "made federation {} with node {} in {} from {} ({})\nstart it with `fed-node run`; further nodes, with empty data folders: `fed-node join {}` on each",
+            "made federation {} with node {} in {} from {} ({})\nstart it with `fed-node run`; further nodes, with empty data folders: {}",
             self.federation,
             self.node,
             self.data_dir,
@@ -105,13 +105,14 @@ pub fn restore(config: &Config, path: &Path, key: &Secret, intent: Intent) -> Ou
         ));
     }
     founding::adopt_cluster_key(&config.data_dir, opened.cluster_key.as_deref())?;
+    security::found(config, &restored.identity).map_err(|error| Failure::of(Exit::Usage, &error))?;
     print(
         intent.output,
         &Restored {
             data_dir: config.data_dir.display().to_string(),
             federation: restored.identity.cluster.to_string(),
             node: restored.identity.node.0,
-            join: config.peer_advertised().to_string(),
+            join: founding::how_to_join(config),
             from: opened.head.clone(),
         },
     )

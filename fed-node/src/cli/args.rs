@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fed_ari::client::AsteriskVersion;
 
+use super::access::Access;
 use super::commands::{Noted, Ttl};
-use crate::address::Address;
 use crate::backup::BackupCommand;
 use crate::config::ConfigFlags;
 use crate::membership::PlanCommand;
@@ -25,25 +25,9 @@ pub struct Cli {
     #[arg(long, global = true, env = "FED_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Node to talk to [default: client.listen of the configuration]
-    #[arg(
-        long,
-        global = true,
-        env = "FED_SERVER",
-        hide_env_values = true,
-        value_name = "ADDRESS"
-    )]
-    pub server: Option<Address>,
-
-    /// File with the token to show [default: that of the node on this machine, from its data folder]
-    #[arg(
-        long,
-        global = true,
-        env = "FED_TOKEN_FILE",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
-    pub token_file: Option<PathBuf>,
+    /// The node to talk to.
+    #[command(flatten)]
+    pub access: Access,
 
     /// How to print data: a table for people, JSON for scripts
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
@@ -146,10 +130,10 @@ pub enum Command {
     /// Backups of the whole map, encrypted, in one file: create, verify, inspect, restore
     #[command(subcommand)]
     Backup(BackupCommand),
-    /// Tokens, which let programs and other machines in: create, list, revoke
+    /// Tokens, which let programs and other machines in: create, join, list, revoke
     #[command(
         subcommand,
-        long_about = "Tokens, which let programs and other machines in: create, list, revoke.\n\n\
+        long_about = "Tokens, which let programs and other machines in: create, list, revoke; and new nodes: join.\n\n\
             reader     looks: users, devices without their digests, where they are, nodes, settings that are not secret, changes\n\
             registrar  also tells which devices are registered at one node, which has no Asterisk of its own\n\
             operator   also changes users, devices and settings that are not secret; drift; the audit log\n\
@@ -188,8 +172,9 @@ pub struct InitArgs {
 /// `join`
 #[derive(Debug, Args)]
 pub struct JoinArgs {
-    /// Peer address (port 7401 by default) of any running node
-    pub seed: Address,
+    /// What `fed-node token join` printed on a running node (with security.plaintext: the peer address of one)
+    #[arg(value_name = "TOKEN")]
+    pub with: String,
     /// The configuration.
     #[command(flatten)]
     pub flags: ConfigFlags,
@@ -495,6 +480,12 @@ pub enum SettingCommand {
 pub enum TokenCommand {
     /// Make a token and print it, once
     Create(TokenCreateArgs),
+    /// Print a token that lets one further node into the federation, once: `fed-node join TOKEN` there
+    Join {
+        /// How long it holds: 30m, 2h, 7d; a week at most
+        #[arg(long, value_name = "TIME", default_value = "1h")]
+        ttl: Ttl,
+    },
     /// List all tokens, without their secrets
     List,
     /// Refuse a token from now on, also where it is in use

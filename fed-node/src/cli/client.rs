@@ -6,6 +6,7 @@ use std::time::Duration;
 use fed_proto::client as pb;
 use fed_proto::client::federation_client::FederationClient;
 use fed_proto::client::operations_client::OperationsClient;
+use fed_raft::security::Connector;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status};
@@ -30,36 +31,31 @@ pub struct Client {
 }
 
 /// Longest wait for a connection.
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// Largest answer: a page of 1,000 records with room to spare.
 const LARGEST_ANSWER: usize = 16 << 20;
 
 impl Client {
-    /// Connects, and shows no token.
+    /// Connects, and shows what `bearer` has with every call.
     ///
     /// # Errors
-    /// When nobody answers there; the text says what to do.
-    pub async fn connect(address: &Address) -> Outcome<Self> {
-        Self::connect_as(address, Bearer::default()).await
-    }
-
-    /// Connects, and shows a token with every call.
-    ///
-    /// # Errors
-    /// When nobody answers there; the text says what to do.
-    pub async fn connect_as(address: &Address, bearer: Bearer) -> Outcome<Self> {
+    /// When nobody answers there, or it cannot prove that it is a node; the text says what to do.
+    pub async fn connect(address: &Address, connector: Connector, bearer: Bearer) -> Outcome<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| Failure::usage(format!("{address}: {error}")))?
             .connect_timeout(CONNECT_WITHIN);
-        let channel = endpoint.connect().await.map_err(|error| {
+        let channel = endpoint.connect_with_connector(connector).await.map_err(|error| {
             let why = std::iter::successors(std::error::Error::source(&error), |error| error.source())
                 .last()
                 .map_or_else(|| error.to_string(), ToString::to_string);
-            Failure::new(
-                Exit::Unavailable,
-                format!("no fed-node answers at {address}: {why}; start it with `fed-node run`, or name another with --server"),
-            )
-            .coded(explain::Code::NoNodeThere)
+            match why.split_once("the other side is not believed: ") {
+                Some((_, why)) => Failure::new(
+                    Exit::Unavailable,
+                    format!("what answers at {address} is not believed to be a node: {why}"),
+                )
+                .coded(explain::Code::NodeNotBelieved),
+                None => Failure::unreachable(address, why),
+            }
         })?;
         let operations = OperationsClient::with_interceptor(channel.clone(), bearer.clone());
         let operations = operations.max_decoding_message_size(LARGEST_ANSWER);

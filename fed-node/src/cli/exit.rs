@@ -4,6 +4,7 @@ use std::fmt;
 
 use tonic::{Code, Status};
 
+use crate::address::Address;
 use crate::explain::{self, Coded};
 
 /// Shown by `--help`.
@@ -180,6 +181,17 @@ impl From<Status> for Failure {
             None => status.message().to_owned(),
         };
         Self::new(exit, message).coded(explain::of_status(&status))
+    }
+}
+
+impl Failure {
+    /// Nobody answers at a client API's address, or nobody who speaks as a node does.
+    #[must_use]
+    pub fn unreachable(address: &Address, why: impl std::fmt::Display) -> Self {
+        let text = format!(
+            "no fed-node answers at {address}: {why}; start it with `fed-node run`, or name the client API of another (client.listen) with --server"
+        );
+        Self::new(Exit::Unavailable, text).coded(explain::Code::NoNodeThere)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line. [`args`] parses, [`commands`] act through the client API with the token that [`bearer`] found, [`output`] prints, [`exit`] says how it ended.
 
+mod access;
 mod args;
 mod bearer;
 mod change;
@@ -12,6 +13,8 @@ mod password;
 mod reference;
 mod views;
 
+pub(crate) use access::default_server;
+pub use access::{Access, Server};
 pub use args::{
     AsteriskConfigArgs, BundleArgs, CheckCommand, Cli, Command, DebugCommand, DevArgs, DoctorArgs, EventsArgs,
     ExplainArgs, ImportArgs, InitArgs, JoinArgs, LogsArgs, Output, PerfArgs, RecoverArgs, RunArgs, TopArgs,
@@ -21,7 +24,7 @@ pub use change::Intent;
 pub(crate) use change::{ChangeView, change_lines};
 pub use client::{Api, Client};
 pub use commands::{Compared, dispatch};
-pub(crate) use commands::{all_devices, all_nodes, all_users, compare, default_server, realm};
+pub(crate) use commands::{all_devices, all_nodes, all_users, compare, realm};
 pub use exit::{EXIT_CODES, Exit, Failure, Outcome};
 pub(crate) use output::fields;
 pub use output::{Show, emit, print};

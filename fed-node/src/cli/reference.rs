@@ -33,7 +33,7 @@ pub enum Generated {
 }
 
 /// Options that every command has; the reference shows them once.
-const EVERYWHERE: [&str; 6] = ["config", "server", "token_file", "output", "dry_run", "yes"];
+const EVERYWHERE: [&str; 7] = ["config", "server", "ca", "token_file", "output", "dry_run", "yes"];
 
 /// Writes it.
 ///

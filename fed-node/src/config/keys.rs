@@ -183,6 +183,37 @@ pub static KEYS: &[Key] = &[
         set: |c, v| set_option(&mut c.metrics.listen, v),
     },
     Key {
+        name: "security.plaintext",
+        value: "true|false",
+        default: "false",
+        help: "true: nobody is asked who they are and nothing is encrypted, for trying things out; only where every listener is on loopback, and the same at every node. false: nodes and clients prove who they are, everything is encrypted, and a node joins with a token.",
+        set: |c, v| {
+            c.security.plaintext = v.parse().map_err(|_| "must be true or false".to_owned())?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "tls.ca",
+        value: "FILE",
+        default: "",
+        help: "Certificates (PEM) of an authority of your own; tls.cert and tls.key belong to it. Nothing is signed by this program then. Files that change are read again. Default: the built-in authority, in the folder security of data_dir.",
+        set: |c, v| set_option(&mut c.tls.ca, v),
+    },
+    Key {
+        name: "tls.cert",
+        value: "FILE",
+        default: "",
+        help: "This node's certificate (PEM) by that authority, with those between them; it must name the node as the request node.csr, which init and join write, does.",
+        set: |c, v| set_option(&mut c.tls.cert, v),
+    },
+    Key {
+        name: "tls.key",
+        value: "FILE",
+        default: "",
+        help: "The key (PEM) of tls.cert; nobody but its owner and group may read it.",
+        set: |c, v| set_option(&mut c.tls.key, v),
+    },
+    Key {
         name: "asterisk.enabled",
         value: "true|false",
         default: "true",
@@ -396,16 +427,6 @@ pub static KEYS: &[Key] = &[
         help: "Log entries kept after a snapshot, so that a node that was away for a while needs no snapshot.",
         set: |c, v| {
             c.raft.keep_entries = number(v, 1..=100_000_000)?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "security.plaintext",
-        value: "true|false",
-        default: "false",
-        help: "true: nobody is asked who they are and nothing is encrypted, for trying things out; only where every listener is on loopback.",
-        set: |c, v| {
-            c.security.plaintext = v.parse().map_err(|_| "must be true or false".to_owned())?;
             Ok(())
         },
     },

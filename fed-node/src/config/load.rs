@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::file::{self, Found};
 use super::types::{
     AgiConfig, AsteriskConfig, BackupConfig, ClientConfig, DiskConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig,
-    PeerConfig, RaftConfig, RedirectConfig, RedirectTransport, SecurityConfig, SipConfig,
+    PeerConfig, RaftConfig, RedirectConfig, RedirectTransport, SecurityConfig, SipConfig, TlsConfig,
 };
 use super::{Config, ConfigError, ConfigErrors, ConfigFlags, KEYS, Origin, Secret, read_secret_file};
 use crate::address::Address;
@@ -17,7 +17,7 @@ pub const DEFAULT_FILE: &str = "/etc/fed-node/fed-node.toml";
 pub const GENERATED_PASSWORD: &str = "ari-password";
 
 /// Variables of the command line that are no keys.
-const OTHER_VARIABLES: [&str; 3] = ["FED_CONFIG", "FED_SERVER", "FED_TOKEN_FILE"];
+const OTHER_VARIABLES: [&str; 4] = ["FED_CA", "FED_CONFIG", "FED_SERVER", "FED_TOKEN_FILE"];
 
 /// The configuration from file, environment and flags.
 ///
@@ -172,17 +172,27 @@ fn check_whole(config: &mut Config, errors: &mut Vec<ConfigError>) {
             .listen
             .as_ref()
             .map(|address| ("metrics.listen", address));
-        let open = [
-            ("peer.listen", &config.peer.listen),
-            ("client.listen", &config.client.listen),
-        ];
-        for (name, address) in open.into_iter().chain(metrics) {
+        for (name, address) in listeners.into_iter().chain(metrics) {
             if !address.is_loopback() {
                 contradict(format!(
                     "security.plaintext asks nobody who they are, and {name} ({address}) can be reached from elsewhere: listen on 127.0.0.1 or ::1, or leave security.plaintext out"
                 ));
             }
         }
+    }
+    let tls = [
+        ("tls.ca", &config.tls.ca),
+        ("tls.cert", &config.tls.cert),
+        ("tls.key", &config.tls.key),
+    ];
+    let (set, unset): (Vec<_>, Vec<_>) = tls.iter().partition(|(_, path)| path.is_some());
+    if let ([(set, _), ..], [(unset, _), ..]) = (&set[..], &unset[..]) {
+        contradict(format!(
+            "{set} is set and {unset} is not: an authority of your own needs tls.ca, tls.cert and tls.key; leave all three out for the built-in one"
+        ));
+    }
+    if config.security.plaintext && !set.is_empty() {
+        contradict("security.plaintext and tls.ca are both set: leave one out".to_owned());
     }
     let generated = config.data_dir.join(GENERATED_PASSWORD);
     if config.asterisk.password.is_empty() && config.asterisk.password_file.is_none() && generated.exists() {
@@ -228,6 +238,12 @@ fn blank() -> Config {
         },
         agi: AgiConfig { listen: nowhere },
         metrics: MetricsConfig { listen: None },
+        security: SecurityConfig { plaintext: false },
+        tls: TlsConfig {
+            ca: None,
+            cert: None,
+            key: None,
+        },
         asterisk: AsteriskConfig {
             enabled: true,
             url: String::new(),
@@ -257,7 +273,6 @@ fn blank() -> Config {
             snapshot_entries: 0,
             keep_entries: 0,
         },
-        security: SecurityConfig { plaintext: false },
         log: LogConfig {
             level: String::new(),
             format: LogFormat::Text,

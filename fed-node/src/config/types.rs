@@ -26,6 +26,10 @@ pub struct Config {
     pub agi: AgiConfig,
     /// Metrics.
     pub metrics: MetricsConfig,
+    /// Who is let in.
+    pub security: SecurityConfig,
+    /// An authority of one's own.
+    pub tls: TlsConfig,
     /// The Asterisk beside this node.
     pub asterisk: AsteriskConfig,
     /// Backups.
@@ -34,17 +38,8 @@ pub struct Config {
     pub disk: DiskConfig,
     /// Consensus timing.
     pub raft: RaftConfig,
-    /// Who is let in.
-    pub security: SecurityConfig,
     /// Logs.
     pub log: LogConfig,
-}
-
-/// `[security]`
-#[derive(Debug, Clone)]
-pub struct SecurityConfig {
-    /// Nobody is asked who they are, and nothing is encrypted on the wire.
-    pub plaintext: bool,
 }
 
 /// `[node]`
@@ -136,6 +131,24 @@ pub struct BackupConfig {
     pub key_file: Option<PathBuf>,
     /// The key in it, read where backups are made by themselves.
     pub key: Option<Secret>,
+}
+
+/// `[security]`
+#[derive(Debug, Clone)]
+pub struct SecurityConfig {
+    /// Nobody is asked who they are, and nothing is encrypted on the wire.
+    pub plaintext: bool,
+}
+
+/// `[tls]`: all three or none.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// Certificates of the authorities that are believed.
+    pub ca: Option<PathBuf>,
+    /// This node's certificate.
+    pub cert: Option<PathBuf>,
+    /// This node's key.
+    pub key: Option<PathBuf>,
 }
 
 /// `[disk]`

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use fed_ari::sim::{CallOutcome, RegisterOutcome, SimVersion};
 use fed_proto::client as pb;
+use fed_raft::security::Connector;
 
 use super::console::{HELP, Line};
 use super::node::DevNode;
-use crate::cli::{Client, Failure, Outcome, ha1, realm};
+use crate::cli::{Bearer, Client, Failure, Outcome, ha1, realm};
 use crate::config::Secret;
 
 /// Users of a fresh `dev` federation, each with a device of the same name.
@@ -62,7 +63,7 @@ impl DevFederation {
     async fn client(&self) -> Outcome<Client> {
         let mut failed = Failure::failed("no node is running");
         for node in &self.nodes {
-            match Client::connect(&node.client_address()).await {
+            match Client::connect(&node.client_address(), Connector::plain(), Bearer::default()).await {
                 Ok(client) => return Ok(client),
                 Err(failure) => failed = failure,
             }
@@ -159,7 +160,7 @@ impl DevFederation {
         let _ = write!(
             text,
             "try, in another terminal:\n\
-             \x20 export FED_SERVER={server}\n\
+             \x20 export FED_SERVER=http://{server}\n\
              \x20 fed-node status\n\
              \x20 fed-node watch\n\
              \x20 fed-node where alice\n\
@@ -214,7 +215,8 @@ impl DevFederation {
         let started = tokio::time::Instant::now();
         for node in &self.nodes {
             // One that was killed by hand is not asked.
-            let Ok(client) = Client::connect(&node.client_address()).await else {
+            let Ok(client) = Client::connect(&node.client_address(), Connector::plain(), Bearer::default()).await
+            else {
                 continue;
             };
             loop {

@@ -9,11 +9,12 @@ use fed_ari::client::{AsteriskVersion, Capabilities};
 use fed_ari::sim::{SimAsterisk, SimConfig, SimVersion};
 use fed_ari::stanzas::{Asking, ConfigFile, StanzaOptions, stanzas};
 use fed_proto::client as pb;
+use fed_raft::security::Connector;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use crate::address::Address;
-use crate::cli::{Client, Failure, Outcome};
+use crate::cli::{Bearer, Client, Failure, Outcome};
 
 /// Longest wait for a process to answer.
 const START_WITHIN: Duration = Duration::from_secs(20);
@@ -118,7 +119,7 @@ impl DevNode {
     pub(super) async fn ready(&mut self, wanted: impl Fn(&pb::StatusReply) -> bool) -> Outcome {
         let deadline = Instant::now() + START_WITHIN;
         loop {
-            if let Ok(client) = Client::connect(&self.client_address()).await
+            if let Ok(client) = Client::connect(&self.client_address(), Connector::plain(), Bearer::default()).await
                 && let Ok(status) = client.api.clone().status(pb::StatusRequest {}).await
                 && wanted(status.get_ref())
             {

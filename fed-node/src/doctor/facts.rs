@@ -48,8 +48,8 @@ pub struct Host {
     pub advertised_leads_to: Result<Vec<IpAddr>, String>,
     /// Bytes of memory available and in all.
     pub memory: Option<(u64, u64)>,
-    /// Whether the node's certificate is there.
-    pub certificate: bool,
+    /// The node's certificate, or what is wrong with it; none: the node needs none.
+    pub certificate: Option<Result<CertificateFacts, String>>,
 }
 
 impl Default for Folder {
@@ -59,6 +59,15 @@ impl Default for Folder {
             identity: Ok(None),
         }
     }
+}
+
+/// A node's certificate.
+#[derive(Debug, Clone, Copy)]
+pub struct CertificateFacts {
+    /// Seconds until it ends; negative: since it ended.
+    pub left_s: i64,
+    /// Whether the authority is the administrator's own, so that nothing renews it by itself.
+    pub own_authority: bool,
 }
 
 /// The data folder.
@@ -113,7 +122,7 @@ impl Default for Host {
             name_leads_to: Ok(Vec::new()),
             advertised_leads_to: Ok(Vec::new()),
             memory: None,
-            certificate: false,
+            certificate: None,
         }
     }
 }
@@ -183,7 +192,10 @@ pub(super) mod testing {
                 name_leads_to: Ok(vec![local]),
                 advertised_leads_to: Ok(vec![local]),
                 memory: Some((4 << 30, 8 << 30)),
-                certificate: true,
+                certificate: Some(Ok(CertificateFacts {
+                    left_s: 6 * 24 * 3600,
+                    own_authority: false,
+                })),
             },
             node: Ok(node()),
             asterisk: Some(asterisk()),

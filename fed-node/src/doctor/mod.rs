@@ -11,11 +11,10 @@ mod report;
 use std::path::Path;
 
 pub use checks::CHECKS;
-pub use facts::{AsteriskFacts, Facts, Folder, Host, NodeFacts, Port};
+pub use facts::{AsteriskFacts, CertificateFacts, Facts, Folder, Host, NodeFacts, Port};
 pub use report::{Report, Row};
 
-use crate::address::Address;
-use crate::cli::{Outcome, Output, print};
+use crate::cli::{Access, Outcome, Output, print};
 use crate::config::ConfigFlags;
 
 /// A judgement.
@@ -81,22 +80,13 @@ fn finding(grade: Grade, seen: impl Into<String>, mend: impl Into<String>) -> Fi
 ///
 /// # Errors
 /// When something should be mended (exit code 9) or is broken (10).
-pub async fn command(config: Option<&Path>, flags: &ConfigFlags, asked: Asked<'_>, output: Output) -> Outcome {
-    let report = examine(config, flags, asked).await;
+pub async fn command(config: Option<&Path>, flags: &ConfigFlags, access: &Access, output: Output) -> Outcome {
+    let report = examine(config, flags, access).await;
     print(output, &report)?;
     report.outcome()
 }
 
-/// Which node is asked, and who asks, where the command line says so; else both follow from the configuration.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Asked<'a> {
-    /// The node's client API.
-    pub server: Option<&'a Address>,
-    /// A file with a token.
-    pub token_file: Option<&'a Path>,
-}
-
 /// Gathers the facts and judges them.
-pub async fn examine(config: Option<&Path>, flags: &ConfigFlags, asked: Asked<'_>) -> Report {
-    Report::of(&probe::gather(config, flags, asked).await)
+pub async fn examine(config: Option<&Path>, flags: &ConfigFlags, access: &Access) -> Report {
+    Report::of(&probe::gather(config, flags, access).await)
 }

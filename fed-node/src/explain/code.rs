@@ -110,6 +110,12 @@ codes! {
     DiskOrLogFailed = 52,
     /// The certificate was made for another node.
     CertificateOfOther = 53,
+    /// The node's certificate or a key cannot be used.
+    CertificateUnusable = 54,
+    /// It is no join token.
+    TokenUnusable = 55,
+    /// What answers cannot prove that it is a node, or there is nothing to tell that by.
+    NodeNotBelieved = 56,
     /// There is one of that name already.
     AlreadyThere = 60,
     /// Somebody else changed the object after it was read. Nothing was changed.

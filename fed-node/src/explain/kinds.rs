@@ -14,6 +14,7 @@ use crate::config::{ConfigError, ConfigErrors};
 use crate::install::InstallError;
 use crate::redirect;
 use crate::run::RunError;
+use crate::security::{BadToken, FileError};
 
 /// An error with a code.
 pub trait Coded {
@@ -175,9 +176,22 @@ impl Coded for RunError {
             Self::Agi { .. } => Code::AgiAddressTaken,
             Self::Asterisk(error) => error.code(),
             Self::NoPassword { .. } => Code::AriPasswordMissing,
+            Self::Security(error) => error.code(),
             Self::File { .. } => Code::FolderUnusable,
             Self::Secret(_) => Code::SecretsUnusable,
         }
+    }
+}
+
+impl Coded for FileError {
+    fn code(&self) -> Code {
+        Code::CertificateUnusable
+    }
+}
+
+impl Coded for BadToken {
+    fn code(&self) -> Code {
+        Code::TokenUnusable
     }
 }
 

@@ -10,6 +10,7 @@ use fed_ari::port::MapPort;
 use fed_ari::router::{FastAgi, Router};
 use fed_core::map::{FederationMap, MapView};
 use fed_core::records::{Node, NodeState};
+use fed_raft::security::Security;
 use fed_raft::{Cluster, StartError};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -25,7 +26,7 @@ use crate::backup::{Schedule, Scheduled, Source};
 use crate::config::{Config, RedirectTransport};
 use crate::diary::Diary;
 use crate::redirect::{self, MapLocator, RedirectServer, Stamp, Stamper};
-use crate::security::{self, LocalToken, Vault};
+use crate::security::{self, Admission, FileError, LocalToken, Vault};
 use crate::{founding, install, metrics};
 
 /// Longest wait for the parts to end; with the cluster's own, a stop takes 5 s at most.
@@ -65,6 +66,9 @@ pub enum RunError {
     /// A secret of this node.
     #[error("{0}")]
     Secret(String),
+    /// Certificates or keys.
+    #[error(transparent)]
+    Security(#[from] FileError),
     /// A file of the data folder.
     #[error("{path}: {source}")]
     File {
@@ -113,11 +117,17 @@ impl Running {
             path: config.data_dir.display().to_string(),
             source,
         })?;
-        let cluster = Cluster::start(founding::raft_config(&config), FederationMap).await?;
-        let started = match Vault::open(&config.data_dir) {
-            Ok(vault) => Self::around(&config, client, realm, cluster.clone(), Arc::new(vault)).await,
-            Err(why) => Err(RunError::Secret(why)),
-        };
+        // Before anything is asked of a folder that holds no node.
+        let cluster_dir = founding::cluster_dir(&config.data_dir);
+        if fed_raft::inspect(&cluster_dir)?.is_none() {
+            return Err(StartError::Empty(cluster_dir).into());
+        }
+        let vault = Arc::new(Vault::open(&config.data_dir).map_err(RunError::Secret)?);
+        let mut raft = founding::raft_config(&config);
+        raft.security = security::security(&config)?;
+        let protection = raft.security.clone();
+        let cluster = Cluster::start(raft, FederationMap).await?;
+        let started = Self::around(&config, client, realm, cluster.clone(), vault, &protection).await;
         if started.is_err() {
             cluster.shutdown().await;
         }
@@ -131,6 +141,7 @@ impl Running {
         realm: Option<String>,
         cluster: Cluster<FederationMap>,
         vault: Arc<Vault>,
+        protection: &Security,
     ) -> Result<Self, RunError> {
         let port: Arc<dyn MapPort> = Arc::new(RaftPort::new(cluster.clone(), vault.clone()));
         let door = Arc::new(door(config, &cluster)?);
@@ -145,6 +156,15 @@ impl Running {
         let mut tasks = JoinSet::new();
         tasks.spawn(security::keep(cluster.clone(), vault.clone()));
         let has_asterisk = client.is_some();
+        let certificates = security::Source::of(config);
+        if let (Some(source), Security::Tls(keyring)) = (&certificates, protection) {
+            cluster.admit_with(Arc::new(Admission {
+                cluster: cluster.clone(),
+                source: source.clone(),
+                vault: vault.clone(),
+            }));
+            tasks.spawn(security::keep_fresh(cluster.clone(), keyring.clone(), source.clone()));
+        }
         let (told, telling) = watch::channel(Told::default());
         let (bridge, asterisk): (Option<Bridge>, Arc<dyn AsteriskSide>) = match client {
             Some(client) => {
@@ -190,6 +210,7 @@ impl Running {
             has_asterisk,
             door: door.clone(),
             vault: vault.clone(),
+            certificates,
             leave: Arc::new(Leaver {
                 cluster: cluster.clone(),
                 vault: vault.clone(),
@@ -202,12 +223,21 @@ impl Running {
         };
         let service = ApiService::new(view);
         service.answer_members();
-        let (client_address, api) = api::serve(&config.client.listen, service, stop.clone()).await?;
+        let (client_address, api) = api::serve(&config.client.listen, service, protection, stop.clone()).await?;
         let scheduled = Scheduled::default();
         let metrics = match &config.metrics.listen {
             Some(listen) => {
                 let (backups, limits) = (scheduled.clone(), door.limits().clone());
-                metrics::serve(listen, cluster.clone(), backups, limits, &mut tasks, stop.clone()).await
+                metrics::serve(
+                    listen,
+                    cluster.clone(),
+                    backups,
+                    limits,
+                    protection,
+                    &mut tasks,
+                    stop.clone(),
+                )
+                .await
             }
             None => None,
         };

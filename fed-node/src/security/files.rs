@@ -21,7 +21,7 @@ pub fn folder(data_dir: &Path) -> Result<PathBuf, String> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(why) => return Err(format!("{shown}: {why}")),
     }
-    refuse_loose(&folder, "700")?;
+    refuse_loose(&folder, 0o077)?;
     Ok(folder)
 }
 
@@ -36,7 +36,7 @@ pub fn read_private(file: &Path) -> Result<Option<String>, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(why) => return Err(format!("{shown}: {why}")),
     };
-    refuse_loose(file, "600")?;
+    refuse_loose(file, 0o077)?;
     Ok(Some(text.lines().next().unwrap_or_default().trim().to_owned()))
 }
 
@@ -86,13 +86,14 @@ pub(super) fn read_key(file: &Path) -> Result<Option<SealKey>, String> {
     Ok(Some(key))
 }
 
-fn refuse_loose(path: &Path, right: &str) -> Result<(), String> {
-    let shown = path.display();
+/// Refuses what has one of the `forbidden` permissions.
+pub(super) fn refuse_loose(path: &Path, forbidden: u32) -> Result<(), String> {
+    let (shown, right) = (path.display(), if path.is_dir() { "700" } else { "600" });
     let mode = std::fs::metadata(path)
         .map_err(|why| format!("{shown}: {why}"))?
         .permissions()
         .mode();
-    if mode & 0o077 == 0 {
+    if mode & forbidden == 0 {
         return Ok(());
     }
     Err(format!(

@@ -98,7 +98,7 @@ fn after_the_loss_of_all_nodes_a_backup_becomes_a_new_federation_with_the_same_u
     let mut others: Vec<Node> = Vec::new();
     for name in ["r2", "r3"] {
         let mut node = Node::new(root.path(), name);
-        node.setup(&["join", &first.peer_address()]).ok();
+        node.setup(&["join", &first.invitation()]).ok();
         node.run();
         others.push(node);
     }

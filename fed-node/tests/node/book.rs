@@ -168,7 +168,6 @@ esac
 struct Server {
     folder: PathBuf,
     environment: BTreeMap<String, String>,
-    peer: u16,
     _asterisk: SimAsterisk,
 }
 
@@ -186,12 +185,11 @@ impl Server {
         };
         let asterisk = runtime.block_on(SimAsterisk::start(config)).unwrap();
         let loopback = |port: u16| format!("127.0.0.1:{port}");
-        let peer = free_port();
         let settings = [
             ("SERVER", folder.display().to_string()),
             ("FED_DATA_DIR", folder.join("data").display().to_string()),
             ("FED_NODE_NAME", format!("pbx{number}")),
-            ("FED_PEER_LISTEN", loopback(peer)),
+            ("FED_PEER_LISTEN", loopback(free_port())),
             ("FED_CLIENT_LISTEN", loopback(free_port())),
             ("FED_REDIRECT_LISTEN", loopback(free_port())),
             ("FED_REDIRECT_TRANSPORT", "udp".to_owned()),
@@ -208,7 +206,6 @@ impl Server {
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
             folder,
-            peer,
             _asterisk: asterisk,
         }
     }
@@ -232,6 +229,9 @@ impl Drop for Server {
     }
 }
 
+/// Stands in a page for what `fed-node token join` printed in the block before.
+const TOKEN: &str = "fed1j.TOKEN";
+
 /// Runs a page from its top to its end; how many blocks that were.
 fn run_page(name: &str) -> usize {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -242,7 +242,7 @@ fn run_page(name: &str) -> usize {
     let blocks = blocks(&std::fs::read_to_string(path).unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let root = tempfile::tempdir().unwrap();
-    let mut dev: Option<Dev> = None;
+    let (mut dev, mut token): (Option<Dev>, String) = (None, String::new());
     let mut servers: BTreeMap<String, Server> = BTreeMap::new();
     for block in &blocks {
         let place = format!("docs/{name}:{}", block.line);
@@ -251,11 +251,12 @@ fn run_page(name: &str) -> usize {
                 if !servers.contains_key(number) {
                     servers.insert(number.to_owned(), Server::new(root.path(), number, &runtime));
                 }
-                let first = servers.get("1").expect("a page begins with its first server");
-                // The one name of the page that only its servers know.
-                let script = block.text.replace("pbx1:7401", &format!("127.0.0.1:{}", first.peer));
+                // What a page cannot know: the token that the block before printed.
+                let script = block.text.replace(TOKEN, &token);
                 let server = &servers[number];
-                run(&script, &server.path(), &server.environment, &place);
+                let printed = run(&script, &server.path(), &server.environment, &place);
+                let found = printed.split_whitespace().rfind(|word| word.starts_with("fed1j."));
+                token = found.unwrap_or_default().to_owned();
             }
             None if block.place == "console" => dev.get_or_insert_with(Dev::start).type_in(&block.text, &place),
             None if block.place == "dev" => {

@@ -313,8 +313,9 @@ fn what_answers_there_but_is_no_client_api_is_said_with_the_remedy() {
     let node = &federation.nodes[0];
     for (port, code) in [(node.peer, 2), (node.redirect, 5), (node.agi, 5)] {
         for command in [&["status"][..], &["user", "list"], &["drift"]] {
-            let server = format!("127.0.0.1:{port}");
-            let said = crate::support::says(&[&["--server", &server], command].concat());
+            let (server, authority) = (format!("127.0.0.1:{port}"), node.authority());
+            let known = ["--server", &server, "--ca", authority.to_str().unwrap()];
+            let said = crate::support::says(&[&known, command].concat());
             assert_eq!(said.code, code, "{command:?} at {port}: {said:?}");
             assert!(said.err.contains("client.listen"), "{command:?} at {port}: {said:?}");
         }

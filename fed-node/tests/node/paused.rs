@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Federation, Node, fed_node, until};
+use crate::support::{Federation, Node, until};
 use serde_json::Value;
 
 fn signal(node: &Node, signal: &str) {
@@ -12,16 +12,9 @@ fn signal(node: &Node, signal: &str) {
 
 /// A linearizable read under way at a node, whatever that does.
 fn asking(node: &Node) -> Child {
-    fed_node()
-        .args([
-            "--server",
-            &format!("127.0.0.1:{}", node.client),
-            "-o",
-            "json",
-            "user",
-            "show",
-            "alice",
-        ])
+    node.way(&node.program)
+        .command()
+        .args(["-o", "json", "user", "show", "alice"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -35,7 +35,7 @@ fn get(id: u64, user: &str) -> pb::PipelineRequest {
 
 /// Sends the requests on one stream; the answers by their ids.
 async fn ask(node: &crate::support::Node, requests: Vec<pb::PipelineRequest>) -> BTreeMap<u64, Answer> {
-    let mut client = crate::support::client(node.client, &node.local_token()).await;
+    let mut client = crate::support::client(node, &node.local_token()).await;
     let expected = requests.len();
     let (sender, receiver) = tokio::sync::mpsc::channel(expected);
     for request in requests {

@@ -43,7 +43,7 @@ fn the_last_node_of_a_lost_federation_goes_on_and_takes_new_ones_in() {
 
     let root = tempfile::tempdir().unwrap();
     let mut new = Node::new(root.path(), "n4");
-    new.setup(&["join", &survivor.peer_address()]).ok();
+    new.setup(&["join", &survivor.invitation()]).ok();
     new.run();
     until("the new node has everything", || {
         (new.asks(&["user", "show", "alice"]).code == 0).then_some(())

@@ -111,9 +111,9 @@ fn without_a_token_with_a_wrong_one_or_a_revoked_one_nothing_is_answered() {
     write_private(&wrong, &format!("fed1.{id}.{}\n", "A".repeat(43)));
     refused(node, &wrong, &["user", "list"], "not known here");
     // That of another node is nothing here, nor is the one of the last start.
-    let server = format!("127.0.0.1:{}", node.client);
+    let (server, authority) = (format!("127.0.0.1:{}", node.client), node.authority());
     let elsewhere = tempfile::tempdir().unwrap();
-    let said = crate::support::says(&["--server", &server, "status"]);
+    let said = crate::support::says(&["--server", &server, "--ca", authority.to_str().unwrap(), "status"]);
     assert_eq!(said.code, 3, "{said:?}");
     assert!(said.err.contains("--token-file"), "{said:?}");
     drop(elsewhere);
@@ -146,7 +146,7 @@ fn a_registrar_tells_of_its_own_node_alone() {
     let text = std::fs::read_to_string(&token).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let mut own = client(here.client, text.trim()).await;
+        let mut own = client(here, text.trim()).await;
         let bind = |node| fed_proto::client::BindRequest {
             device: "alice".to_owned(),
             contact: "sip:alice@192.0.2.1:5060".to_owned(),
@@ -162,7 +162,7 @@ fn a_registrar_tells_of_its_own_node_alone() {
         let injected = own.bind(injected).await.unwrap_err();
         assert_eq!(injected.code(), tonic::Code::InvalidArgument, "{injected}");
         own.bind(bind(0)).await.unwrap();
-        let mut other = client(there.client, text.trim()).await;
+        let mut other = client(there, text.trim()).await;
         let elsewhere = other.bind(bind(0)).await.unwrap_err();
         assert_eq!(elsewhere.code(), tonic::Code::PermissionDenied, "{elsewhere}");
     });
@@ -180,7 +180,7 @@ fn a_stream_ends_when_its_token_is_revoked_and_tells_a_reader_nothing_of_tokens(
     let text = std::fs::read_to_string(&token).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let mut watcher = client(node.client, text.trim()).await;
+        let mut watcher = client(node, text.trim()).await;
         let from = fed_proto::client::WatchRequest { after: Some(1) };
         let mut watch = watcher.watch(from).await.unwrap().into_inner();
         node.add_user("alice", "1001").ok();
@@ -212,7 +212,7 @@ fn too_many_calls_of_one_token_are_told_when_to_come_again() {
     let text = std::fs::read_to_string(&token).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let mut hasty = client(node.client, text.trim()).await;
+        let mut hasty = client(node, text.trim()).await;
         let refused = loop {
             if let Err(status) = hasty.status(fed_proto::client::StatusRequest {}).await {
                 break status;

@@ -76,6 +76,8 @@ async fn counted(folder: &Path) -> (usize, usize, bool) {
 fn a_map_of_before_opens_and_is_sealed_by_the_way() {
     let root = tempfile::tempdir().unwrap();
     let mut node = Node::new(root.path(), "n1");
+    // Nor certificates.
+    node.plaintext = true;
     let folder = node.data_dir().join("cluster");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(before(&folder));

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::support::{Federation, Node, says};
+use fed_node::config::Secret;
+use fed_node::security::JoinToken;
 
 #[test]
 fn a_folder_that_holds_no_node_says_how_to_make_one() {
@@ -22,8 +24,21 @@ fn a_folder_belongs_to_one_node_for_good() {
     let again = node.setup(&["init"]);
     assert_eq!(again.code, 2, "{again:?}");
     assert!(again.err.contains("already belongs to node 1"), "{again:?}");
-    let join = node.setup(&["join", "127.0.0.1:1"]);
+    let join = node.setup(&["join", &token_of_nobody()]);
     assert_eq!(join.code, 2, "{join:?}");
+    assert!(join.err.contains("already belongs to node 1"), "{join:?}");
+}
+
+/// A join token of a node that is not there.
+fn token_of_nobody() -> String {
+    let token = JoinToken {
+        address: "127.0.0.1:1".parse().unwrap(),
+        node: format!("fed://{}/node/1", "a".repeat(32)).parse().unwrap(),
+        authority: [7; 32],
+        id: "abc123".parse().unwrap(),
+        secret: Secret::new("0".repeat(64)),
+    };
+    token.reveal()
 }
 
 /// Every file below a folder with its bytes.
@@ -150,7 +165,12 @@ fn a_folder_in_use_and_a_port_in_use_are_named() {
 fn nobody_to_join_is_said_with_the_address() {
     let root = tempfile::tempdir().unwrap();
     let node = Node::new(root.path(), "n1");
-    let said = node.setup(&["join", "127.0.0.1:1"]);
+    let address = node.setup(&["join", "127.0.0.1:1"]);
+    assert!(
+        address.code == 2 && address.err.contains("fed-node token join"),
+        "{address:?}"
+    );
+    let said = node.setup(&["join", &token_of_nobody()]);
     assert_eq!(said.code, 5, "{said:?}");
     assert!(said.err.contains("127.0.0.1:1"), "{said:?}");
     // The folder is free for another attempt.

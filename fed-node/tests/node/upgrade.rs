@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::support::{Federation, Node, Program, until};
+use crate::support::{Federation, Node, Program, Way, until};
 
 /// What one client did: its user's display name as last acknowledged, and those whose outcome it does not know.
 #[derive(Debug, Default)]
@@ -23,19 +23,14 @@ const UNAVAILABLE: i32 = 5;
 const UNKNOWN: i32 = 6;
 
 /// Sets a user's display name to growing numbers, at each node in turn, until told to stop.
-fn write(
-    user: &str,
-    clients: &[(u16, Program)],
-    stop: &AtomicBool,
-    progress: &AtomicU64,
-) -> (Written, BTreeMap<i32, String>) {
+fn write(user: &str, clients: &[Way], stop: &AtomicBool, progress: &AtomicU64) -> (Written, BTreeMap<i32, String>) {
     let (mut written, mut failures) = (Written::default(), BTreeMap::new());
     for number in 1.. {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let (port, program) = &clients[number as usize % clients.len()];
-        let said = program.asks(*port, &["user", "set", user, "--name", &number.to_string()]);
+        let client = &clients[number as usize % clients.len()];
+        let said = client.asks(&["user", "set", user, "--name", &number.to_string()]);
         match said.code {
             0 => {
                 written.acknowledged = Some(number);
@@ -53,17 +48,23 @@ fn write(
 
 fn upgraded(old: PathBuf) {
     let old = Program(old);
-    let mut federation = Federation::start_with(3, |_, node| node.program = old.clone());
+    // One that had no certificates yet speaks to others in clear text alone.
+    let help = old.command().args(["token", "join", "--help"]).output().unwrap();
+    let plaintext = !help.status.success();
+    let mut federation = Federation::start_with(3, |_, node| {
+        node.program = old.clone();
+        node.plaintext = plaintext;
+    });
     for user in ["alice", "bob"] {
         federation.nodes[0]
             .add_user(user, if user == "alice" { "1001" } else { "1002" })
             .ok();
     }
     // Old clients against new nodes and new clients against old ones.
-    let clients: Vec<(u16, Program)> = federation
+    let clients: Vec<Way> = federation
         .nodes
         .iter()
-        .flat_map(|node| [(node.client, old.clone()), (node.client, Program::default())])
+        .flat_map(|node| [node.way(&old), node.way(&Program::default())])
         .collect();
     let (stop, progress) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let outcomes = Arc::new(Mutex::new(Vec::new()));
@@ -89,8 +90,6 @@ fn upgraded(old: PathBuf) {
         assert_eq!(code, 0, "{}: {}", node.name, node.log());
         assert!(took.as_secs() < 10, "{} took {took:?} to stop", node.name);
         node.program = Program::default();
-        // The older clients have no tokens to show.
-        node.flags.push("--security-plaintext=true".to_owned());
         node.run();
         settled(&federation.nodes);
         more_writes("writes go on after a node's upgrade");

@@ -103,7 +103,7 @@ fn no_injection_comes_in_over_the_api_and_errors_are_one_line() {
     let before = node.json(&["status"])["revision"].clone();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let mut client = crate::support::client(node.client, &node.local_token()).await;
+        let mut client = crate::support::client(node, &node.local_token()).await;
         let mut asked = Vec::new();
         for piece in INJECTIONS {
             for (field, what) in changes(piece) {

@@ -22,7 +22,11 @@ pub struct Trust {
     believed: Believed,
     expected: Expected,
     shown: Option<Keyring>,
+    protocol: &'static [u8],
 }
+
+/// What is spoken inside TLS unless something else is wanted.
+const HTTP2: &[u8] = b"h2";
 
 #[derive(Debug, Clone)]
 enum Believed {
@@ -48,6 +52,7 @@ impl Trust {
             believed: Believed::Keyring(keyring.clone()),
             expected: Expected::Node(expected),
             shown: Some(keyring.clone()),
+            protocol: HTTP2,
         }
     }
 
@@ -58,6 +63,7 @@ impl Trust {
             believed: Believed::Keyring(keyring.clone()),
             expected: Expected::NodeOf(keyring.name().cluster),
             shown: Some(keyring.clone()),
+            protocol: HTTP2,
         }
     }
 
@@ -70,6 +76,7 @@ impl Trust {
             believed: Believed::Authorities(root_store(&certificates(pem, "authority")?)?),
             expected: Expected::AnyNode,
             shown: None,
+            protocol: HTTP2,
         })
     }
 
@@ -80,11 +87,19 @@ impl Trust {
             believed: Believed::Fingerprint(authority),
             expected: Expected::Node(expected),
             shown: None,
+            protocol: HTTP2,
         }
     }
 
+    /// The same for another protocol inside TLS (ALPN) than `h2`, such as `http/1.1`.
+    #[must_use]
+    pub fn over(mut self, protocol: &'static [u8]) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
     pub(super) fn connecting(self) -> Result<Arc<ClientConfig>, Error> {
-        let shown = self.shown.clone();
+        let (shown, protocol) = (self.shown.clone(), self.protocol);
         let verifier = Hosts {
             trust: self,
             algorithms: provider().signature_verification_algorithms,
@@ -97,7 +112,7 @@ impl Trust {
             Some(keyring) => config.with_client_cert_resolver(Arc::new(keyring)),
             None => config.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         // Who comes again is checked again.
         config.resumption = Resumption::disabled();
         config.enable_sni = false;

@@ -81,14 +81,18 @@ impl Lab {
         for host in &mut self.hosts {
             host.node = Some(host.prepare_node(&host.name, 0)?);
         }
-        let seed = format!("{}:7401", self.hosts[0].ip);
-        for (number, host) in self.hosts.iter_mut().enumerate() {
+        for number in 0..self.hosts.len() {
+            // In the README's order.
+            let invitation = match number {
+                0 => None,
+                _ => Some(self.hosts[0].node()?.invitation()?),
+            };
+            let host = &mut self.hosts[number];
             let version = host.asterisk.version().number();
             let node = host.node_mut()?;
-            // In the README's order.
-            match number {
-                0 => node.run(&["init"]).context("init")?,
-                _ => node.run(&["join", &seed]).context("join")?,
+            match invitation {
+                None => node.run(&["init"]).context("init")?,
+                Some(token) => node.run(&["join", &token]).context("join")?,
             };
             // No ARI user yet, so nobody tells the version; on a customer's host the installed Asterisk does.
             let version = version.to_string();

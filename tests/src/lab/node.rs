@@ -117,6 +117,14 @@ impl FedNode {
         finish(&mut self.command(args))
     }
 
+    /// What lets one further node in, over this one: a join token.
+    ///
+    /// # Errors
+    /// When it gives out none.
+    pub fn invitation(&self) -> Result<String> {
+        Ok(self.run(&["token", "join"])?.trim().to_owned())
+    }
+
     /// As [`FedNode::run`], with the command's own exit code and texts, whatever they are.
     ///
     /// # Errors

@@ -23,5 +23,8 @@ fn configuration_keys_are_flags() {
 #[test]
 fn global_flags_may_stand_anywhere() {
     let cli = Cli::try_parse_from(["fed-node", "user", "list", "-o", "json", "--server", "localhost:1"]).unwrap();
-    assert_eq!((cli.output, cli.server.unwrap().port()), (Output::Json, 1));
+    assert_eq!(
+        (cli.output, cli.access.server.unwrap().address.port()),
+        (Output::Json, 1)
+    );
 }

@@ -7,22 +7,23 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use fed_proto::client as pb;
+use fed_raft::security::Connector;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tonic::codegen::Service;
 
 use super::events::EventView;
 use super::logs::LineView;
 use super::status::StatusView;
 use crate::address::Address;
+use crate::cli::access::Access;
 use crate::cli::args::BundleArgs;
-use crate::cli::bearer::Bearer;
 use crate::cli::client::Client;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::{Show, emit};
 use crate::cli::{clock, default_server};
-use crate::config;
+use crate::config::{self, Config};
 use crate::doctor;
 use crate::explain::Code;
 
@@ -38,23 +39,15 @@ struct Bundle {
     missing: Vec<String>,
 }
 
-pub(super) async fn bundle(config: Option<&Path>, asked: doctor::Asked<'_>, args: &BundleArgs) -> Outcome {
+pub(super) async fn bundle(config: Option<&Path>, access: &Access, args: &BundleArgs) -> Outcome {
     let file = args.file.clone().unwrap_or_else(default_name);
     let mut bundle = Bundle::default();
-    let doctor = doctor::examine(config, &args.flags, asked).await;
+    let doctor = doctor::examine(config, &args.flags, access).await;
     bundle.add("doctor.txt", doctor.text());
     bundle.add_json("doctor.json", &doctor);
     bundle.add("config.txt", config::effective(config, environment(), &args.flags));
     let loaded = config::load(config, &args.flags);
-    let address = match (asked.server, &loaded) {
-        (Some(server), _) => server.clone(),
-        (None, Ok(config)) => default_server(config.client.listen.clone()),
-        (None, Err(_)) => Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], 7400))),
-    };
-    let connected = match Bearer::find(asked.token_file, loaded.as_ref().ok(), &address) {
-        Ok(bearer) => Client::connect_as(&address, bearer).await,
-        Err(failure) => Err(failure),
-    };
+    let connected = access.client(loaded.as_ref().ok()).await;
     match connected {
         Ok(client) => bundle.ask(&client).await,
         Err(failure) => bundle.missing.push(format!("the node: {failure}")),
@@ -62,7 +55,7 @@ pub(super) async fn bundle(config: Option<&Path>, asked: doctor::Asked<'_>, args
     if let Ok(config) = &loaded
         && let Some(listen) = &config.metrics.listen
     {
-        match tokio::time::timeout(WITHIN, metrics(&default_server(listen.clone()))).await {
+        match tokio::time::timeout(WITHIN, metrics(listen, access, config)).await {
             Ok(Ok(page)) => bundle.add("metrics.txt", page),
             Ok(Err(error)) => bundle.missing.push(format!("metrics at {listen}: {error}")),
             Err(_) => bundle.missing.push(format!("metrics at {listen}: no answer in time")),
@@ -184,13 +177,24 @@ async fn logs(client: &Client, node: u64) -> Outcome<String> {
     Ok(text)
 }
 
-/// The page of metrics, as the server gives it over HTTP.
-async fn metrics(address: &Address) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address.resolve_one().await?).await?;
+/// The page of metrics, as the server gives it over HTTP; off loopback over HTTPS.
+async fn metrics(listen: &Address, access: &Access, config: &Config) -> Outcome<String> {
+    let address = default_server(listen.clone());
+    let mut connector = if listen.is_loopback() {
+        Connector::plain()
+    } else {
+        Connector::tls(access.trust(&address, Some(config))?.over(b"http/1.1"))?
+    };
+    let uri = format!("http://{address}").parse().map_err(Failure::failed)?;
+    let mut stream = connector.call(uri).await?.into_inner();
     let request = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    stream.take(LARGEST_PAGE).read_to_end(&mut answer).await?;
+    // Some servers end TLS without a word.
+    match stream.take(LARGEST_PAGE).read_to_end(&mut answer).await {
+        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => return Err(error.into()),
+        _ => {}
+    }
     let answer = String::from_utf8_lossy(&answer).into_owned();
     Ok(answer
         .split_once("\r\n\r\n")

@@ -8,6 +8,7 @@ mod drift;
 mod edit;
 mod events;
 mod explain;
+mod invitation;
 mod logs;
 mod node;
 mod plan;
@@ -27,15 +28,12 @@ pub(crate) use node::all_nodes;
 pub(super) use token::Ttl;
 pub(crate) use user::{all_users, realm};
 
-use std::path::PathBuf;
-
+use super::access::Access;
 use super::args::{Cli, Command, DebugCommand};
-use super::bearer::Bearer;
 use super::change::Intent;
 use super::client::Client;
 use super::exit::{Exit, Failure, Outcome};
 use super::output::emit;
-use crate::address::Address;
 use crate::backup::{BackupArgs, BackupCommand};
 use crate::config::{self, Config, ConfigFlags, Secret};
 use crate::{backup, dev, doctor, founding, install, owner, recovery, roster, run};
@@ -67,11 +65,11 @@ pub async fn dispatch(cli: Cli) -> Outcome {
             founding::would_make(&config(&args.flags)?, "a new federation, with its first node,")
         }
         Command::Join(args) if intent.dry_run => {
-            let what = format!("a further node, with an id from {},", args.seed);
+            let what = "a further node, with an id from the federation,".to_owned();
             founding::would_make(&config(&args.flags)?, &what)
         }
         Command::Init(args) => founding::init(&owned(&args.flags)?, &args.realm),
-        Command::Join(args) => founding::join(&owned(&args.flags)?, &args.seed).await,
+        Command::Join(args) => founding::join(&owned(&args.flags)?, &args.with).await,
         Command::Run(_) | Command::Dev(_) if intent.dry_run => Err(Failure::usage(
             "this serves until it is stopped, it changes nothing by itself: leave --dry-run out",
         )),
@@ -87,20 +85,8 @@ pub async fn dispatch(cli: Cli) -> Outcome {
         }
         Command::Dev(args) => dev::dev(&args).await,
         Command::Explain(args) => explain::explain(&args, output),
-        Command::Doctor(args) => {
-            let asked = doctor::Asked {
-                server: cli.server.as_ref(),
-                token_file: cli.token_file.as_deref(),
-            };
-            doctor::command(cli.config.as_deref(), &args.flags, asked, output).await
-        }
-        Command::Debug(DebugCommand::Bundle(args)) => {
-            let asked = doctor::Asked {
-                server: cli.server.as_ref(),
-                token_file: cli.token_file.as_deref(),
-            };
-            debug::bundle(cli.config.as_deref(), asked, &args).await
-        }
+        Command::Doctor(args) => doctor::command(cli.config.as_deref(), &args.flags, &cli.access, output).await,
+        Command::Debug(DebugCommand::Bundle(args)) => debug::bundle(cli.config.as_deref(), &cli.access, &args).await,
         Command::Backup(BackupCommand::Restore(args)) => {
             let configured = config(&args.flags)?.backup.key_file;
             let key = backup::key_of(args.key_file.as_deref(), configured.as_deref(), false)?;
@@ -109,7 +95,7 @@ pub async fn dispatch(cli: Cli) -> Outcome {
         Command::Backup(BackupCommand::Create(args)) => {
             let config = config(&ConfigFlags::default())?;
             let key = backup::key_of(args.key_file.as_deref(), config.backup.key_file.as_deref(), true)?;
-            let client = connect(cli.server, cli.token_file, || Ok(config)).await?;
+            let client = connect(&cli.access, Ok(config)).await?;
             backup::create(&client, &args.file, &key, intent).await
         }
         Command::Backup(BackupCommand::Verify(args)) => {
@@ -119,29 +105,18 @@ pub async fn dispatch(cli: Cli) -> Outcome {
             backup::inspect(&args.file, &opening_key(&args, config)?, output)
         }
         asking => {
-            let client = connect(cli.server, cli.token_file, || config(&ConfigFlags::default())).await?;
+            let client = connect(&cli.access, config(&ConfigFlags::default())).await?;
             ask(client, asking, intent).await
         }
     }
 }
 
-/// The node named, or the one of the configuration, with the token named or that of the node on this machine.
-async fn connect(
-    server: Option<Address>,
-    token_file: Option<PathBuf>,
-    config: impl FnOnce() -> Outcome<Config>,
-) -> Outcome<Client> {
-    let config = config();
-    let (address, config) = match server {
-        // Whoever names a server needs no configuration, but for the token in its data folder.
-        Some(address) => (address, config.ok()),
-        None => {
-            let config = config?;
-            (default_server(config.client.listen.clone()), Some(config))
-        }
-    };
-    let bearer = Bearer::find(token_file.as_deref(), config.as_ref(), &address)?;
-    Client::connect_as(&address, bearer).await
+/// The node named, or the one of the configuration. Whoever names one needs no configuration, but for what is in its data folder.
+async fn connect(access: &Access, config: Outcome<Config>) -> Outcome<Client> {
+    match (config, &access.server) {
+        (Err(failure), None) => Err(failure),
+        (config, _) => access.client(config.ok().as_ref()).await,
+    }
 }
 
 /// The key of a backup that is there. The configuration is read only when no file was named.
@@ -153,21 +128,9 @@ fn opening_key(args: &BackupArgs, config: impl FnOnce(&ConfigFlags) -> Outcome<C
     backup::key_of(args.key_file.as_deref(), configured.as_deref(), false)
 }
 
-/// A wildcard is listened on, but not talked to.
-pub(crate) fn default_server(listen: Address) -> Address {
-    match listen.host() {
-        "0.0.0.0" => Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], listen.port()))),
-        "::" => Address::from(std::net::SocketAddr::from((
-            std::net::Ipv6Addr::LOCALHOST,
-            listen.port(),
-        ))),
-        _ => listen,
-    }
-}
-
 /// The commands that ask a running node.
 async fn ask(client: Client, command: Command, intent: Intent) -> Outcome {
-    use super::args::UserCommand;
+    use super::args::{TokenCommand, UserCommand};
     let output = intent.output;
     match command {
         Command::Status => status::status(&client, output).await,
@@ -176,6 +139,7 @@ async fn ask(client: Client, command: Command, intent: Intent) -> Outcome {
         Command::User(command) => user::user(&client, command, intent).await,
         Command::Device(command) => device::device(&client, command, intent).await,
         Command::Where { who } => user::whereabouts(&client, &who, output).await,
+        Command::Token(TokenCommand::Join { ttl }) => invitation::join(&client, ttl.0, intent).await,
         Command::Node(command) => node::node(&client, command, intent).await,
         Command::Leave(args) => node::leave(&client, &args, intent).await,
         Command::Plan(command) => plan::plan(&client, command, output).await,
@@ -187,7 +151,7 @@ async fn ask(client: Client, command: Command, intent: Intent) -> Outcome {
         Command::Events(args) => events::events(&client, &args, output).await,
         Command::Logs(args) => logs::logs(&client, &args, output).await,
         Command::Setting(command) => setting::setting(&client, command, intent).await,
-        Command::Token(command) => token::token(&client, command, output).await,
+        Command::Token(command) => token::token(&client, command, intent).await,
         Command::Audit(command) => audit::audit(&client, command, output).await,
         Command::Top(args) => top::top(&client, &args, output).await,
         Command::ExampleConfig

@@ -1,20 +1,24 @@
-//! `token create|list|revoke`.
+//! `token create|join|list|revoke`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fed_proto::client as pb;
 use serde::Serialize;
 
+use super::invitation;
 use super::node::named;
 use crate::cli::args::{Output, TokenCommand, TokenCreateArgs};
+use crate::cli::change::Intent;
 use crate::cli::client::{Api, Client};
 use crate::cli::exit::Outcome;
 use crate::cli::output::{Show, print, table};
 use crate::cli::views::Done;
 
-pub(super) async fn token(client: &Client, command: TokenCommand, output: Output) -> Outcome {
+pub(super) async fn token(client: &Client, command: TokenCommand, intent: Intent) -> Outcome {
+    let output = intent.output;
     match command {
         TokenCommand::Create(args) => create(client, args, output).await,
+        TokenCommand::Join { ttl } => invitation::join(client, ttl.0, intent).await,
         TokenCommand::List => {
             let tokens = all_tokens(client).await?;
             print(output, &Tokens(tokens.into_iter().map(Into::into).collect()))

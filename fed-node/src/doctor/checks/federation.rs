@@ -140,11 +140,11 @@ fn voters(facts: &Facts) -> Finding {
     match voters {
         1 if wanted > 1 => warn(
             format!("{seen}: nothing may be lost"),
-            "fed-node join THIS-SERVER:7401, on two more servers",
+            "fed-node token join here, and fed-node join TOKEN on two more servers",
         ),
         2 => warn(
             format!("{seen}: nothing may be lost, two are no safer than one"),
-            "fed-node join THIS-SERVER:7401, on one more server",
+            "fed-node token join here, and fed-node join TOKEN on one more server",
         ),
         few if few < wanted => warn(seen, "join more nodes; they are promoted by themselves"),
         even if even % 2 == 0 => warn(

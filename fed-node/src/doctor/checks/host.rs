@@ -88,7 +88,7 @@ fn data_folder(facts: &Facts) -> Finding {
         },
         Ok(None) => fail(
             format!("{path} holds no node"),
-            "fed-node init (the first node), or fed-node join FIRST-SERVER:7401",
+            "fed-node init (the first node), or fed-node join TOKEN (fed-node token join on another prints it)",
         ),
         Err(why) => fail(
             why.clone(),

@@ -1,6 +1,6 @@
 //! The fed-node of this host: its ports, its state, its limits.
 
-use super::super::{Check, Facts, Finding, NodeFacts, Port, fail, ok, skipped, warn};
+use super::super::{CertificateFacts, Check, Facts, Finding, NodeFacts, Port, fail, ok, skipped, warn};
 use super::bytes;
 
 pub(super) static CHECKS: &[Check] = &[
@@ -41,7 +41,7 @@ pub(super) static CHECKS: &[Check] = &[
     },
     Check {
         name: "who reaches the client API",
-        why: "whoever reaches it may ask, and without certificates may change, the whole federation",
+        why: "it is where tokens are guessed and floods come in: keep it to those who need it",
         judge: client_exposure,
     },
     Check {
@@ -66,7 +66,7 @@ pub(super) static CHECKS: &[Check] = &[
     },
     Check {
         name: "certificate",
-        why: "without certificates whoever is in the network can speak to the nodes, and listen",
+        why: "by it the other nodes and the clients believe this one: when it has expired, nobody does",
         judge: certificate,
     },
 ];
@@ -144,11 +144,10 @@ fn client_exposure(facts: &Facts) -> Finding {
     match &facts.config {
         Err(_) => skipped("the configuration does not say where it is"),
         Ok(config) if config.client.listen.is_loopback() => ok(format!("{}: this host alone", config.client.listen)),
-        Ok(config) if facts.host.certificate => ok(format!("{}: with certificates", config.client.listen)),
-        Ok(config) => warn(
-            format!("{}: every host that reaches it", config.client.listen),
-            "set client.listen to 127.0.0.1:7400, or guard the port by a firewall",
-        ),
+        Ok(config) => ok(format!(
+            "{}: whoever reaches it, over TLS and with a token",
+            config.client.listen
+        )),
     }
 }
 
@@ -216,11 +215,42 @@ fn snapshot(facts: &Facts) -> Finding {
     }
 }
 
+/// Less than this is left of a certificate that renews itself: it should have done so hours ago.
+const OVERDUE_S: i64 = 48 * 3600;
+/// Time that people need to have one signed.
+const SIGNING_S: i64 = 7 * 24 * 3600;
+
 fn certificate(facts: &Facts) -> Finding {
-    if facts.host.certificate {
-        ok("this node has one")
+    let is_node = matches!(facts.host.folder.identity, Ok(Some(_)));
+    match &facts.host.certificate {
+        _ if !is_node => skipped("the data folder holds no node yet"),
+        None if facts.config.is_err() => skipped("the configuration does not say whether there is one"),
+        None => skipped("security.plaintext: this node has none"),
+        Some(Err(why)) => fail(why.clone(), "fed-node explain FED-0054"),
+        Some(Ok(found)) => validity(*found),
+    }
+}
+
+fn validity(CertificateFacts { left_s, own_authority }: CertificateFacts) -> Finding {
+    let hours = left_s.abs() / 3600;
+    let (seen, mend) = if left_s < 0 {
+        (
+            format!("it expired {hours} hours ago"),
+            "is the clock right? a voter renews its own when it runs: systemctl restart fed-node; another node: fed-node leave NODE elsewhere, empty the folder, fed-node join TOKEN",
+        )
     } else {
-        skipped("this node has none: everything is plain text")
+        (
+            format!("good for {hours} more hours"),
+            "the log says why it is not renewed: fed-node logs --level warn; a voter has to be reachable",
+        )
+    };
+    let by_hand = "have your authority sign a new one (tls.cert); the node takes it up by itself";
+    match own_authority {
+        true if left_s < 0 => fail(seen, by_hand),
+        true if left_s < SIGNING_S => warn(seen, by_hand),
+        false if left_s < 0 => fail(seen, mend),
+        false if left_s < OVERDUE_S => warn(seen, mend),
+        _ => ok(seen),
     }
 }
 
@@ -273,6 +303,23 @@ mod tests {
         for judge in [open_files, resident, queue, snapshot, redirect] {
             assert_eq!(judge(&facts).grade, Grade::Skipped);
         }
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_renew_itself_is_seen_before_it_ends() {
+        let judged = |left_s, own_authority| validity(CertificateFacts { left_s, own_authority }).grade;
+        let day = 24 * 3600;
+        assert_eq!((judged(3 * day, false), judged(day, false)), (Grade::Ok, Grade::Warn));
+        assert_eq!(
+            (judged(30 * day, true), judged(3 * day, true)),
+            (Grade::Ok, Grade::Warn)
+        );
+        assert_eq!((judged(-1, false), judged(-1, true)), (Grade::Fail, Grade::Fail));
+        let mut facts = facts();
+        facts.host.certificate = Some(Err("chmod 600".to_owned()));
+        assert_eq!(certificate(&facts).grade, Grade::Fail);
+        facts.host.certificate = None;
+        assert_eq!(certificate(&facts).grade, Grade::Skipped, "security.plaintext");
     }
 
     #[test]

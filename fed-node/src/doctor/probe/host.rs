@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::ports;
 use crate::api::perf;
 use crate::config::{Config, GENERATED_PASSWORD};
-use crate::doctor::{Folder, Host};
+use crate::doctor::{CertificateFacts, Folder, Host};
 use crate::founding::cluster_dir;
+use crate::security;
 
 /// Longest wait for a program of the system, or for a name.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -51,7 +52,7 @@ pub(super) async fn look(config: &Config) -> Host {
         ports,
         redirect_answers,
         advertised_leads_to,
-        certificate: folder.join("security/node.crt").exists(),
+        certificate: certificate(config),
         ..rest
     }
 }
@@ -73,6 +74,21 @@ pub(super) async fn nothing_but_the_host() -> Host {
 fn mode(path: &Path) -> Option<u32> {
     let metadata = std::fs::metadata(path).ok()?;
     Some(metadata.permissions().mode() & 0o777)
+}
+
+/// The node's certificate as it is on the disk.
+fn certificate(config: &Config) -> Option<Result<CertificateFacts, String>> {
+    let expires = security::certificate_expires(config)?;
+    let now = SystemTime::now();
+    Some(expires.map_err(|error| error.to_string()).map(|expires| {
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        let left_s = match expires.duration_since(now) {
+            Ok(left) => seconds(left),
+            Err(over) => -seconds(over.duration()),
+        };
+        let own_authority = config.tls.ca.is_some();
+        CertificateFacts { left_s, own_authority }
+    }))
 }
 
 /// The files that hold a secret, of those that are there.

@@ -1,12 +1,10 @@
 //! The node of this host, and through it the federation.
 
-use std::path::Path;
 use std::time::Duration;
 
 use fed_proto::client as pb;
 
-use crate::address::Address;
-use crate::cli::{Bearer, Client, Failure, compare};
+use crate::cli::{Access, Failure, compare};
 use crate::config::Config;
 use crate::doctor::NodeFacts;
 
@@ -14,15 +12,8 @@ use crate::doctor::NodeFacts;
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// What the node says, or why it does not.
-pub(super) async fn look(
-    address: &Address,
-    token_file: Option<&Path>,
-    config: Option<&Config>,
-) -> Result<NodeFacts, String> {
-    let bearer = Bearer::find(token_file, config, address).map_err(|failure| failure.to_string())?;
-    let client = Client::connect_as(address, bearer)
-        .await
-        .map_err(|failure| failure.to_string())?;
+pub(super) async fn look(access: &Access, config: Option<&Config>) -> Result<NodeFacts, String> {
+    let client = access.client(config).await.map_err(|failure| failure.to_string())?;
     let status = within(client.api.clone().status(pb::StatusRequest {})).await?;
     let nodes = within(client.operations.clone().nodes(pb::NodesRequest {}))
         .await?

@@ -78,7 +78,7 @@ pub(super) static ROWS: &[Explanation] = &[
         &["a failing disk"],
         &[
             "fed-node check replicas",
-            "take the node out and in again: fed-node leave ID at another node, empty the folder, fed-node join SEED:7401",
+            "take the node out and in again: fed-node leave ID at another node, empty the folder, fed-node join TOKEN",
         ],
     ),
     row(

@@ -46,7 +46,7 @@ pub(super) static ROWS: &[Explanation] = &[
         &["this host is new", "another folder was meant: data_dir"],
         &[
             "fed-node init   (the first node)",
-            "fed-node join FIRST-SERVER:7401   (every other)",
+            "fed-node join TOKEN   (every other; `fed-node token join` on a running node prints the token)",
         ],
     ),
     row(
@@ -65,7 +65,7 @@ pub(super) static ROWS: &[Explanation] = &[
         Code::FolderMixed,
         "The parts of the data folder come from different nodes.",
         &["single files were copied or restored"],
-        &["restore the whole folder", "or empty it and: fed-node join SEED:7401"],
+        &["restore the whole folder", "or empty it and: fed-node join TOKEN"],
     ),
     row(
         Code::FolderWiped,
@@ -74,7 +74,7 @@ pub(super) static ROWS: &[Explanation] = &[
         &[
             "fed-node leave ID --yes   (at another node)",
             "empty the folder",
-            "fed-node join SEED:7401",
+            "fed-node join TOKEN",
         ],
     ),
     row(
@@ -101,7 +101,7 @@ pub(super) static ROWS: &[Explanation] = &[
         &["a failing disk", "somebody changed the file"],
         &[
             "restore this node's folder from a backup",
-            "or take it out and in again: fed-node leave ID --yes at another node, empty the folder, fed-node join SEED:7401",
+            "or take it out and in again: fed-node leave ID --yes at another node, empty the folder, fed-node join TOKEN",
         ],
     ),
     row(
@@ -126,7 +126,10 @@ pub(super) static ROWS: &[Explanation] = &[
             "the seed cannot be reached, or there is no quorum there",
             "it speaks for another federation",
         ],
-        &["fed-node --server SEED:7400 status", "fed-node join OTHER-NODE:7401"],
+        &[
+            "fed-node status   (on the node that gave the token out)",
+            "fed-node token join   (there, for a new one)",
+        ],
     ),
     row(
         Code::RecoveryUnfinished,
@@ -192,7 +195,7 @@ pub(super) static ROWS: &[Explanation] = &[
         Code::NodeRemoved,
         "This node was taken out of the federation.",
         &["fed-node leave, at another node, while this one was down"],
-        &["empty the data folder", "fed-node join SEED:7401   (it gets a new id)"],
+        &["empty the data folder", "fed-node join TOKEN   (it gets a new id)"],
     ),
     row(
         Code::DiskOrLogFailed,
@@ -205,5 +208,37 @@ pub(super) static ROWS: &[Explanation] = &[
         "The certificate was made for another node.",
         &["a copied folder", "files of two nodes were mixed up"],
         &["use the certificate that was made for this data folder"],
+    ),
+    row(
+        Code::CertificateUnusable,
+        "The node's certificate or a key cannot be used.",
+        &[
+            "the node was made with security.plaintext, or by a version that had no certificates",
+            "others may read a key",
+            "a certificate of another node, or one that its authority does not stand for",
+        ],
+        &["chmod 600 FILE", "fed-node join TOKEN   (in an empty data folder)"],
+    ),
+    row(
+        Code::TokenUnusable,
+        "It is no join token.",
+        &[
+            "only a part of it was copied",
+            "an address, where nodes have certificates",
+        ],
+        &["fed-node token join   (on a running node)"],
+    ),
+    row(
+        Code::NodeNotBelieved,
+        "What answers cannot prove that it is a node, or there is nothing to tell that by.",
+        &[
+            "this user may not read the node's data folder",
+            "a node of another federation, or somebody in between",
+            "the node has no certificates: security.plaintext",
+        ],
+        &[
+            "fed-node --ca FILE status   (FILE: a copy of security/ca.crt of a node's data folder)",
+            "fed-node --server http://127.0.0.1:7400 status   (a node with security.plaintext)",
+        ],
     ),
 ];

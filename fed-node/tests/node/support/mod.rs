@@ -13,7 +13,7 @@ use serde_json::Value;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 /// Longest wait for anything to become true.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -90,11 +90,9 @@ impl Default for Program {
 }
 
 impl Program {
-    /// Asks the node whose client API is at that port.
-    pub(crate) fn asks(&self, client: u16, args: &[&str]) -> Said {
-        let mut command = self.command();
-        command.arg(format!("--server=127.0.0.1:{client}")).args(args);
-        Said::of(command.stdin(Stdio::null()).output().unwrap())
+    /// Whether it is the one built with these tests.
+    fn is_own(&self) -> bool {
+        self.0 == Self::default().0
     }
 
     /// With nothing of this process's environment that could be configuration.
@@ -121,6 +119,33 @@ pub(crate) fn says(args: &[&str]) -> Said {
     Said::of(fed_node().args(args).stdin(Stdio::null()).output().unwrap())
 }
 
+/// A program, and how it finds a node.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
+    program: Program,
+    server: String,
+    data_dir: PathBuf,
+    ca: Option<PathBuf>,
+}
+
+impl Way {
+    /// A command to that node, its words still to be added.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = self.program.command();
+        command
+            .env("FED_DATA_DIR", &self.data_dir)
+            .arg(format!("--server={}", self.server));
+        if let Some(ca) = &self.ca {
+            command.arg("--ca").arg(ca);
+        }
+        command
+    }
+
+    pub(crate) fn asks(&self, args: &[&str]) -> Said {
+        Said::of(self.command().args(args).stdin(Stdio::null()).output().unwrap())
+    }
+}
+
 /// A node: its folder, its ports, and its process while it runs.
 pub(crate) struct Node {
     pub(crate) name: String,
@@ -130,6 +155,10 @@ pub(crate) struct Node {
     pub(crate) redirect: u16,
     pub(crate) agi: u16,
     pub(crate) metrics: u16,
+    /// Without certificates and roles, as all of its federation then.
+    pub(crate) plaintext: bool,
+    /// The certificate that its command line believes it by, when that is not in its data folder.
+    pub(crate) ca: Option<PathBuf>,
     /// Further flags of `run`.
     pub(crate) flags: Vec<String>,
     /// What it runs, and is asked with.
@@ -153,6 +182,8 @@ impl Node {
             redirect,
             agi,
             metrics,
+            plaintext: false,
+            ca: None,
             flags,
             program: Program::default(),
             child: None,
@@ -162,6 +193,18 @@ impl Node {
 
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.join("data")
+    }
+
+    /// What lets one further node join over this one, which runs.
+    pub(crate) fn invitation(&self) -> String {
+        if self.plaintext {
+            return self.peer_address();
+        }
+        // Without a leader there is none.
+        until(&format!("{} gives out a join token", self.name), || {
+            let said = self.asks(&["token", "join"]);
+            (said.code == 0).then(|| said.out.trim().to_owned())
+        })
     }
 
     pub(crate) fn peer_address(&self) -> String {
@@ -179,6 +222,11 @@ impl Node {
             format!("--agi-listen=127.0.0.1:{}", self.agi),
             format!("--metrics-listen=127.0.0.1:{}", self.metrics),
         ];
+        if self.plaintext && self.program.is_own() {
+            flags.push("--security-plaintext=true".to_owned());
+        }
+        let key = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+        flags.retain(|flag| !self.flags.iter().any(|own| key(own) == key(flag)));
         flags.extend(self.flags.iter().cloned());
         flags
     }
@@ -230,6 +278,27 @@ impl Node {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
+    /// How a program finds this node.
+    pub(crate) fn way(&self, program: &Program) -> Way {
+        // Older ones ask in clear text without being told to.
+        let scheme = if self.plaintext && program.is_own() {
+            "http://"
+        } else {
+            ""
+        };
+        Way {
+            program: program.clone(),
+            server: format!("{scheme}127.0.0.1:{}", self.client),
+            data_dir: self.data_dir(),
+            ca: self.ca.clone(),
+        }
+    }
+
+    /// The certificate of its authority.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.data_dir().join("security/ca.crt")
+    }
+
     /// Asks this node by the command line.
     pub(crate) fn asks(&self, args: &[&str]) -> Said {
         self.hears(args, "")
@@ -237,12 +306,8 @@ impl Node {
 
     /// The same with something on stdin.
     pub(crate) fn hears(&self, args: &[&str], stdin: impl AsRef<[u8]>) -> Said {
-        let mut command = self.program.command();
-        command
-            .env("FED_DATA_DIR", self.data_dir())
-            .arg("--server")
-            .arg(format!("127.0.0.1:{}", self.client))
-            .args(args);
+        let mut command = self.way(&self.program).command();
+        command.args(args);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -347,6 +412,11 @@ pub(crate) struct Federation {
 }
 
 impl Federation {
+    /// The same without certificates and roles.
+    pub(crate) fn start_plain(count: usize) -> Self {
+        Self::start_with(count, |_, node| node.plaintext = true)
+    }
+
     /// A running federation of `count` nodes without Asterisks.
     pub(crate) fn start(count: usize) -> Self {
         Self::start_with(count, |_, _| {})
@@ -361,7 +431,7 @@ impl Federation {
             prepare(index, &mut node);
             match nodes.first() {
                 None => node.setup(&["init"]).ok(),
-                Some(first) => node.setup(&["join", &first.peer_address()]).ok(),
+                Some(first) => node.setup(&["join", &first.invitation()]).ok(),
             };
             node.run();
             nodes.push(node);
@@ -426,10 +496,24 @@ impl Interceptor for Show {
     }
 }
 
-/// A client of the node at that port, with a token.
-pub(crate) async fn client(port: u16, token: &str) -> Client {
-    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
-    let channel = endpoint.connect().await.unwrap();
+/// A connection to the node's client API, with its certificate looked at.
+pub(crate) async fn channel(node: &Node) -> Channel {
+    let address = format!("127.0.0.1:{}", node.client);
+    let endpoint = if node.plaintext {
+        Endpoint::from_shared(format!("http://{address}")).unwrap()
+    } else {
+        let authority = Certificate::from_pem(std::fs::read(node.authority()).unwrap());
+        let tls = ClientTlsConfig::new().ca_certificate(authority);
+        Endpoint::from_shared(format!("https://{address}"))
+            .unwrap()
+            .tls_config(tls)
+            .unwrap()
+    };
+    endpoint.connect().await.unwrap()
+}
+
+/// A client of the node, with a token.
+pub(crate) async fn client(node: &Node, token: &str) -> Client {
     let show = Show(format!("Bearer {token}").parse().unwrap());
-    FederationClient::with_interceptor(channel, show)
+    FederationClient::with_interceptor(channel(node).await, show)
 }

@@ -49,7 +49,7 @@ async fn gap<S: Side>(side: &mut S, seed: u64) -> Done<f64> {
     let (acknowledged, mut first) = mpsc::unbounded_channel();
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
-        let store = side.connect(others[writer as usize % others.len()]).await?;
+        let store = side.connect(others[writer as usize % others.len()].clone()).await?;
         let (killed, acknowledged) = (killed.clone(), acknowledged.clone());
         let mut random = Seeded::new(seed * 1000 + writer);
         writers.spawn(async move {

@@ -13,7 +13,7 @@ const LEARNERS: usize = 20;
 const WRITERS: usize = 64;
 
 pub(super) async fn measure(fed_node: &Path, root: &Path, plan: &Plan, report: &mut Report) -> Done<()> {
-    let mut federation = Federation::start(fed_node, root, 3).await?;
+    let mut federation = Federation::start(fed_node, root, 3, plan.plaintext).await?;
     let alone = load(&federation, plan).await?;
     report.ours("single writes, 3 voters alone", WRITERS as u64, "1/s", alone.rate);
     report.ours("CPU of all nodes for each", WRITERS as u64, "us", alone.cpu);
@@ -42,7 +42,7 @@ async fn load(federation: &Federation, plan: &Plan) -> Done<Loaded> {
     let voters = &federation.addresses()[..3];
     let mut stores = Vec::new();
     for address in voters.iter().chain(voters) {
-        stores.push(federation.connect(*address).await?);
+        stores.push(federation.connect(address.clone()).await?);
     }
     let effort = Effort {
         clients: WRITERS,

@@ -61,6 +61,10 @@ pub(crate) struct Bench {
     #[cfg(feature = "embedded")]
     #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000])]
     sizes: Vec<u64>,
+    /// With certificates, as in production; otherwise all of it is unprotected on loopback, as the etcd beside it. The rows with a node
+    /// inside this program are left out.
+    #[arg(long)]
+    tls: bool,
     /// Seconds of each measurement, after one second that is not counted.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
@@ -85,6 +89,7 @@ pub(crate) struct Bench {
 struct Plan {
     measured: Duration,
     rounds: u16,
+    plaintext: bool,
 }
 
 impl Bench {
@@ -112,6 +117,7 @@ impl Bench {
         let plan = Plan {
             measured: Duration::from_secs(self.seconds),
             rounds: self.rounds,
+            plaintext: !self.tls,
         };
         let mut report = Report::default();
         let (root, etcd) = (folder.path(), etcd.as_deref());
@@ -120,7 +126,7 @@ impl Bench {
             learners::measure(&fed_node, &subfolder(root, "learners")?, &plan, &mut report).await?;
         }
         #[cfg(feature = "embedded")]
-        if self.rows.contains(&Row::Size) {
+        if self.rows.contains(&Row::Size) && !self.tls {
             size::measure(&fed_node, etcd, root, &plan, &self.sizes, &mut report).await?;
         }
         println!("{}", report.table());
@@ -149,14 +155,14 @@ impl Bench {
             return Ok(());
         }
         eprintln!("starting three nodes of each side in {}", root.display());
-        let mut sides = Sides::start(fed_node, etcd, &subfolder(root, "three")?).await?;
+        let mut sides = Sides::start(fed_node, etcd, &subfolder(root, "three")?, plan.plaintext).await?;
         sides.fill().await?;
         steady::measure(&sides, &self.rows, plan, report).await?;
         if self.rows.contains(&Row::Leader) {
             leader::measure(&mut sides, report).await?;
         }
         #[cfg(feature = "embedded")]
-        if self.rows.contains(&Row::Inside) {
+        if self.rows.contains(&Row::Inside) && !self.tls {
             inside::measure(&sides, root, plan, report).await?;
         }
         Ok(())

@@ -1,13 +1,12 @@
 //! One side of the comparison as the rows with faults and growth see it.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use fed_chaos::load::Store;
 use fed_chaos::load::etcd::EtcdStore;
 use fed_chaos::load::fed::FedStore;
-use fed_chaos::process::{Etcd, Federation, Usage};
+use fed_chaos::process::{Access, Etcd, Federation, Usage};
 
 use super::sides::from_leader;
 
@@ -20,10 +19,10 @@ pub(super) trait Side {
     type Client: Store;
 
     /// Where the clients of each node connect.
-    fn addresses(&self) -> Vec<SocketAddr>;
+    fn addresses(&self) -> Vec<Access>;
 
     /// A connection to one of them.
-    async fn connect(&self, address: SocketAddr) -> Done<Self::Client>;
+    async fn connect(&self, address: Access) -> Done<Self::Client>;
 
     /// The place of the leader.
     async fn leader(&self) -> Done<usize>;
@@ -53,12 +52,12 @@ pub(super) trait Side {
 impl Side for Federation {
     type Client = FedStore;
 
-    fn addresses(&self) -> Vec<SocketAddr> {
-        self.nodes.iter().map(|node| node.addresses().client).collect()
+    fn addresses(&self) -> Vec<Access> {
+        self.accesses()
     }
 
-    async fn connect(&self, address: SocketAddr) -> Done<FedStore> {
-        Ok(FedStore::connect(address).await?)
+    async fn connect(&self, address: Access) -> Done<FedStore> {
+        Ok(FedStore::connect(&address).await?)
     }
 
     async fn leader(&self) -> Done<usize> {
@@ -96,12 +95,16 @@ impl Side for Federation {
 impl Side for Etcd {
     type Client = EtcdStore;
 
-    fn addresses(&self) -> Vec<SocketAddr> {
-        self.members.iter().map(|member| member.client).collect()
+    fn addresses(&self) -> Vec<Access> {
+        let plain = |address| Access {
+            address,
+            authority: None,
+        };
+        self.members.iter().map(|member| plain(member.client)).collect()
     }
 
-    async fn connect(&self, address: SocketAddr) -> Done<EtcdStore> {
-        Ok(EtcdStore::connect(address).await?)
+    async fn connect(&self, address: Access) -> Done<EtcdStore> {
+        Ok(EtcdStore::connect(address.address).await?)
     }
 
     async fn leader(&self) -> Done<usize> {

@@ -1,12 +1,11 @@
 //! The two clusters that are measured, and clients of them.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use fed_chaos::load::{KEYS, Store};
-use fed_chaos::process::{Etcd, Federation};
+use fed_chaos::process::{Access, Etcd, Federation};
 
 use super::side::Side;
 
@@ -22,8 +21,13 @@ pub(super) struct Sides {
 }
 
 impl Sides {
-    pub(super) async fn start(fed_node: &Path, etcd: Option<&Path>, root: &Path) -> Result<Self, Box<dyn Error>> {
-        let fed = Federation::start(fed_node, root, 3).await?;
+    pub(super) async fn start(
+        fed_node: &Path,
+        etcd: Option<&Path>,
+        root: &Path,
+        plaintext: bool,
+    ) -> Result<Self, Box<dyn Error>> {
+        let fed = Federation::start(fed_node, root, 3, plaintext).await?;
         let etcd = match etcd {
             Some(program) => Some(Etcd::start(program, root, 3).await?),
             None => None,
@@ -50,9 +54,9 @@ impl Sides {
 }
 
 /// One address for each connection: the leader's first, then in turns.
-pub(super) fn from_leader(nodes: &[SocketAddr], leader: usize, clients: usize) -> Vec<SocketAddr> {
+pub(super) fn from_leader(nodes: &[Access], leader: usize, clients: usize) -> Vec<Access> {
     let ring = nodes.iter().cycle().skip(leader);
-    ring.take(clients.min(CONNECTIONS)).copied().collect()
+    ring.take(clients.min(CONNECTIONS)).cloned().collect()
 }
 
 async fn fill<S: Store>(stores: &[S]) -> Result<(), Box<dyn Error>> {

@@ -25,7 +25,7 @@ pub(super) async fn measure(
     for &size in sizes {
         let root = root.join(format!("size-{size}"));
         std::fs::create_dir_all(&root)?;
-        let mut federation = Federation::start(fed_node, &root, 3).await?;
+        let mut federation = Federation::start(fed_node, &root, 3, plan.plaintext).await?;
         let folder = root.join("embedded");
         let embedded = Embedded::join(&folder, federation.nodes[0].addresses().peer);
         let embedded = embedded.await.map_err(|e| e.to_string())?;

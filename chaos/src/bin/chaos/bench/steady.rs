@@ -130,7 +130,7 @@ async fn streams(sides: &Sides, clients: usize) -> Result<Vec<FedStream>, Box<dy
     let leader = sides.fed.leader(PATIENCE).await?;
     let mut streams = Vec::new();
     for address in from_leader(&sides.fed.addresses(), leader, clients) {
-        streams.push(FedStream::connect(address).await?);
+        streams.push(FedStream::connect(&address).await?);
     }
     Ok(streams)
 }

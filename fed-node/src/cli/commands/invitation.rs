@@ -1,0 +1,45 @@
+//! `token join`.
+
+use fed_proto::client as pb;
+use serde::Serialize;
+
+use crate::cli::change::Intent;
+use crate::cli::client::Client;
+use crate::cli::exit::Outcome;
+use crate::cli::output::{Show, print};
+
+#[derive(Serialize)]
+struct Invitation {
+    token: String,
+    expires_at_unix: u64,
+}
+
+impl Show for Invitation {
+    fn text(&self) -> String {
+        self.token.clone()
+    }
+}
+
+/// Prints the token alone, so that it can be handed on by a script; how to use it is said beside it.
+pub(super) async fn join(client: &Client, ttl_s: u64, intent: Intent) -> Outcome {
+    if intent.dry_run {
+        eprintln!(
+            "would give out a token that lets one node in within {} minutes; nothing was changed",
+            ttl_s / 60
+        );
+        return Ok(());
+    }
+    let request = pb::CreateJoinTokenRequest { ttl_s };
+    let reply = client.api.clone().create_join_token(request).await?.into_inner();
+    eprintln!(
+        "lets one node in, once, within {} minutes: there, `fed-node join TOKEN`; whoever reads it can join instead",
+        ttl_s / 60
+    );
+    print(
+        intent.output,
+        &Invitation {
+            token: reply.text,
+            expires_at_unix: reply.expires_at_unix,
+        },
+    )
+}

@@ -1,0 +1,157 @@
+//! How nodes come in: join tokens, certificates, and what is refused.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::{Federation, Node, fed_node, until};
+use fed_node::security::{JoinToken, SecurityFolder};
+use fed_raft::security::{Authority, Credentials, NodeName, Signing, request_key};
+
+fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn folder(node: &Node) -> SecurityFolder {
+    SecurityFolder::of(&node.data_dir())
+}
+
+fn certificate(node: &Node) -> Credentials {
+    let folder = folder(node);
+    Credentials::from_pem(
+        &read(folder.authority()),
+        &read(folder.certificate()),
+        &read(folder.key()),
+    )
+    .unwrap()
+}
+
+/// Signs as the built-in authority would, for so long.
+fn certified(node: &Node, name: NodeName, public_key: &str, lifetime: Duration) -> String {
+    let folder = folder(node);
+    let authority = Authority::from_pem(name.cluster, &read(folder.authority()), &read(folder.authority_key()));
+    let signing = Signing {
+        name,
+        hosts: &[],
+        lifetime,
+    };
+    authority.unwrap().sign(public_key, &signing).unwrap()
+}
+
+#[test]
+fn a_token_brings_one_node_in_and_no_other() {
+    let federation = Federation::start(1);
+    let first = &federation.nodes[0];
+    let token = first.invitation();
+    let root = tempfile::tempdir().unwrap();
+    let second = Node::new(root.path(), "n2");
+    second.setup(&["join", &token]).ok();
+    for path in [folder(&second).key(), folder(&second).cluster_key()] {
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(read(folder(&second).cluster_key()), read(folder(first).cluster_key()));
+    assert!(!folder(&second).authority_key().exists(), "only voters have it");
+
+    let third = Node::new(root.path(), "n3");
+    let again = third.setup(&["join", &token]);
+    assert_eq!(again.code, 5, "{again:?}");
+    assert!(
+        again.err.contains("used already") && again.err.contains("fed-node token join"),
+        "{again:?}"
+    );
+    // A guess at the secret of a token that is there.
+    let mut guess: JoinToken = first.invitation().parse().unwrap();
+    let secret = guess.secret.reveal().to_owned();
+    guess.secret = fed_node::config::Secret::new("0".repeat(64));
+    let guessed = third.setup(&["join", &guess.reveal()]);
+    assert_eq!(guessed.code, 5, "{guessed:?}");
+    assert!(guessed.err.contains("not known here"), "{guessed:?}");
+    assert!(
+        !first.log().contains(&secret) && !guessed.err.contains(&secret),
+        "nobody says the secret"
+    );
+    // What was refused left the folder free.
+    third.setup(&["join", &first.invitation()]).ok();
+}
+
+#[test]
+fn a_token_of_another_federation_is_recognised_before_anything_is_said() {
+    let (ours, theirs) = (Federation::start(1), Federation::start(1));
+    let mut token: JoinToken = ours.nodes[0].invitation().parse().unwrap();
+    // As if somebody had put himself in between.
+    token.address = theirs.nodes[0].peer_address().parse().unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let node = Node::new(root.path(), "n2");
+    let said = node.setup(&["join", &token.reveal()]);
+    assert_eq!(said.code, 5, "{said:?}");
+    assert!(said.err.contains("somebody in between"), "{said:?}");
+    // It was not used up, nor seen by anybody.
+    token.address = ours.nodes[0].peer_address().parse().unwrap();
+    node.setup(&["join", &token.reveal()]).ok();
+}
+
+#[test]
+fn the_command_line_talks_to_nobody_it_cannot_tell_from_a_stranger() {
+    let (ours, theirs) = (Federation::start(1), Federation::start(1));
+    let ask = |data_dir: &Path| {
+        let server = format!("127.0.0.1:{}", ours.nodes[0].client);
+        let asked = fed_node()
+            .env("FED_DATA_DIR", data_dir)
+            .args(["--server", &server, "status"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+        (asked.status.code(), said)
+    };
+    let (code, said) = ask(&theirs.nodes[0].data_dir());
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("another authority"), "{said}");
+    let (code, said) = ask(Path::new("/nonexistent"));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--ca"), "{said}");
+    assert_eq!(ask(&ours.nodes[0].data_dir()).0, Some(0));
+}
+
+#[test]
+fn keys_that_others_may_read_are_refused_with_the_remedy() {
+    let root = tempfile::tempdir().unwrap();
+    let node = Node::new(root.path(), "n1");
+    node.setup(&["init"]).ok();
+    let key = folder(&node).key();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let said = node.setup(&["run"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.err.contains(&format!("chmod 600 {}", key.display())), "{said:?}");
+}
+
+#[test]
+fn a_certificate_is_renewed_by_itself_and_nobody_loses_the_leader() {
+    let federation = Federation::start(3);
+    for node in &federation.nodes {
+        until("a voter has the authority's key", || {
+            folder(node).authority_key().exists().then_some(())
+        });
+    }
+    let node = &federation.nodes[2];
+    // It has to ask the others.
+    let before = certificate(node);
+    let made = request_key(None).unwrap();
+    let short = certified(node, before.name(), &made.public_key, Duration::from_secs(3600));
+    let term = node.json(&["status"])["term"].clone();
+    let keys = format!("{}{}", made.key, read(folder(node).key()));
+    std::fs::write(folder(node).key(), keys).unwrap();
+    std::fs::write(folder(node).certificate(), short).unwrap();
+    until("it is renewed", || {
+        let folder = folder(node);
+        let current = Credentials::from_pem(
+            &read(folder.authority()),
+            &read(folder.certificate()),
+            &read(folder.key()),
+        );
+        let current = current.ok()?;
+        (current.expires() >= before.expires() && node.log().contains("a new certificate is in use")).then_some(())
+    });
+    assert_eq!(certificate(node).name(), before.name());
+    node.add_user("alice", "1001").ok();
+    assert_eq!(node.json(&["status"])["term"], term);
+}
