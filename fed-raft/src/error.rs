@@ -89,7 +89,7 @@ pub enum StartError {
         known: u32,
     },
     /// A file is damaged where no crash can have damaged it.
-    #[error("{}: {what}. Either restore this node's folder from a backup, or remove the node from the cluster and join again with an empty folder", .path.display())]
+    #[error("{}: {what}. Either remove the node from the cluster and let it join again with an empty folder, or, where it is the only one left, restore the state from a backup into a new cluster; an older copy of this folder must not be put back", .path.display())]
     Damaged {
         /// The file or folder.
         path: PathBuf,

@@ -21,14 +21,29 @@ const ASK_LEVELS: Duration = Duration::from_secs(5);
 /// A learner that lacks fewer entries than this has caught up.
 const CAUGHT_UP: u64 = 1000;
 
+/// What is said of an engine that ended without saying why.
+const ENDED: &str = "the consensus engine ended by itself, with a panic that the log tells; start the node again";
+
 /// Looks after the node until it stops.
 pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
     let mut logged = Logged::default();
     let mut led = Led::default();
+    let mut metrics = node.raft.metrics();
+    // The engine's task owns the other end: it is closed when that ends, be it by a panic.
+    let ended = async move { while metrics.changed().await.is_ok() {} };
+    tokio::pin!(ended);
     loop {
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
+            biased;
             () = node.life.closing.cancelled() => return,
+            () = &mut ended => {
+                let metrics = node.raft.metrics();
+                let failure = metrics.borrow_watched().running_state.clone().err();
+                let why = failure.map_or_else(|| ENDED.to_owned(), |failure| failure.to_string());
+                node.life.fail(&why, node.config.on_failure);
+                return;
+            }
+            () = tokio::time::sleep(EVERY) => {}
         }
         let failure = node.raft.metrics().borrow_watched().running_state.clone();
         if let Err(failure) = failure {

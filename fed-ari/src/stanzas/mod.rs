@@ -84,7 +84,7 @@ pub enum StanzaError {
     },
     /// Objects of this type go to a database first.
     #[error(
-        "{file} maps {object} to {wizard}, which would take what fed-node pushes into its database; give it a second mapping before, `{object}=memory`, or take the database out; then run this command again"
+        "{file} maps {object} to {wizard}, which would take what fed-node pushes into its database; put a line `{object}=memory` before that one, or take the database out; then run this command again"
     )]
     MappedElsewhere {
         /// The file.
@@ -294,17 +294,17 @@ fn sorcery(file: &ConfigFile) -> Result<String, StanzaError> {
     let mut open = "";
     for (section, object) in MAPPINGS {
         let there = file.options(section, object);
-        if let Some(wizard) = there
-            .iter()
-            .find(|w| w.starts_with("realtime") || w.starts_with("astdb"))
-        {
+        let is_memory = |wizard: &String| wizard.split(',').next() == Some("memory");
+        // Asterisk asks them in turn and writes to the first that can be written to.
+        let mut before_memory = there.iter().take_while(|wizard| !is_memory(wizard));
+        if let Some(wizard) = before_memory.find(|w| w.starts_with("realtime") || w.starts_with("astdb")) {
             return Err(StanzaError::MappedElsewhere {
                 file: "sorcery.conf",
                 object,
                 wizard: wizard.clone(),
             });
         }
-        if there.iter().any(|w| w.split(',').next() == Some("memory")) {
+        if there.iter().any(is_memory) {
             continue;
         }
         if open != section {

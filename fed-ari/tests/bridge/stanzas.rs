@@ -128,6 +128,13 @@ fn a_mapping_to_a_database_is_refused_by_name() {
 }
 
 #[test]
+fn a_database_after_memory_takes_nothing_and_is_left_alone() {
+    let text = "[res_pjsip]\naor=config,pjsip.conf,criteria=type=aor\naor=memory\naor=realtime,ps_aors\n";
+    let added = block("sorcery.conf", text).expect("extends");
+    assert!(!added.contains("aor="), "{added}");
+}
+
+#[test]
 fn sections_of_others_are_not_taken_over_but_our_own_block_is() {
     assert!(matches!(
         block("extensions.conf", "[fed-users]\n"),

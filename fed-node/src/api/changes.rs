@@ -2,6 +2,7 @@
 
 use fed_core::command::{Command, Expect};
 use fed_core::map::MapView;
+use fed_core::records::setting;
 use fed_proto::client as pb;
 use tonic::Status;
 
@@ -9,6 +10,11 @@ use super::caller::Caller;
 use super::failure::damaged;
 use super::service::{ApiService, missing};
 use crate::security;
+
+/// What a node without the federation's key answers to a secret: in clear text it would lie on every disk.
+const NO_KEY: &str = "this node does not have the key that the federation seals its secrets with (security/cluster.key in its data folder), \
+     so it takes no password and no secret; nothing was changed: ask another node, and put that node's cluster.key here, readable by fed-node \
+     alone, or let this node join anew";
 
 impl ApiService {
     /// The commands with every secret sealed; one that keeps the digest it has gets it from the map. Each by itself: what is wrong with
@@ -23,8 +29,16 @@ impl ApiService {
         };
         let (snapshot, _) = self.snapshot(consistency as i32).await?;
         let view = MapView::new(&snapshot);
+        let agreed = view
+            .setting(setting::SEAL_KEY)
+            .map_err(|error| damaged(&error))?
+            .is_some();
+        let cannot_seal = agreed && self.0.vault.sealing_key().is_none();
         let sealed = commands.into_iter().map(|mut command| {
             keep_digest(&mut command, &view)?;
+            if cannot_seal && security::carries_secret(&command) {
+                return Err(Status::failed_precondition(NO_KEY));
+            }
             Ok(self.0.vault.seal(command, &view))
         });
         Ok(sealed.collect())

@@ -11,7 +11,7 @@ use fed_raft::Role;
 use tonic::Status;
 
 use super::failure::{damaged, not_changed};
-use super::service::ApiService;
+use super::service::{ApiService, Removal};
 use crate::membership::{Action, Basis, Federation, Member, Plan, PlanId, Shape, plan};
 
 /// Longest wait for the leader to say from whom it hears.
@@ -21,8 +21,11 @@ const ANSWERING_WITHIN: Duration = Duration::from_secs(1);
 pub(super) fn action(request: &pb::PlanMembersRequest) -> Result<Action, Status> {
     use pb::plan_members_request::Action as Asked;
     match request.action {
-        Some(Asked::Leave(pb::RemoveNodeRequest { id, lose_quorum: false })) => Ok(Action::Leave(id)),
-        Some(Asked::Leave(pb::RemoveNodeRequest { id, lose_quorum: true })) => Ok(Action::LeaveLosingQuorum(id)),
+        Some(Asked::Leave(pb::RemoveNodeRequest { id, lose_quorum, .. })) => Ok(if lose_quorum {
+            Action::LeaveLosingQuorum(id)
+        } else {
+            Action::Leave(id)
+        }),
         Some(Asked::Lead(id)) => Ok(Action::Lead(id)),
         Some(Asked::Replace(pb::ReplaceNode { old, new })) => Ok(Action::Replace { old, new }),
         None => Err(Status::invalid_argument(
@@ -92,8 +95,14 @@ impl ApiService {
             return Ok(node.cluster.local().revision().0);
         }
         match wanted.action {
-            Action::Leave(id) => node.leave.remove(who, NodeId(id), false).await,
-            Action::LeaveLosingQuorum(id) => node.leave.remove(who, NodeId(id), true).await,
+            Action::Leave(id) => node.leave.remove(who, NodeId(id), Removal::default()).await,
+            Action::LeaveLosingQuorum(id) => {
+                let how = Removal {
+                    lose_quorum: true,
+                    ..Removal::default()
+                };
+                node.leave.remove(who, NodeId(id), how).await
+            }
             Action::Lead(id) => {
                 let moved = node.cluster.transfer_leadership(NodeId(id)).await;
                 moved.map_err(|error| not_changed(&error))?;
@@ -102,7 +111,7 @@ impl ApiService {
             Action::Replace { old, new } => {
                 let promoted = node.cluster.promote(NodeId(new)).await;
                 promoted.map_err(|error| not_changed(&error))?;
-                node.leave.remove(who, NodeId(old), false).await
+                node.leave.remove(who, NodeId(old), Removal::default()).await
             }
         }
     }

@@ -43,5 +43,5 @@ pub use door::{Door, Guard};
 pub use limits::Limits;
 pub use rules::{RULES, rule};
 pub use server::{ServeError, serve};
-pub use service::{ApiService, AsteriskSide, Drift, Leave, NodeView};
+pub use service::{ApiService, AsteriskSide, Drift, Leave, NodeView, Removal};
 pub(crate) use settings::check_realm;

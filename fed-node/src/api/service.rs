@@ -58,15 +58,24 @@ pub struct Drift {
     pub differences: Vec<pb::Difference>,
 }
 
+/// What stands in the way of a removal and is to be passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Removal {
+    /// The rest has no majority up.
+    pub lose_quorum: bool,
+    /// The node runs: it is cut off.
+    pub cut_off: bool,
+}
+
 /// Takes nodes out of the federation.
 #[async_trait]
 pub trait Leave: Send + Sync + 'static {
-    /// Removes a node from the map and the cluster for whoever asked, with `lose_quorum` also when the rest has no majority up; this one stops serving
+    /// Removes a node from the map and the cluster for whoever asked; this one stops serving
     /// afterwards. The revision of the map without it.
     ///
     /// # Errors
     /// The status to answer.
-    async fn remove(&self, who: Actor, node: NodeId, lose_quorum: bool) -> Result<u64, Status>;
+    async fn remove(&self, who: Actor, node: NodeId, how: Removal) -> Result<u64, Status>;
 }
 
 /// What the API needs of its node.
@@ -434,9 +443,13 @@ impl Federation for ApiService {
 
     async fn remove_node(&self, request: Request<pb::RemoveNodeRequest>) -> Answer<pb::WriteReply> {
         let who = Caller::of(&request)?.who;
-        let pb::RemoveNodeRequest { id, lose_quorum } = request.into_inner();
+        let pb::RemoveNodeRequest {
+            id,
+            lose_quorum,
+            cut_off,
+        } = request.into_inner();
         let node = if id == 0 { self.0.cluster.id() } else { NodeId(id) };
-        let revision = self.0.leave.remove(who, node, lose_quorum).await?;
+        let revision = self.0.leave.remove(who, node, Removal { lose_quorum, cut_off }).await?;
         Ok(Response::new(pb::WriteReply { revision }))
     }
 

@@ -81,6 +81,12 @@ pub fn check_realm(realm: &str) -> Result<(), String> {
     ))
 }
 
+/// Whether this may be the key of the capabilities: 32 bytes in lower-case hexadecimal digits.
+#[must_use]
+pub fn is_capability_key(value: &str) -> bool {
+    value.len() == 64 && value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// The setting of that key, when the federation reads it.
 #[must_use]
 pub fn known(key: &str) -> Option<&'static Known> {

@@ -101,6 +101,11 @@ pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, Bad
     {
         return Err(BadRequest::field("setting realm".to_owned(), "value", why));
     }
+    // Here, because the map sees it sealed only: with a wrong key every call between two servers would be refused.
+    if request.key == setting::CAPABILITY_KEY && !settings::is_capability_key(&request.value) {
+        let why = "use 64 lower-case hexadecimal digits, such as those of: openssl rand -hex 32".to_owned();
+        return Err(BadRequest::field(format!("setting {}", request.key), "value", why));
+    }
     Ok(Command::PutSetting {
         key: request.key,
         value: request.value.into(),

@@ -196,6 +196,9 @@ pub struct LeaveArgs {
     /// Take NODE out although the rest has no majority up; name it again here
     #[arg(long, value_name = "NODE", requires = "node")]
     pub force_lose_quorum: Option<String>,
+    /// Take NODE out although it runs: it is cut off at once, with the calls it is needed for. For a node that somebody else controls
+    #[arg(long, requires = "node")]
+    pub cut_off: bool,
 }
 
 /// `recover`

@@ -436,8 +436,7 @@ pub static KEYS: &[Key] = &[
         default: "info,openraft=warn",
         help: "error, warn, info, debug, trace, or a filter such as info,fed_ari=debug.",
         set: |c, v| {
-            let parsed = v.parse::<tracing_subscriber::filter::Targets>();
-            parsed.map_err(|why| format!("is no log filter ({why}); write for example info or info,fed_ari=debug"))?;
+            check_filter(v)?;
             set_filled(&mut c.log.level, v)
         },
     },
@@ -455,6 +454,25 @@ fn set<T: FromStr<Err: Display>>(place: &mut T, value: &str) -> Result<(), Strin
         return Err("must not be empty".to_owned());
     }
     *place = value.parse().map_err(|why: T::Err| why.to_string())?;
+    Ok(())
+}
+
+/// A filter of the log: any word alone would be taken for the name of a module, and turn everything else off.
+fn check_filter(filter: &str) -> Result<(), String> {
+    const EXAMPLE: &str = "write for example info or info,fed_ari=debug";
+    let parsed = filter.parse::<tracing_subscriber::filter::Targets>();
+    parsed.map_err(|why| format!("is no log filter ({why}); {EXAMPLE}"))?;
+    let levels = ["error", "warn", "info", "debug", "trace", "off"];
+    for part in filter.split(',').map(str::trim) {
+        let bare = !part.contains('=') && !levels.contains(&part.to_ascii_lowercase().as_str());
+        let target = part.split('=').next().unwrap_or_default();
+        let spelt = target.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c));
+        if bare || !spelt {
+            return Err(format!(
+                "is no log filter: {part:?} is no level and names none; {EXAMPLE}"
+            ));
+        }
+    }
     Ok(())
 }
 

@@ -166,6 +166,12 @@ fn check_whole(config: &mut Config, errors: &mut Vec<ConfigError>) {
             ),
         }
     }
+    if !config.agi.listen.is_loopback() {
+        contradict(format!(
+            "agi.listen ({}) can be reached from elsewhere: FastAGI is plain text and asks nobody who they are, and the answer is the way into a call; listen on 127.0.0.1 or ::1, where its Asterisk is",
+            config.agi.listen
+        ));
+    }
     if config.security.plaintext {
         let metrics = config
             .metrics

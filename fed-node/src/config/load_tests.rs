@@ -9,6 +9,21 @@ fn from_text(text: &str) -> Result<Config, String> {
 }
 
 #[test]
+fn a_word_that_is_no_level_is_no_filter() {
+    let level = |level: &str| from_text(&format!("[log]\nlevel = \"{level}\"\n"));
+    for bad in ["nfo", "foo bar", "infoo=debug,xx yy", "info,fed_ari"] {
+        let error = level(bad).unwrap_err();
+        assert!(
+            error.contains("log.level") && error.contains("FILE:2"),
+            "{bad}: {error}"
+        );
+    }
+    for good in ["info", "INFO", "info,fed_ari=debug,fed_raft::log=trace", "off"] {
+        level(good).unwrap();
+    }
+}
+
+#[test]
 fn an_empty_file_is_the_documented_defaults() {
     let config = from_text("").unwrap();
     assert_eq!(config.client.listen.to_string(), "127.0.0.1:7400");
@@ -155,4 +170,11 @@ fn plaintext_is_for_loopback_alone() {
         );
     }
     assert!(!from_text("").unwrap().security.plaintext);
+}
+
+#[test]
+fn fastagi_is_for_loopback_alone() {
+    let error = from_text("[agi]\nlisten = \"0.0.0.0:4573\"\n").unwrap_err();
+    assert!(error.contains("agi.listen") && error.contains("plain text"), "{error}");
+    from_text("[agi]\nlisten = \"[::1]:4573\"\n").unwrap();
 }

@@ -65,8 +65,8 @@ pub struct LineError {
 #[must_use]
 pub fn check(text: &str, realm: &str) -> (Roster, Vec<LineError>) {
     let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .comment(Some(b'#'))
+        .trim(csv::Trim::Headers)
+        .comment(comments(text))
         .from_reader(text.as_bytes());
     if let Err(errors) = check_header(&mut reader) {
         return (Roster::default(), errors);
@@ -81,9 +81,14 @@ pub fn check(text: &str, realm: &str) -> (Roster, Vec<LineError>) {
             Ok(record) => {
                 checker.line = line_of(text, record.position());
                 checker.about.clear();
+                // Most likely a quote that is not closed: what follows would silently be part of this value.
+                if record.iter().any(|field| field.contains(['\n', '\r'])) {
+                    checker.wrong("a value goes over the end of the line: close its quote");
+                    continue;
+                }
                 match record.deserialize(Some(&header)) {
                     Ok(row) => {
-                        let row: Row = row;
+                        let row = Row::trimmed(row);
                         checker.about.clone_from(&row.user);
                         checker.row(&row);
                     }
@@ -101,6 +106,13 @@ pub fn check(text: &str, realm: &str) -> (Roster, Vec<LineError>) {
     roster.columns = Some(header.iter().map(str::to_owned).collect());
     roster.lines = checker.users.into_iter().map(|(id, (_, line))| (id, line)).collect();
     (roster, checker.errors)
+}
+
+/// Lines that begin with `#` are comments, where the first column is the user, whose id cannot begin so; a number can.
+fn comments(text: &str) -> Option<u8> {
+    let header = text.lines().find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let first = header.trim_start_matches('\u{feff}').split(',').next()?;
+    (first.trim().trim_matches('"') == "user").then_some(b'#')
 }
 
 /// The line on which a record stands: the reader's position is before the empty lines and comments that it skipped.
@@ -134,7 +146,9 @@ fn check_header(reader: &mut csv::Reader<&[u8]>) -> Result<(), Vec<LineError>> {
                 .iter()
                 .filter(near)
                 .min_by_key(|known| strsim::damerau_levenshtein(known, column));
+            let separated = header.len() == 1 && column.contains([';', '\t']);
             let hint = match nearest {
+                _ if separated => "separate the columns with commas".to_owned(),
                 Some(known) => format!("did you mean {known:?}?"),
                 None => format!("the columns are {}", COLUMNS.join(",")),
             };

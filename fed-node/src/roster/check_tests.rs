@@ -123,3 +123,31 @@ fn a_column_like_none_is_answered_with_all_of_them() {
     assert!(errors("usr,name\na,b\n")[0].contains("did you mean \"user\"?"));
     assert!(errors("user,telephone_exchange\na,b\n")[0].contains("the columns are user,name,"));
 }
+
+#[test]
+fn a_value_over_the_end_of_a_line_is_an_error_and_swallows_nobody() {
+    let found = errors("user,device,password\nb1,b1,\"unterminated\nb2,b2,pw\n");
+    assert!(found[0].contains("close its quote"), "{found:?}");
+}
+
+#[test]
+fn blanks_of_a_password_count_and_others_do_not() {
+    let with = checked("user,device,password\n sp1 , sp1 ,\" pw \"\n", "federated").unwrap();
+    let same = checked("user,device,password\nsp1,sp1,\" pw \"\n", "federated").unwrap();
+    let without = checked("user,device,password\nsp1,sp1,pw\n", "federated").unwrap();
+    assert_eq!(with.devices, same.devices);
+    assert_ne!(with.devices, without.devices);
+}
+
+#[test]
+fn a_line_that_begins_with_a_number_sign_is_a_comment_only_where_users_come_first() {
+    let roster = checked("numbers,user,device,password\n#77,anna,anna,pw\n", "federated").unwrap();
+    assert_eq!(roster.users[0].numbers, ["#77"]);
+    let roster = checked("user,numbers\n# nobody,1\nanna,#77\n", "federated").unwrap();
+    assert_eq!(roster.users.len(), 1);
+}
+
+#[test]
+fn columns_separated_by_something_else_are_told_so() {
+    assert!(errors("user;password\na;b\n")[0].contains("with commas"));
+}

@@ -63,7 +63,14 @@ impl Show for Imported {
 pub async fn import(client: &Client, args: &ImportArgs, intent: Intent) -> Outcome {
     let started = Instant::now();
     let file = args.file.display().to_string();
-    let text = std::fs::read_to_string(&args.file).map_err(|error| Failure::usage(format!("{file}: {error}")))?;
+    let bytes = std::fs::read(&args.file).map_err(|error| Failure::usage(format!("{file}: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        Failure::usage(format!(
+            "{file}:{line}: is not UTF-8 text; convert the file (for example with iconv); nothing was changed"
+        ))
+    })?;
     let (mut roster, mut errors) = check(&text, &realm(client).await?);
     errors.extend(unknown_nodes(client, &roster).await?);
     errors.sort_by_key(|error| error.line);

@@ -59,6 +59,37 @@ pub(super) const COLUMNS: [&str; 21] = [
 ];
 
 impl Row {
+    /// Without blanks around the values, but for the password: there they count.
+    pub(super) fn trimmed(mut self) -> Self {
+        for value in [
+            &mut self.user,
+            &mut self.name,
+            &mut self.numbers,
+            &mut self.device,
+            &mut self.realm,
+            &mut self.md5_ha1,
+            &mut self.technology,
+            &mut self.transport,
+            &mut self.codecs,
+            &mut self.max_contacts,
+            &mut self.ring,
+            &mut self.ring_timeout_s,
+            &mut self.forward_always,
+            &mut self.forward_busy,
+            &mut self.forward_no_answer,
+            &mut self.forward_offline,
+            &mut self.do_not_disturb,
+            &mut self.mailbox,
+            &mut self.service_class,
+            &mut self.preferred_nodes,
+        ] {
+            if value.trim().len() < value.len() {
+                *value = value.trim().to_owned();
+            }
+        }
+        self
+    }
+
     /// True when the line says nothing of its user beyond the id: a further device.
     pub(super) fn user_columns_are_empty(&self) -> bool {
         let columns = [

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::api::{Leave, about, failure};
+use crate::api::{Leave, Removal, about, failure};
 use crate::explain::{Code, attach};
 use crate::security::{self, Vault};
 
@@ -29,7 +29,7 @@ pub(super) struct Leaver {
 
 #[async_trait]
 impl Leave for Leaver {
-    async fn remove(&self, who: Actor, node: NodeId, lose_quorum: bool) -> Result<u64, Status> {
+    async fn remove(&self, who: Actor, node: NodeId, how: Removal) -> Result<u64, Status> {
         let own = node == self.cluster.id();
         let members = self.cluster.members();
         if members.len() <= 1 && own {
@@ -38,7 +38,7 @@ impl Leave for Leaver {
         }
         let snapshot = self.cluster.local();
         let view = MapView::new(&snapshot);
-        if !own {
+        if !own && !how.cut_off {
             self.must_be_gone(node, &view).await?;
         }
         // One that a recovery gave up is in the map only.
@@ -48,10 +48,10 @@ impl Leave for Leaver {
             return Err(attach(Status::not_found(text), Code::NoMember));
         }
         if !own {
-            return self.take_out(who, node, lose_quorum).await;
+            return self.take_out(who, node, how.lose_quorum).await;
         }
         self.leaving.send_replace(true);
-        let outcome = self.take_out(who, node, lose_quorum).await;
+        let outcome = self.take_out(who, node, how.lose_quorum).await;
         match outcome {
             Ok(_) => self.left.cancel(),
             // Not let go: its record comes back, and with it what is registered at its Asterisk.
@@ -66,13 +66,15 @@ impl Leaver {
     /// shows that it does.
     async fn must_be_gone(&self, node: NodeId, view: &MapView<'_>) -> Result<(), Status> {
         if about::ask(&self.cluster, node, about::ANSWER_WITHIN).await.heard() {
-            let text = format!("node {node} is up, it answers: run `fed-node leave` there, or stop it first");
+            let text = format!(
+                "node {node} is up, it answers: run `fed-node leave` there, or stop it first (one that somebody else controls: --cut-off)"
+            );
             return Err(attach(Status::failed_precondition(text), Code::NodeStillUp));
         }
         let session = view.session_of(node).map_err(|error| failure::damaged(&error))?;
         if session.is_some() && self.cluster.status().quorum {
             let text = format!(
-                "node {node} does not answer here, but its session is open: if it has just died, repeat this in a few seconds; if it runs and only this node cannot reach it, run `fed-node leave` there, or stop it first"
+                "node {node} does not answer here, but its session is open: if it has just died, repeat this in a few seconds; if it runs and only this node cannot reach it, run `fed-node leave` there, or stop it first (one that somebody else controls: --cut-off)"
             );
             return Err(attach(Status::failed_precondition(text), Code::NodeStillUp));
         }
@@ -92,7 +94,7 @@ impl Leaver {
                 command: Box::new(delete),
             };
         }
-        let proposed = self.cluster.propose(delete).await;
+        let proposed = self.cluster.propose(delete.clone()).await;
         let proposed = proposed.map_err(|error| failure::not_proposed(&error))?;
         if let Reply::Refused(why) = &proposed.reply
             && !matches!(why, Refusal::NotFound { .. })
@@ -105,7 +107,16 @@ impl Leaver {
             self.cluster.remove(node).await
         };
         match removed {
-            Ok(()) => Ok(proposed.revision.0),
+            Ok(()) if node == self.cluster.id() => Ok(proposed.revision.0),
+            // One that ran until now may have put its record there again in between.
+            Ok(()) => {
+                let again = self.cluster.propose(delete).await;
+                let again = again.map_err(|error| failure::not_proposed(&error))?;
+                Ok(match again.reply {
+                    Reply::Refused(_) => proposed.revision.0,
+                    _ => again.revision.0,
+                })
+            }
             Err(error @ MembersError::Refused(_)) => {
                 if let Some(record) = record.filter(|_| node != self.cluster.id()) {
                     self.put_back(record.value).await;

@@ -33,4 +33,4 @@ pub use local_token::{LOCAL_TOKEN, LocalToken};
 pub(crate) use material::{Source, certificate_expires, security};
 pub(crate) use renewal::keep_fresh;
 pub use text::{TokenSecret, TokenText, hash_of};
-pub use vault::Vault;
+pub use vault::{Vault, carries_secret};

@@ -128,6 +128,18 @@ fn seal(command: &mut Command, key: &SealKey, view: &MapView<'_>) {
     }
 }
 
+/// Whether a secret in clear text is in the command.
+#[must_use]
+pub fn carries_secret(command: &Command) -> bool {
+    match command {
+        Command::Batch(commands) => commands.iter().any(carries_secret),
+        Command::By { command, .. } => carries_secret(command),
+        Command::PutDevice { device, .. } => !device.credentials.is_sealed(),
+        Command::PutSetting { key, value, .. } => is_secret(key) && !is_sealed(value.as_str()),
+        _ => false,
+    }
+}
+
 fn seal_device(device: &mut Device, key: &SealKey, view: &MapView<'_>) {
     let there = view.device(&device.id).ok().flatten().map(|record| record.value);
     if let Some(there) = there

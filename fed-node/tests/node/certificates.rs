@@ -248,3 +248,21 @@ fn metrics_that_others_can_reach_are_served_over_tls() {
         assert!(String::from_utf8_lossy(&heard).contains("fed_raft_term"));
     });
 }
+
+#[test]
+fn a_node_that_somebody_else_controls_is_cut_off_while_it_runs() {
+    let mut federation = Federation::start(3);
+    let refused = federation.nodes[0].asks(&["leave", "n3", "--yes"]);
+    assert!(
+        refused.code != 0 && refused.err.contains("--cut-off"),
+        "{}",
+        refused.err
+    );
+    federation.nodes[0].asks(&["leave", "n3", "--yes", "--cut-off"]).ok();
+    assert_ne!(federation.nodes[2].ends(), 0, "it is told and ends");
+    federation.nodes[1].add_user("alice", "1001").ok();
+    let audit = federation.nodes[0].asks(&["audit", "list"]).ok();
+    assert!(audit.out.contains("node_deleted"), "{}", audit.out);
+    let list = federation.nodes[0].asks(&["node", "list"]).ok();
+    assert!(list.out.contains("n2") && !list.out.contains("n3"), "{}", list.out);
+}

@@ -131,6 +131,22 @@ fn without_its_key_a_node_says_what_to_do_and_takes_nothing_away() {
     );
     assert!(!key.exists(), "another key would open nothing");
     node.asks(&["user", "show", "alice"]).ok();
+    let refused = node.add_user("bob", "1002");
+    assert!(
+        refused.code != 0 && refused.err.contains("security/cluster.key"),
+        "{refused:?}"
+    );
+    node.asks(&["user", "add", "carol", "--number", "1003", "--no-device"])
+        .ok();
+    node.terminate();
+
+    // The key of another federation is none either.
+    crate::support::write_private(&key, &"ab".repeat(32));
+    node.run();
+    until("it says so", || {
+        let refused = node.add_user("bob", "1002");
+        (refused.code != 0 && refused.err.contains("security/cluster.key")).then_some(())
+    });
     node.terminate();
 
     crate::support::write_private(&key, &kept);

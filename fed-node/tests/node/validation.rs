@@ -214,3 +214,14 @@ fn no_injection_comes_in_by_an_import() {
     }
     assert_eq!(node.json(&["user", "list"]), serde_json::json!([]));
 }
+
+#[test]
+fn a_key_of_capabilities_that_is_none_is_refused_before_it_is_sealed() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    for bad in ["x", "../..", "AB", &"AB".repeat(32)] {
+        let said = node.asks(&["setting", "set", "capability_key", bad]);
+        assert!(said.code != 0 && said.err.contains("64 lower-case"), "{bad}: {said:?}");
+    }
+    node.asks(&["setting", "set", "capability_key", &"ab".repeat(32)]).ok();
+}

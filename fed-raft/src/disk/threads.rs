@@ -113,7 +113,7 @@ fn latched<M: Machine>(node: &Node<M>, disk: &Disk) -> Option<String> {
         return None;
     };
     Some(format!(
-        "{}: the database reports a failed background write and takes no more; look at the disk, then start the node again. Where it ends so again, or its LOG file speaks of corruption, either restore this node's folder from a backup, or remove the node from the cluster and join again with an empty folder",
+        "{}: the database reports a failed background write and takes no more; look at the disk, then start the node again. Where it ends so again, or its LOG file speaks of corruption, remove the node from the cluster and let it join again with an empty folder, or, where it is the only one left, restore the state from a backup into a new cluster; an older copy of this folder must not be put back",
         disk.folder().join(which).display()
     ))
 }

@@ -143,6 +143,7 @@ async fn forward<M: Machine>(node: &Node<M>, leader: u64, address: &str, groups:
     };
     let reply = match answered {
         Ok(Ok(reply)) => reply.into_inner().result,
+        Ok(Err(status)) if never_sent(&status) => return Attempt::Certainly(Why::NotLeader),
         Ok(Err(status)) => return Attempt::Perhaps(status.message().to_owned()),
         Err(_) => return Attempt::Perhaps(format!("leader {leader} did not answer")),
     };
@@ -161,6 +162,18 @@ async fn forward<M: Machine>(node: &Node<M>, leader: u64, address: &str, groups:
         }),
         None => Attempt::Perhaps("the leader's answer is empty".to_owned()),
     }
+}
+
+/// Whether there was not even a connection: nothing can have been proposed.
+fn never_sent(status: &tonic::Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn decode<M: Machine>(answers: proto::propose_reply::Answers) -> Attempt<M> {

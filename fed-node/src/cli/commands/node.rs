@@ -94,7 +94,11 @@ pub(super) async fn leave(client: &Client, args: &LeaveArgs, intent: Intent) -> 
             )));
         }
     };
-    let removal = pb::RemoveNodeRequest { id, lose_quorum };
+    let removal = pb::RemoveNodeRequest {
+        id,
+        lose_quorum,
+        cut_off: args.cut_off,
+    };
     if intent.dry_run {
         return plan::tell(client, Action::Leave(removal), intent).await;
     }

@@ -20,7 +20,7 @@ pub(super) async fn plan(client: &Client, command: PlanCommand, output: Output) 
                 Some(node) => leaving(client, &node).await?.0,
                 None => 0,
             },
-            lose_quorum: false,
+            ..pb::RemoveNodeRequest::default()
         }),
         PlanCommand::Lead { node } => Action::Lead(id(client, &node).await?),
         PlanCommand::Replace { old, new } => Action::Replace(pb::ReplaceNode {

@@ -100,8 +100,9 @@ pub(super) static ROWS: &[Explanation] = &[
         "A file is damaged where no crash can have damaged it.",
         &["a failing disk", "somebody changed the file"],
         &[
-            "restore this node's folder from a backup",
-            "or take it out and in again: fed-node leave ID --yes at another node, empty the folder, fed-node join TOKEN",
+            "take it out and in again: fed-node leave ID --yes at another node, empty the folder, fed-node join TOKEN",
+            "or, where it is the only node left: fed-node backup restore FILE into an empty folder",
+            "never put an older copy of the folder back: it has forgotten what it promised the others",
         ],
     ),
     row(

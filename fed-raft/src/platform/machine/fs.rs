@@ -4,7 +4,13 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-pub(crate) use std::fs::{copy, create_dir_all, hard_link, read_to_string, remove_dir_all, remove_file};
+pub(crate) use std::fs::{copy, hard_link, read_to_string, remove_dir_all, remove_file};
+
+/// Folders hold what is nobody else's business: only their owner gets in.
+pub(crate) fn create_dir_all(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
 
 /// A held lock; free again when dropped.
 #[derive(Debug)]
