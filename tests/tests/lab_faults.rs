@@ -287,6 +287,10 @@ fn partition(lab: &mut Lab) -> Result<()> {
         .add_user(0, "refused", &[])
         .expect_err("a change in the minority must be refused");
     println!("    the minority refuses a change: {refusal:#}");
+    ensure!(
+        format!("{refusal:#}").contains("no quorum"),
+        "refused for another reason: {refusal:#}"
+    );
 
     // A phone of the majority turns up at the cut-off host: it registers, and rings there.
     ben2.register(lab.hosts[0].sip())
