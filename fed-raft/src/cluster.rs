@@ -16,11 +16,11 @@ use crate::doorkeeper::Doorkeeper;
 use crate::error::{BackupError, KeepAliveError, MembersError, ProposeError, ReadError, StartError};
 use crate::identity::Identity;
 use crate::join::Application;
-use crate::members::Change;
+use crate::members::{Change, Order};
 use crate::node::Node;
 use crate::read::Consistency;
 use crate::state::Snapshot;
-use crate::status::{Member, Status};
+use crate::status::{Member, MembersChange, Status};
 use crate::watch::Watch;
 use crate::{join, start};
 
@@ -223,7 +223,7 @@ impl<M: Machine> Cluster<M> {
     /// # Errors
     /// [`MembersError`].
     pub async fn promote(&self, node: NodeId) -> Result<(), MembersError> {
-        self.node.change_members(Change::Promote(node.0)).await
+        self.node.change_members(Change::Promote(node.0)).await.map(drop)
     }
 
     /// Removes a member, the leader too. Its id is never used again, its calls are refused from then on.
@@ -231,7 +231,7 @@ impl<M: Machine> Cluster<M> {
     /// # Errors
     /// [`MembersError::Refused`] when the rest would have no majority up, or it is no member.
     pub async fn remove(&self, node: NodeId) -> Result<(), MembersError> {
-        self.node.change_members(Change::Remove(node.0)).await
+        self.node.change_members(Change::Remove(node.0)).await.map(drop)
     }
 
     /// Removes a member although the rest has no majority up: from then on nothing is acknowledged until dead members
@@ -240,7 +240,10 @@ impl<M: Machine> Cluster<M> {
     /// # Errors
     /// [`MembersError`]; [`MembersError::OutcomeUnknown`] is to be expected, as no majority is left to confirm it.
     pub async fn remove_losing_quorum(&self, node: NodeId) -> Result<(), MembersError> {
-        self.node.change_members(Change::RemoveLosingQuorum(node.0)).await
+        self.node
+            .change_members(Change::RemoveLosingQuorum(node.0))
+            .await
+            .map(drop)
     }
 
     /// Makes a voter the leader.
@@ -248,7 +251,25 @@ impl<M: Machine> Cluster<M> {
     /// # Errors
     /// [`MembersError::Refused`] when it is no voter or does not answer.
     pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), MembersError> {
-        self.node.change_members(Change::TransferTo(to.0)).await
+        self.node.change_members(Change::TransferTo(to.0)).await.map(drop)
+    }
+
+    /// Makes a change of the members or of their leader only when the members are still those that the log entry `members_at`
+    /// named ([`Status::members_index`]): compared and done in one step at the leader. The log entry that names them then.
+    ///
+    /// A leader of a version that does not know this yet makes the change in any case.
+    ///
+    /// # Errors
+    /// [`MembersError::Refused`] also when the members have changed since.
+    pub async fn change_members_as_of(&self, members_at: u64, change: MembersChange) -> Result<u64, MembersError> {
+        let change = match change {
+            MembersChange::Promote(node) => Change::Promote(node.0),
+            MembersChange::Remove(node) => Change::Remove(node.0),
+            MembersChange::RemoveLosingQuorum(node) => Change::RemoveLosingQuorum(node.0),
+            MembersChange::TransferLeadership(to) => Change::TransferTo(to.0),
+        };
+        let if_members_at = Some(members_at);
+        self.node.change_members(Order { change, if_members_at }).await
     }
 
     /// Everybody, as far as this node knows, by id.

@@ -62,5 +62,5 @@ pub use join::Application;
 pub use read::Consistency;
 pub use recover::{GivenUp, Recovery, plan_recovery, recover};
 pub use state::Snapshot;
-pub use status::{Member, Role, Status};
+pub use status::{Member, MembersChange, Role, Status};
 pub use watch::{Watch, WatchItem};

@@ -17,7 +17,7 @@ use crate::error::MembersError;
 use crate::node::{Leader, Node};
 use crate::raft::{Peer, TypeConfig, wire};
 use crate::status::{Member, Role};
-use crate::transport::Lane;
+use crate::transport::{Lane, never_sent};
 
 /// How long a change may take before its outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    pub(crate) fn from_wire(change: Option<Sent>) -> Option<Self> {
+    fn from_wire(change: Option<Sent>) -> Option<Self> {
         Some(match change? {
             Sent::Enter(member) => {
                 let (id, peer) = wire::from_member(member);
@@ -50,22 +50,56 @@ impl Change {
         })
     }
 
-    fn to_wire(&self) -> proto::ChangeMembersRequest {
-        let change = match self {
+    fn to_wire(&self) -> Sent {
+        match self {
             Self::Enter(id, peer) => Sent::Enter(wire::to_member(*id, peer)),
             Self::Promote(id) => Sent::Promote(*id),
             Self::Remove(id) => Sent::Remove(*id),
             Self::RemoveLosingQuorum(id) => Sent::RemoveLosingQuorum(*id),
             Self::TransferTo(id) => Sent::TransferTo(*id),
-        };
-        proto::ChangeMembersRequest { change: Some(change) }
+        }
+    }
+}
+
+/// A change as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Order {
+    pub(crate) change: Change,
+    /// Only when the members are still those that this log entry named.
+    pub(crate) if_members_at: Option<u64>,
+}
+
+impl From<Change> for Order {
+    /// Whoever the members are.
+    fn from(change: Change) -> Self {
+        Self {
+            change,
+            if_members_at: None,
+        }
+    }
+}
+
+impl Order {
+    pub(crate) fn from_wire(request: proto::ChangeMembersRequest) -> Option<Self> {
+        Some(Self {
+            change: Change::from_wire(request.change)?,
+            if_members_at: request.if_members_at,
+        })
+    }
+
+    fn to_wire(&self) -> proto::ChangeMembersRequest {
+        proto::ChangeMembersRequest {
+            change: Some(self.change.to_wire()),
+            if_members_at: self.if_members_at,
+        }
     }
 }
 
 /// What the leader made of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Changed {
-    Done,
+    /// With the log entry that names the members now.
+    Done(u64),
     NotLeader,
     Refused(String),
     Unknown(String),
@@ -108,8 +142,9 @@ impl<M: Machine> Node<M> {
             .collect()
     }
 
-    /// Makes the change through the leader, wherever that is.
-    pub(crate) async fn change_members(&self, change: Change) -> Result<(), MembersError> {
+    /// Makes the change through the leader, wherever that is; the log entry that names the members then.
+    pub(crate) async fn change_members(&self, order: impl Into<Order>) -> Result<u64, MembersError> {
+        let order = order.into();
         let until = Instant::now() + PATIENCE;
         let mut perhaps = None;
         while Instant::now() < until {
@@ -117,12 +152,16 @@ impl<M: Machine> Node<M> {
                 return Err(MembersError::Stopped(self.life.reason()));
             }
             let changed = match self.leader() {
-                Leader::Here => self.change_here(&change).await,
-                Leader::There { id, address } => self.change_there(id, &address, &change).await,
+                Leader::Here => self.change_here(&order).await,
+                Leader::There { id, address } => self.change_there(id, &address, &order).await,
                 Leader::Unknown => Changed::NotLeader,
             };
             match changed {
-                Changed::Done => return Ok(()),
+                Changed::Done(members_at) => return Ok(members_at),
+                // What changed the members may have been an earlier attempt of this one.
+                Changed::Refused(why) if order.if_members_at.is_some() && perhaps.is_some() => {
+                    return Err(MembersError::OutcomeUnknown(why));
+                }
                 Changed::Refused(why) => return Err(MembersError::Refused(why)),
                 Changed::NotLeader => self.leader_changed(PAUSE).await,
                 Changed::Unknown(why) => {
@@ -134,10 +173,10 @@ impl<M: Machine> Node<M> {
         Err(perhaps.map_or(MembersError::NoLeader, MembersError::OutcomeUnknown))
     }
 
-    async fn change_there(&self, leader: u64, address: &str, change: &Change) -> Changed {
+    async fn change_there(&self, leader: u64, address: &str, order: &Order) -> Changed {
         match self.channels.client(leader, address, Lane::Client) {
             Ok(client) => {
-                let request = self.channels.request(leader, change.to_wire());
+                let request = self.channels.request(leader, order.to_wire());
                 ask(client, request).await
             }
             Err(status) => Changed::Unknown(status.message().to_owned()),
@@ -146,18 +185,19 @@ impl<M: Machine> Node<M> {
 
     /// Asks a node at an address to be let in, whatever its id: one that joins knows only addresses.
     pub(crate) async fn enter_over(&self, node: u64, address: &str, peer: Peer) -> Changed {
-        self.change_there(node, address, &Change::Enter(self.identity.node.0, peer))
-            .await
+        let enter = Change::Enter(self.identity.node.0, peer);
+        self.change_there(node, address, &enter.into()).await
     }
 
     /// The leader's part.
-    pub(crate) async fn change_here(&self, change: &Change) -> Changed {
-        let made = match change {
+    pub(crate) async fn change_here(&self, order: &Order) -> Changed {
+        let only_if = order.if_members_at;
+        let made = match &order.change {
             Change::Enter(id, peer) => self.enter_here(*id, peer.clone()).await,
-            Change::Promote(id) => self.promote_here(*id).await,
-            Change::Remove(id) => self.remove_here(*id, false).await,
-            Change::RemoveLosingQuorum(id) => self.remove_here(*id, true).await,
-            Change::TransferTo(id) => self.transfer_here(*id).await,
+            Change::Promote(id) => self.promote_here(*id, only_if).await,
+            Change::Remove(id) => self.remove_here(*id, false, only_if).await,
+            Change::RemoveLosingQuorum(id) => self.remove_here(*id, true, only_if).await,
+            Change::TransferTo(id) => self.transfer_here(*id, only_if).await,
         };
         made.unwrap_or_else(|refused| refused)
     }
@@ -179,10 +219,10 @@ impl<M: Machine> Node<M> {
             Some(known) if known.incarnation != peer.incarnation => refused(format!(
                 "node {id} has another data folder than the one that was let in: remove node {id}, empty the folder and join again"
             )),
-            Some(known) if known.address == peer.address => Ok(Changed::Done),
+            Some(known) if known.address == peer.address => Ok(self.done()),
             Some(_) => {
                 let nodes = BTreeMap::from([(id, peer)]);
-                self.change_raft(ChangeMembers::SetNodes(nodes)).await
+                self.change_raft(ChangeMembers::SetNodes(nodes), None).await
             }
             None => {
                 let needed = self.state.feature_level();
@@ -194,25 +234,29 @@ impl<M: Machine> Node<M> {
                     ));
                 }
                 let nodes = BTreeMap::from([(id, peer)]);
-                self.change_raft(ChangeMembers::AddNodes(nodes)).await
+                self.change_raft(ChangeMembers::AddNodes(nodes), None).await
             }
         }
     }
 
-    async fn promote_here(&self, id: u64) -> Result<Changed, Changed> {
+    async fn promote_here(&self, id: u64, only_if: Option<u64>) -> Result<Changed, Changed> {
         match self.member(id)?.role {
-            Role::Leader | Role::Voter => Ok(Changed::Done),
-            Role::Learner => self.change_raft(ChangeMembers::AddVoterIds(BTreeSet::from([id]))).await,
+            Role::Leader | Role::Voter => Ok(self.done()),
+            Role::Learner => {
+                let change = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
+                self.change_raft(change, only_if).await
+            }
         }
     }
 
-    async fn remove_here(&self, id: u64, losing_quorum: bool) -> Result<Changed, Changed> {
+    async fn remove_here(&self, id: u64, losing_quorum: bool, only_if: Option<u64>) -> Result<Changed, Changed> {
         if self.state.is_retired(id) {
-            return Ok(Changed::Done);
+            return Ok(self.done());
         }
         let member = self.member(id)?;
         if member.role == Role::Learner {
-            return self.change_raft(ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await;
+            let change = ChangeMembers::RemoveNodes(BTreeSet::from([id]));
+            return self.change_raft(change, only_if).await;
         }
         let rest: Vec<Member> = self
             .members()
@@ -225,12 +269,12 @@ impl<M: Machine> Node<M> {
             return refused(no_majority_without(id, alive.len(), rest.len()));
         };
         if id == self.identity.node.0 {
-            self.transfer_here(next.id.0).await?;
+            self.transfer_here(next.id.0, only_if).await?;
             // The new leader removes this node.
             return Ok(Changed::NotLeader);
         }
-        self.change_raft(ChangeMembers::RemoveVoters(BTreeSet::from([id])))
-            .await
+        let change = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
+        self.change_raft(change, only_if).await
     }
 
     /// Lets a learner vote in place of a voter that is dead, in one change: there is no moment with fewer voters. The
@@ -240,15 +284,17 @@ impl<M: Machine> Node<M> {
         let voters = members.iter().filter(|m| m.role != Role::Learner && m.id.0 != dead);
         let voters = voters.map(|m| m.id.0).chain([by]).collect();
         let change = ChangeMembers::ReplaceAllVoters(voters);
-        match self.change_raft_keeping(change, true).await {
+        match self.change_raft_keeping(change, true, None).await {
             Ok(changed) | Err(changed) => changed,
         }
     }
 
-    async fn transfer_here(&self, id: u64) -> Result<Changed, Changed> {
+    async fn transfer_here(&self, id: u64, only_if: Option<u64>) -> Result<Changed, Changed> {
         if id == self.identity.node.0 {
-            return Ok(Changed::Done);
+            return Ok(self.done());
         }
+        let _one_at_a_time = self.changing.lock().await;
+        self.check_members(only_if)?;
         let member = self.member(id)?;
         if member.role == Role::Learner {
             return refused(format!("node {id} is a learner: promote it first"));
@@ -262,11 +308,33 @@ impl<M: Machine> Node<M> {
         while Instant::now() < until {
             let leader = self.raft.metrics().borrow_watched().current_leader;
             if leader == Some(id) {
-                return Ok(Changed::Done);
+                return Ok(self.done());
             }
             self.leader_changed(PAUSE).await;
         }
         Ok(Changed::Unknown(format!("node {id} did not take over in time")))
+    }
+
+    /// Nothing is left to do.
+    fn done(&self) -> Changed {
+        Changed::Done(self.members_at())
+    }
+
+    /// The log entry that names the members.
+    fn members_at(&self) -> u64 {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.log_id().map_or(0, |id| id.index)
+    }
+
+    fn check_members(&self, only_if: Option<u64>) -> Result<(), Changed> {
+        let now = self.members_at();
+        match only_if {
+            Some(then) if then != now => refused(format!(
+                "the members have changed since: they are those of log entry {now}, no longer of {then}; nothing was changed"
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn member(&self, id: u64) -> Result<Member, Changed> {
@@ -282,24 +350,32 @@ impl<M: Machine> Node<M> {
     /// Makes the second step of a change of voters.
     pub(crate) async fn finish_change_here(&self) -> Changed {
         let nothing_more = ChangeMembers::AddVoterIds(BTreeSet::new());
-        match self.change_raft_keeping(nothing_more, true).await {
+        match self.change_raft_keeping(nothing_more, true, None).await {
             Ok(changed) | Err(changed) => changed,
         }
     }
 
-    async fn change_raft(&self, change: ChangeMembers<u64, Peer>) -> Result<Changed, Changed> {
-        self.change_raft_keeping(change, false).await
+    async fn change_raft(&self, change: ChangeMembers<u64, Peer>, only_if: Option<u64>) -> Result<Changed, Changed> {
+        self.change_raft_keeping(change, false, only_if).await
     }
 
-    /// With `keep`, voters that no longer vote stay as learners.
-    async fn change_raft_keeping(&self, change: ChangeMembers<u64, Peer>, keep: bool) -> Result<Changed, Changed> {
+    /// With `keep`, voters that no longer vote stay as learners. Every change of the members at this leader goes through here, one
+    /// after the other, so what is compared cannot change before it is acted upon; another leader's change ends this one's term.
+    async fn change_raft_keeping(
+        &self,
+        change: ChangeMembers<u64, Peer>,
+        keep: bool,
+        only_if: Option<u64>,
+    ) -> Result<Changed, Changed> {
+        let _one_at_a_time = self.changing.lock().await;
+        self.check_members(only_if)?;
         let changing = self.raft.change_membership(change, keep);
         let result = match tokio::time::timeout(ATTEMPT, changing).await {
             Ok(result) => result,
             Err(_) => return Ok(Changed::Unknown("no majority confirmed it".to_owned())),
         };
         Ok(match result {
-            Ok(_) => Changed::Done,
+            Ok(made) => Changed::Done(made.log_id.index),
             Err(RaftError::APIError(error)) => not_changed(&error),
             Err(RaftError::Fatal(error)) => Changed::Unknown(error.to_string()),
         })
@@ -336,12 +412,13 @@ fn refused<T>(why: String) -> Result<T, Changed> {
 async fn ask(mut client: crate::transport::Client, request: tonic::Request<proto::ChangeMembersRequest>) -> Changed {
     match tokio::time::timeout(ATTEMPT + PAUSE, client.change_members(request)).await {
         Ok(Ok(reply)) => match reply.into_inner().result {
-            Some(Reply::Done(_)) => Changed::Done,
+            Some(Reply::Done(done)) => Changed::Done(done.members_at),
             Some(Reply::NotLeader(_)) => Changed::NotLeader,
             Some(Reply::Refused(why)) => Changed::Refused(why),
             Some(Reply::Unknown(why)) => Changed::Unknown(why),
             None => Changed::Unknown("the leader's answer is empty".to_owned()),
         },
+        Ok(Err(status)) if never_sent(&status) => Changed::NotLeader,
         Ok(Err(status)) => Changed::Unknown(status.message().to_owned()),
         Err(_) => Changed::Unknown("the leader did not answer in time".to_owned()),
     }

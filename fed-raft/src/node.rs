@@ -49,6 +49,8 @@ pub(crate) struct Node<M: Machine> {
     heard: Mutex<Option<Instant>>,
     /// Held while a snapshot comes in.
     pub(crate) receiving: tokio::sync::Mutex<()>,
+    /// Held while this node, as leader, changes the members.
+    pub(crate) changing: tokio::sync::Mutex<()>,
     /// Answers what other members' programs ask.
     pub(crate) answerer: OnceLock<crate::ask::Answerer>,
     /// Decides who may join.
@@ -145,6 +147,7 @@ impl<M: Machine> Node<M> {
             answerer: OnceLock::new(),
             doorkeeper: OnceLock::new(),
             receiving: tokio::sync::Mutex::new(()),
+            changing: tokio::sync::Mutex::new(()),
             _lock: parts.lock,
         }
     }

@@ -37,6 +37,19 @@ pub struct Member {
     pub silent: Option<Duration>,
 }
 
+/// A change of the members, or of who leads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MembersChange {
+    /// A learner votes.
+    Promote(NodeId),
+    /// A member goes for good.
+    Remove(NodeId),
+    /// The same although the rest has no majority up.
+    RemoveLosingQuorum(NodeId),
+    /// A voter leads.
+    TransferLeadership(NodeId),
+}
+
 /// A node's own view at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {

@@ -160,12 +160,12 @@ impl<M: Machine> Node<M> {
             return;
         }
         let made = match self.leader() {
-            Leader::Here => self.change_here(&Change::Enter(me, peer)).await,
+            Leader::Here => self.change_here(&Change::Enter(me, peer).into()).await,
             Leader::There { id, address } => self.enter_over(id, &address, peer).await,
             Leader::Unknown => self.enter_over_seeds(peer).await,
         };
         match made {
-            Changed::Done => tracing::info!(node = me, "let into the cluster"),
+            Changed::Done(_) => tracing::info!(node = me, "let into the cluster"),
             Changed::Refused(why) => {
                 tracing::warn!(node = me, why, "not let into the cluster");
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -240,10 +240,10 @@ impl<M: Machine> Node<M> {
             let id = learner.id;
             let made = match dead {
                 Some(dead) if !wanted => self.replace_here(dead, id.0).await,
-                _ => self.change_here(&Change::Promote(id.0)).await,
+                _ => self.change_here(&Change::Promote(id.0).into()).await,
             };
             match made {
-                Changed::Done => tracing::info!(node = %id, in_place_of = ?dead, "promoted to voter"),
+                Changed::Done(_) => tracing::info!(node = %id, in_place_of = ?dead, "promoted to voter"),
                 other => tracing::debug!(node = %id, ?other, "not promoted yet"),
             }
         }

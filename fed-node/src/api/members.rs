@@ -7,7 +7,7 @@ use fed_core::audit::Actor;
 use fed_core::ids::NodeId;
 use fed_core::map::MapView;
 use fed_proto::client as pb;
-use fed_raft::Role;
+use fed_raft::{MembersChange, Role};
 use tonic::Status;
 
 use super::failure::{damaged, not_changed};
@@ -94,26 +94,32 @@ impl ApiService {
         if dry_run {
             return Ok(node.cluster.local().revision().0);
         }
+        // Looked at above, and compared once more by the leader in the moment of the change: of two plans of the same members
+        // that are applied at once, one is refused.
+        let at = wanted.basis.members_index;
+        let how = |lose_quorum, at| Removal {
+            lose_quorum,
+            cut_off: false,
+            if_members_at: Some(at),
+        };
         match wanted.action {
-            Action::Leave(id) => node.leave.remove(who, NodeId(id), Removal::default()).await,
-            Action::LeaveLosingQuorum(id) => {
-                let how = Removal {
-                    lose_quorum: true,
-                    ..Removal::default()
-                };
-                node.leave.remove(who, NodeId(id), how).await
-            }
+            Action::Leave(id) => node.leave.remove(who, NodeId(id), how(false, at)).await,
+            Action::LeaveLosingQuorum(id) => node.leave.remove(who, NodeId(id), how(true, at)).await,
             Action::Lead(id) => {
-                let moved = node.cluster.transfer_leadership(NodeId(id)).await;
-                moved.map_err(|error| not_changed(&error))?;
+                self.change_as_of(at, MembersChange::TransferLeadership(NodeId(id)))
+                    .await?;
                 Ok(node.cluster.local().revision().0)
             }
             Action::Replace { old, new } => {
-                let promoted = node.cluster.promote(NodeId(new)).await;
-                promoted.map_err(|error| not_changed(&error))?;
-                node.leave.remove(who, NodeId(old), Removal::default()).await
+                let at = self.change_as_of(at, MembersChange::Promote(NodeId(new))).await?;
+                node.leave.remove(who, NodeId(old), how(false, at)).await
             }
         }
+    }
+
+    async fn change_as_of(&self, members_at: u64, change: MembersChange) -> Result<u64, Status> {
+        let changed = self.0.cluster.change_members_as_of(members_at, change).await;
+        changed.map_err(|error| not_changed(&error))
     }
 }
 

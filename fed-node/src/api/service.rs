@@ -58,13 +58,15 @@ pub struct Drift {
     pub differences: Vec<pb::Difference>,
 }
 
-/// What stands in the way of a removal and is to be passed over.
+/// How a node is taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Removal {
-    /// The rest has no majority up.
+    /// Although the rest has no majority up.
     pub lose_quorum: bool,
-    /// The node runs: it is cut off.
+    /// Although the node runs: it is cut off.
     pub cut_off: bool,
+    /// Only when the members are still those that this log entry named.
+    pub if_members_at: Option<u64>,
 }
 
 /// Takes nodes out of the federation.
@@ -449,7 +451,12 @@ impl Federation for ApiService {
             cut_off,
         } = request.into_inner();
         let node = if id == 0 { self.0.cluster.id() } else { NodeId(id) };
-        let revision = self.0.leave.remove(who, node, Removal { lose_quorum, cut_off }).await?;
+        let how = Removal {
+            lose_quorum,
+            cut_off,
+            if_members_at: None,
+        };
+        let revision = self.0.leave.remove(who, node, how).await?;
         Ok(Response::new(pb::WriteReply { revision }))
     }
 

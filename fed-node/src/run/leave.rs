@@ -8,7 +8,7 @@ use fed_core::command::{Command, Expect, Refusal, Reply};
 use fed_core::ids::NodeId;
 use fed_core::map::{FederationMap, MapView};
 use fed_core::records::Node;
-use fed_raft::{Cluster, MembersError};
+use fed_raft::{Cluster, MembersChange, MembersError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -48,10 +48,10 @@ impl Leave for Leaver {
             return Err(attach(Status::not_found(text), Code::NoMember));
         }
         if !own {
-            return self.take_out(who, node, how.lose_quorum).await;
+            return self.take_out(who, node, how).await;
         }
         self.leaving.send_replace(true);
-        let outcome = self.take_out(who, node, how.lose_quorum).await;
+        let outcome = self.take_out(who, node, how).await;
         match outcome {
             Ok(_) => self.left.cancel(),
             // Not let go: its record comes back, and with it what is registered at its Asterisk.
@@ -83,7 +83,7 @@ impl Leaver {
 
     /// The map first: a member that was removed can no longer write. Both steps may be repeated, so whatever comes between
     /// them is mended by doing it again.
-    async fn take_out(&self, who: Actor, node: NodeId, lose_quorum: bool) -> Result<u64, Status> {
+    async fn take_out(&self, who: Actor, node: NodeId, how: Removal) -> Result<u64, Status> {
         let record = MapView::new(&self.cluster.local())
             .node(node)
             .map_err(|error| failure::damaged(&error))?;
@@ -101,12 +101,7 @@ impl Leaver {
         {
             return Err(failure::refused(why));
         }
-        let removed = if lose_quorum {
-            self.cluster.remove_losing_quorum(node).await
-        } else {
-            self.cluster.remove(node).await
-        };
-        match removed {
+        match self.remove_member(node, how).await {
             Ok(()) if node == self.cluster.id() => Ok(proposed.revision.0),
             // One that ran until now may have put its record there again in between.
             Ok(()) => {
@@ -127,6 +122,21 @@ impl Leaver {
                 Status::deadline_exceeded(half_done(node, &error)),
                 Code::HalfLeft,
             )),
+        }
+    }
+
+    async fn remove_member(&self, node: NodeId, how: Removal) -> Result<(), MembersError> {
+        match (how.if_members_at, how.lose_quorum) {
+            (None, false) => self.cluster.remove(node).await,
+            (None, true) => self.cluster.remove_losing_quorum(node).await,
+            (Some(at), lose_quorum) => {
+                let change = if lose_quorum {
+                    MembersChange::RemoveLosingQuorum(node)
+                } else {
+                    MembersChange::Remove(node)
+                };
+                self.cluster.change_members_as_of(at, change).await.map(drop)
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use crate::batch::{self, Proposed};
 use crate::error::ProposeError;
 use crate::node::{Leader, Node};
 use crate::raft::Applied;
-use crate::transport::Lane;
+use crate::transport::{Lane, never_sent};
 
 /// Between two looks for a leader.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -51,6 +51,12 @@ pub(super) async fn deliver<M: Machine>(node: &Node<M>, mut groups: Vec<Group<M>
             Leader::Here => {
                 groups.retain(|group| group.fate.set_out());
                 write(node, &groups).await
+            }
+            // A leader that is silent answers no request either; what is sent to it may be done or not, and nobody could say.
+            Leader::There { .. } if node.is_cut_off() => {
+                groups = hand_back_forwarded(groups);
+                node.leader_changed(PAUSE).await;
+                continue;
             }
             Leader::There { id, address } => {
                 groups = hand_back_forwarded(groups);
@@ -162,18 +168,6 @@ async fn forward<M: Machine>(node: &Node<M>, leader: u64, address: &str, groups:
         }),
         None => Attempt::Perhaps("the leader's answer is empty".to_owned()),
     }
-}
-
-/// Whether there was not even a connection: nothing can have been proposed.
-fn never_sent(status: &tonic::Status) -> bool {
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 fn decode<M: Machine>(answers: proto::propose_reply::Answers) -> Attempt<M> {

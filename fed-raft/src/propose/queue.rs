@@ -92,14 +92,17 @@ impl<M: Machine> Group<M> {
 
 impl<M: Machine> Pending<M> {
     pub(crate) async fn answer(self, deadline: Instant) -> Answers<M> {
-        match tokio::time::timeout_at(deadline, self.answer).await {
+        let answer = tokio::time::timeout_at(deadline, self.answer).await;
+        // A group that is too late is dropped without an answer, and may be so just before the time is up here.
+        let late = Instant::now() >= deadline;
+        match answer {
             Ok(Ok(answers)) => answers,
-            Ok(Err(_)) if self.fate.call_back() => Err(ProposeError::Stopped("it is stopping".to_owned())),
-            Err(_) if self.fate.call_back() => Err(ProposeError::NoLeader),
-            Ok(Err(_)) => Err(ProposeError::OutcomeUnknown {
+            Ok(Err(_)) if !late && self.fate.call_back() => Err(ProposeError::Stopped("it is stopping".to_owned())),
+            Ok(Err(_)) if !late => Err(ProposeError::OutcomeUnknown {
                 why: "this node stopped meanwhile".to_owned(),
             }),
-            Err(_) => Err(ProposeError::OutcomeUnknown {
+            _ if self.fate.call_back() => Err(ProposeError::NoLeader),
+            _ => Err(ProposeError::OutcomeUnknown {
                 why: "no answer came in time".to_owned(),
             }),
         }

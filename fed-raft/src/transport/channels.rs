@@ -101,6 +101,12 @@ impl Channels {
     }
 }
 
+/// Whether there was not even a connection: nobody can have seen the request.
+pub(crate) fn never_sent(status: &Status) -> bool {
+    let source = std::error::Error::source(status);
+    std::iter::successors(source, |error| error.source()).any(|error| error.is::<tonic::ConnectError>())
+}
+
 /// A client for whoever is at the address.
 pub(crate) fn dial(address: &str, connector: Connector) -> Result<Client, Status> {
     Ok(client(endpoint(address)?.connect_with_connector_lazy(connector)))
@@ -122,4 +128,36 @@ fn endpoint(address: &str) -> Result<Endpoint, Status> {
         .keep_alive_while_idle(true)
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(8 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use fed_proto::peer as proto;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_call_that_found_nobody_listening_was_certainly_not_sent() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let breaks = std::thread::spawn(move || {
+            // Taken and closed at once: the request may have been read.
+            drop(listener.accept().expect("a connection"));
+        });
+        let mut client = dial(&address, Connector::plain()).expect("an address");
+        let broken = client
+            .propose(proto::ProposeRequest::default())
+            .await
+            .expect_err("nobody answers");
+        assert!(!never_sent(&broken), "{broken:?}");
+        breaks.join().expect("ended");
+        let mut client = dial(&address, Connector::plain()).expect("an address");
+        let refused = client
+            .propose(proto::ProposeRequest::default())
+            .await
+            .expect_err("nobody answers");
+        assert!(never_sent(&refused), "{refused:?}");
+    }
 }

@@ -14,7 +14,7 @@ mod server;
 
 pub(crate) use admit::REMOVED;
 pub(crate) use caller::{Badge, PROTOCOL};
-pub(crate) use channels::{Channels, Client, Lane, dial};
+pub(crate) use channels::{Channels, Client, Lane, dial, never_sent};
 pub(crate) use network::Network;
 pub(crate) use server::serve;
 

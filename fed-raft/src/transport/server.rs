@@ -19,7 +19,7 @@ use super::receive::receive;
 use super::{Badge, LARGEST_MESSAGE, Lane};
 use crate::batch;
 use crate::error::ProposeError;
-use crate::members::{Change, Changed};
+use crate::members::{Change, Changed, Order};
 use crate::node::{Leader, Node};
 use crate::raft::wire::{self, Malformed};
 use crate::read::NotConfirmed;
@@ -237,18 +237,18 @@ impl<M: Machine> Peer for Service<M> {
     ) -> Result<Response<proto::ChangeMembersReply>, Status> {
         use proto::change_members_reply::Result as Reply;
         let (node, badge) = self.admit(&request)?;
-        let change = Change::from_wire(request.into_inner().change).ok_or(Malformed("change of members"))?;
-        if let Change::Enter(id, _) = &change
+        let order = Order::from_wire(request.into_inner()).ok_or(Malformed("change of members"))?;
+        if let Change::Enter(id, _) = &order.change
             && *id != badge.from
         {
             return Err(Status::permission_denied("a node may ask to be let in for itself only"));
         }
         let changed = match node.leader() {
-            Leader::Here => node.change_here(&change).await,
+            Leader::Here => node.change_here(&order).await,
             Leader::There { .. } | Leader::Unknown => Changed::NotLeader,
         };
         let result = match changed {
-            Changed::Done => Reply::Done(proto::Done {}),
+            Changed::Done(members_at) => Reply::Done(proto::Done { members_at }),
             Changed::NotLeader => Reply::NotLeader(node.not_leader()),
             Changed::Refused(why) => Reply::Refused(why),
             Changed::Unknown(why) => Reply::Unknown(why),

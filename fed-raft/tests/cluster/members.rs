@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fed_core::ids::NodeId;
-use fed_raft::{Cluster, Config, MembersError, Role, StartError};
+use fed_raft::{Cluster, Config, MembersChange, MembersError, Role, StartError};
 
 use crate::lab::{Lab, until};
 use crate::machine::{self, Command, Values};
@@ -49,6 +49,29 @@ async fn a_removed_leader_is_replaced_first() {
     let members = lab.node(other).members();
     assert_eq!(members.len(), 2);
     assert!(members.iter().all(|m| m.id != id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_changes_as_of_the_same_members_one_is_refused() {
+    let mut lab = Lab::of(3).await;
+    let (fourth, fifth) = (lab.add().await, lab.add().await);
+    let (fourth_id, fifth_id) = (lab.id(fourth), lab.id(fifth));
+    lab.agree().await;
+    let at = lab.node(0).status().members_index;
+    let remove =
+        |asked: usize, gone: NodeId, at: u64| lab.node(asked).change_members_as_of(at, MembersChange::Remove(gone));
+    let made = tokio::join!(remove(0, fourth_id, at), remove(1, fifth_id, at));
+    let (now, left) = match made {
+        (Ok(now), Err(MembersError::Refused(why))) if why.contains("changed since") => (now, fifth_id),
+        (Err(MembersError::Refused(why)), Ok(now)) if why.contains("changed since") => (now, fourth_id),
+        other => panic!("one of them, and not the other: {other:?}"),
+    };
+    assert!(now > at);
+    let late = remove(2, left, at).await;
+    assert!(matches!(late, Err(MembersError::Refused(_))), "{late:?}");
+    let members = lab.node(0).members();
+    assert_eq!(members.len(), 4, "{members:?}");
+    remove(2, left, now).await.expect("planned anew");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
