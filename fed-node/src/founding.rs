@@ -11,6 +11,7 @@ use crate::cli::{Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::explain::Code;
 use crate::security;
+use crate::talk;
 
 /// The consensus folder inside the data folder.
 #[must_use]
@@ -73,16 +74,16 @@ pub fn init(config: &Config, realm: &str) -> Outcome {
     security::found(config, &identity).map_err(|error| Failure::of(Exit::Usage, &error))?;
     let file = realm_file(&config.data_dir);
     write_durably(&file, &format!("{realm}\n")).map_err(|error| folder(&file, &error))?;
-    eprintln!(
+    talk!(
         "made federation {} with node {} in {}; start it with `fed-node run`",
         identity.cluster,
         identity.node,
         config.data_dir.display()
     );
-    eprintln!(
+    talk!(
         "security/cluster.key in it (key {key}) seals all credentials: keep a copy in a safe place, for without it no credential opens"
     );
-    eprintln!("further nodes: {}", how_to_join(config));
+    talk!("further nodes: {}", how_to_join(config));
     Ok(())
 }
 
@@ -116,7 +117,7 @@ pub async fn join(config: &Config, with: &str) -> Outcome {
                 security::JoinError::Refused(error) => start_failure(&error),
             })?
     };
-    eprintln!(
+    talk!(
         "this is node {} of federation {}, in {}; start it with `fed-node run`",
         identity.node,
         identity.cluster,
@@ -172,7 +173,7 @@ pub fn would_make(config: &Config, what: &str) -> Outcome {
             node: owner.node,
         }));
     }
-    eprintln!(
+    talk!(
         "{what} would be made in {}; nothing was changed (--dry-run)",
         config.data_dir.display()
     );

@@ -4,6 +4,10 @@
 //! [`redirect`] server and the client [`api`] together; [`cli`] is the command line, a client of that API.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
+#![deny(
+    clippy::print_stderr,
+    reason = "a stderr that cannot be written would be a panic: talk! bears it"
+)]
 
 pub mod address;
 pub mod api;
@@ -24,3 +28,4 @@ pub mod redirect;
 pub mod roster;
 pub mod run;
 pub mod security;
+pub mod talk;

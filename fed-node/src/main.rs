@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 /// Says what went wrong; the exit code says which kind.
 fn failed(failure: &Failure) -> ExitCode {
     if !failure.message.is_empty() {
-        eprintln!("fed-node: {failure}");
+        fed_node::talk!("fed-node: {failure}");
         hint(failure);
     }
     ExitCode::from(failure.exit.code())
@@ -41,19 +41,24 @@ fn failed(failure: &Failure) -> ExitCode {
 
 /// `--help` and `--version` come here too: they are answers, on stdout.
 fn misread(error: &clap::Error) -> ExitCode {
-    // A reader that went away need not be told.
-    let _ = error.print();
+    let printed = error.print();
     if !error.use_stderr() {
-        return ExitCode::SUCCESS;
+        return match printed {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => failed(&Failure::failed(format!(
+                "the text could not be written to stdout: {error}"
+            ))),
+            // A reader that went away need not be told.
+            _ => ExitCode::SUCCESS,
+        };
     }
     let failure = Failure::usage("");
-    eprintln!("[{}]", failure.code);
+    fed_node::talk!("[{}]", failure.code);
     ExitCode::from(failure.exit.code())
 }
 
 /// For somebody who sees a code for the first time.
 fn hint(failure: &Failure) {
     if std::io::stderr().is_terminal() {
-        eprintln!("(more: fed-node explain {})", failure.code);
+        fed_node::talk!("(more: fed-node explain {})", failure.code);
     }
 }

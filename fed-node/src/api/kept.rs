@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fed_core::ids::NodeId;
+use fed_core::map::MapView;
 use fed_proto::client as pb;
 use pb::member_question::What;
 use tokio::sync::mpsc;
@@ -108,7 +110,8 @@ pub(super) fn follow_happenings(node: &Arc<NodeView>, asked: pb::EventsRequest) 
             if here {
                 return Ok(happenings(&node, &kept).happenings);
             }
-            let answer: pb::KeptHappenings = ask_member(&node, of, What::Events(kept), WITHIN).await?;
+            let answer = ask_member(&node, of, What::Events(kept), WITHIN).await;
+            let answer: pb::KeptHappenings = answer.map_err(|status| without_answer(&node, of, &status))?;
             Ok(answer.happenings)
         }
     };
@@ -138,7 +141,8 @@ pub(super) fn follow_lines(node: &Arc<NodeView>, asked: pb::LogsRequest) -> Resu
             if here {
                 return Ok(lines(&kept).map_err(Status::invalid_argument)?.lines);
             }
-            let answer: pb::KeptLines = ask_member(&node, of, What::Logs(kept), WITHIN).await?;
+            let answer = ask_member(&node, of, What::Logs(kept), WITHIN).await;
+            let answer: pb::KeptLines = answer.map_err(|status| without_answer(&node, of, &status))?;
             Ok(answer.lines)
         }
     };
@@ -152,6 +156,18 @@ pub(super) fn follow_lines(node: &Arc<NodeView>, asked: pb::LogsRequest) -> Resu
         }
     };
     Ok(stream(node, asked.follow, asked.last, fetch, grown))
+}
+
+/// What another node did not answer, with its name.
+fn without_answer(node: &NodeView, id: u64, status: &Status) -> Status {
+    let local = node.cluster.local();
+    let record = MapView::new(&local).node(NodeId(id)).ok().flatten();
+    let name = record.map_or_else(|| format!("node {id}"), |record| record.value.name);
+    let text = format!(
+        "no answer from {name}: {}; `fed-node status` shows who answers",
+        status.message()
+    );
+    Status::with_metadata(status.code(), text, status.metadata().clone())
 }
 
 fn is_here(node: &NodeView, id: u64) -> bool {

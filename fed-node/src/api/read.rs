@@ -173,6 +173,8 @@ impl Reader<'_> {
         let stamp = stamp(&record);
         let node = record.value;
         let state = match (session, node.state) {
+            // Without a quorum the sessions in the map are of the past.
+            _ if self.freshness.stale => "unknown",
             (None, _) => "down",
             (Some(_), NodeState::Up) => "up",
             (Some(_), NodeState::Draining) => "draining",

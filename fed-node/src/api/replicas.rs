@@ -63,30 +63,28 @@ pub(super) async fn here(node: &NodeView, at_least: u64) -> Result<pb::Replica, 
     let mut kept = BTreeMap::new();
     while begun.elapsed() < LOOK_FOR && kept.len() < MOST {
         let now = node.cluster.local();
-        if let std::collections::btree_map::Entry::Vacant(place) = kept.entry(now.revision().0) {
+        if let std::collections::btree_map::Entry::Vacant(place) = kept.entry((now.revision().0, now.index())) {
             place.insert(now.state_hash().map_err(|error| error.to_string())?);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let revision = snapshot.revision().0;
+    let state = (snapshot.revision().0, snapshot.index());
     let kept_with_rows = snapshot.state_hash().map_err(|error| error.to_string())?;
     let rows = tokio::task::spawn_blocking(move || recomputed_state_hash(&snapshot)).await;
     let rows = rows
         .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())?;
-    let hash_at = |revision, hash: u128| pb::HashAt {
+    let hash_at = |(revision, index), hash: u128| pb::HashAt {
         revision,
+        index,
         hash: format!("{hash:032x}"),
     };
     Ok(pb::Replica {
         node: node.cluster.id().0,
         node_name: node.name.clone(),
         why: String::new(),
-        kept: kept
-            .into_iter()
-            .map(|(revision, hash)| hash_at(revision, hash))
-            .collect(),
-        rows: Some(hash_at(revision, rows)),
+        kept: kept.into_iter().map(|(state, hash)| hash_at(state, hash)).collect(),
+        rows: Some(hash_at(state, rows)),
         kept_with_rows: format!("{kept_with_rows:032x}"),
     })
 }

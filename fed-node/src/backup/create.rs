@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::file::{Writing, at};
 use super::head::Head;
-use crate::cli::{Client, Failure, Intent, Outcome, Show, print};
+use crate::cli::{Client, Failure, Intent, Outcome, Show, print, tell_made};
 use crate::config::Secret;
+use crate::talk;
 
 #[derive(Debug, Serialize)]
 struct Saved {
@@ -31,14 +32,15 @@ impl Show for Saved {
 /// When the node cannot be asked, or the file not be written and read again; nothing is left of it then.
 pub async fn create(client: &Client, path: &Path, key: &Secret, intent: Intent) -> Outcome {
     if intent.dry_run {
+        Writing::may_begin(path)?;
         let status = client.api.clone().status(pb::StatusRequest {}).await?.into_inner();
-        let users = status.counts.unwrap_or_default().users;
-        eprintln!(
-            "{} would be made of revision {}, {users} users; nothing was written (--dry-run)",
-            path.display(),
-            status.revision
-        );
-        return Ok(());
+        let counts = status.counts.unwrap_or_default();
+        let fields = vec![
+            ("revision", status.revision.to_string()),
+            ("users", counts.users.to_string()),
+            ("devices", counts.devices.to_string()),
+        ];
+        return tell_made(intent.output, format!("backup {}", path.display()), fields);
     }
     let mut writing = Writing::begin(path, key)?;
     if let Err(failure) = receive(client, &mut writing, path).await {
@@ -49,7 +51,7 @@ pub async fn create(client: &Client, path: &Path, key: &Secret, intent: Intent) 
     let head = tokio::task::spawn_blocking(move || writing.keep(&to, &secret)).await;
     let head = head.map_err(Failure::failed)??;
     if !head.complete {
-        eprintln!(
+        talk!(
             "stale: the node {} has no quorum; changes that the others acknowledged may be missing in this backup",
             head.node_name
         );

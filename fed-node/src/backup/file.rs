@@ -15,6 +15,7 @@ use super::scratch::Scratch;
 use super::seal::{Sealing, Unsealing};
 use crate::cli::{Exit, Failure, Outcome};
 use crate::config::Secret;
+use crate::talk;
 
 /// The first file in it: a [`Head`] as JSON.
 pub(super) const HEAD: &str = "head.json";
@@ -30,15 +31,32 @@ pub(super) struct Writing {
 }
 
 impl Writing {
-    /// Begins a file that will be `path`, which must not be there.
-    pub(super) fn begin(path: &Path, key: &Secret) -> Outcome<Self> {
-        use std::os::unix::fs::OpenOptionsExt;
+    /// Whether a backup may have that name.
+    ///
+    /// # Errors
+    /// When something is there already, or the folder for it is not.
+    pub(super) fn may_begin(path: &Path) -> Outcome {
         if path.exists() {
             return Err(Failure::usage(format!(
                 "{} exists already: choose another name, or remove it first",
                 path.display()
             )));
         }
+        let folder = folder_of(path);
+        if !folder.is_dir() {
+            return Err(Failure::usage(format!(
+                "{} cannot be made: there is no folder {}; make it, or choose another name",
+                path.display(),
+                folder.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Begins a file that will be `path`, which must not be there.
+    pub(super) fn begin(path: &Path, key: &Secret) -> Outcome<Self> {
+        use std::os::unix::fs::OpenOptionsExt;
+        Self::may_begin(path)?;
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".part");
         let temporary = PathBuf::from(temporary);
@@ -95,7 +113,7 @@ impl Write for Writing {
 
 fn discard(temporary: &Path) {
     if let Err(error) = std::fs::remove_file(temporary) {
-        eprintln!("{}: {error}; remove it, it is no backup", temporary.display());
+        talk!("{}: {error}; remove it, it is no backup", temporary.display());
     }
 }
 

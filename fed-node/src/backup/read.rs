@@ -8,6 +8,7 @@ use super::file::{Opened, head_of};
 use super::head::Head;
 use crate::cli::{Outcome, Output, Show, print};
 use crate::config::Secret;
+use crate::talk;
 
 #[derive(Debug, Serialize)]
 struct Verified {
@@ -49,7 +50,7 @@ pub fn verify(path: &Path, key: &Secret, output: Output) -> Outcome {
 pub fn inspect(path: &Path, key: &Secret, output: Output) -> Outcome {
     let head = head_of(path, key)?;
     print(output, &head)?;
-    eprintln!(
+    talk!(
         "this is what the file says of itself; `fed-node backup verify {}` checks it",
         path.display()
     );

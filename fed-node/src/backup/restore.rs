@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::file::{Opened, at};
 use super::head::Head;
-use crate::cli::{Exit, Failure, Intent, Outcome, Show, print};
+use crate::cli::{Exit, Failure, Intent, Outcome, Show, print, tell_made};
 use crate::config::{Config, Secret};
 use crate::{founding, security};
 
@@ -76,12 +76,12 @@ pub fn restore(config: &Config, path: &Path, key: &Secret, intent: Intent) -> Ou
     };
     opened.verify(path)?;
     if intent.dry_run {
-        eprintln!(
-            "a new federation would be made in {} from {}; nothing was changed (--dry-run)",
-            config.data_dir.display(),
-            opened.head.summary()
-        );
-        return Ok(());
+        let fields = vec![
+            ("from", opened.head.summary()),
+            ("made at", opened.head.made_at.clone()),
+        ];
+        let object = format!("a new federation in {}", config.data_dir.display());
+        return tell_made(intent.output, object, fields);
     }
     intent.confirm(&format!(
         "Make a new federation in {} from {} of {}?",

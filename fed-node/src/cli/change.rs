@@ -1,6 +1,6 @@
 //! The one way in which commands change the map: made, or with `--dry-run` only told.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 
 use fed_proto::client as pb;
 use pb::change::What;
@@ -12,6 +12,7 @@ use super::exit::{Failure, Outcome};
 use super::output::{Show, print};
 use super::views::Done;
 use crate::explain::Code;
+use crate::talk;
 
 /// How a command that changes something goes about it.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +38,7 @@ impl Intent {
             let text = "this cannot be undone: repeat the command with --yes to do it without being asked, or with --dry-run to see what it would do";
             return Err(Failure::usage(text).coded(Code::ConfirmationMissing));
         }
-        eprint!("{question} [y/N] ");
-        std::io::stderr().flush()?;
+        talk::ask(format_args!("{question} [y/N] "));
         let mut answer = String::new();
         std::io::stdin().lock().read_line(&mut answer)?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {
@@ -68,13 +68,32 @@ pub(crate) async fn change(client: &Client, intent: Intent, changes: Vec<What>, 
     print(intent.output, &Done { text: done, revision })
 }
 
+/// Prints that an object would be made, with its fields.
+///
+/// # Errors
+/// When it cannot be printed.
+pub(crate) fn tell_made(output: Output, object: String, fields: Vec<(&str, String)>) -> Outcome {
+    let fields = fields.into_iter().filter(|(_, value)| !value.is_empty());
+    let fields = fields.map(|(field, value)| pb::FieldChange {
+        field: field.to_owned(),
+        before: String::new(),
+        after: value,
+    });
+    let change = pb::WouldChange {
+        object,
+        kind: "made".to_owned(),
+        fields: fields.collect(),
+    };
+    tell(output, vec![change])
+}
+
 /// Prints what would change.
 ///
 /// # Errors
 /// When it cannot be printed.
 pub(crate) fn tell(output: Output, changes: Vec<pb::WouldChange>) -> Outcome {
     print(output, &Would::from(changes))?;
-    eprintln!("nothing was changed (--dry-run)");
+    talk!("nothing was changed (--dry-run)");
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! The connection to a node.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fed_proto::client as pb;
@@ -15,6 +17,7 @@ use super::bearer::Bearer;
 use super::exit::{Exit, Failure, Outcome};
 use crate::address::Address;
 use crate::explain;
+use crate::talk;
 
 /// The calls of a node.
 pub type Api = FederationClient<InterceptedService<Channel, Bearer>>;
@@ -28,6 +31,8 @@ pub struct Client {
     pub operations: OperationsClient<InterceptedService<Channel, Bearer>>,
     /// The node asked.
     pub address: Address,
+    /// Whether it has been said that answers are old.
+    said_stale: Arc<AtomicBool>,
 }
 
 /// Longest wait for a connection.
@@ -64,6 +69,7 @@ impl Client {
             api,
             operations,
             address: address.clone(),
+            said_stale: Arc::default(),
         })
     }
 
@@ -102,11 +108,10 @@ impl Client {
             Err(status) if status.code() == Code::Unavailable => {
                 let answer = call(self.api.clone(), pb::Consistency::Local as i32).await;
                 let answer = answer.map_err(Failure::of_read)?;
-                eprintln!(
-                    "stale: no quorum at {}; this is what that node knew last ({})",
-                    self.address,
-                    status.message()
-                );
+                // A command that asks several times says it once.
+                if !self.said_stale.swap(true, Ordering::Relaxed) {
+                    talk!("stale: no quorum at {}; this is what that node knew last", self.address);
+                }
                 Ok(answer.into_inner())
             }
             Err(status) => Err(Failure::of_read(status)),

@@ -21,7 +21,7 @@ pub use args::{
 };
 pub use bearer::Bearer;
 pub use change::Intent;
-pub(crate) use change::{ChangeView, change_lines};
+pub(crate) use change::{ChangeView, change_lines, tell_made};
 pub use client::{Api, Client};
 pub use commands::{Compared, dispatch};
 pub(crate) use commands::{all_devices, all_nodes, all_users, compare, realm};

@@ -42,8 +42,11 @@ pub fn emit(text: &str) -> Outcome {
     use std::io::Write;
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        other => Ok(other?),
+        Err(error) => Err(Failure::failed(format!(
+            "the answer could not be written to stdout: {error}; a change that was asked for was made"
+        ))),
     }
 }
 

@@ -127,17 +127,16 @@ impl Show for Devices {
         table(
             ["DEVICE", "USER", "TECHNOLOGY", "TRANSPORT", "REGISTERED AT"],
             self.0.iter().map(|device| {
-                let live = device
-                    .bindings
-                    .iter()
-                    .filter(|binding| binding.live)
-                    .map(|binding| binding.node_name.clone());
+                let places = device.bindings.iter().map(|binding| match binding.live {
+                    true => binding.place(),
+                    false => format!("{} (down)", binding.place()),
+                });
                 [
                     device.id.clone(),
                     device.user.clone(),
                     device.technology.clone(),
                     device.transport.clone(),
-                    live.collect::<Vec<_>>().join(" "),
+                    places.collect::<Vec<_>>().join(" "),
                 ]
             }),
         )

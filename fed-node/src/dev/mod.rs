@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::cli::{DevArgs, Failure, Outcome};
+use crate::talk;
 use federation::DevFederation;
 
 /// `dev`
@@ -23,10 +24,10 @@ use federation::DevFederation;
 /// # Errors
 /// When a node does not come up; its log says why.
 pub async fn dev(args: &DevArgs) -> Outcome {
-    eprintln!("starting {} nodes, each with a simulated Asterisk ...", args.nodes);
+    talk!("starting {} nodes, each with a simulated Asterisk ...", args.nodes);
     let mut federation = DevFederation::start(args.nodes).await?;
     federation.add_users().await?;
-    eprintln!("{}", federation.welcome());
+    talk!("{}", federation.welcome());
     let failed = if args.no_wait {
         0
     } else {
@@ -49,7 +50,7 @@ async fn converse(federation: &mut DevFederation) -> Outcome<usize> {
     let mut failed = 0;
     loop {
         if interactive {
-            eprint!("dev> ");
+            talk::ask(format_args!("dev> "));
         }
         let line = tokio::select! {
             Some(line) = lines.recv() => line,
@@ -68,7 +69,7 @@ async fn converse(federation: &mut DevFederation) -> Outcome<usize> {
             },
             Err(why) => why,
         };
-        eprintln!("{why}");
+        talk!("{why}");
         failed += 1;
     }
 }

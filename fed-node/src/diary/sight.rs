@@ -239,6 +239,8 @@ fn changed(then: State, seen: &Seen, now: State) -> Option<Happening> {
             .unwrap_or_default()
     };
     Some(match (then, now) {
+        // Who was down is not heard either: that is no news.
+        (State::Down, State::NotHeard) => return None,
         (State::AsteriskDown, State::Up | State::Starting) => {
             Happening::new("asterisk_up", name, format!("Asterisk {name} is up"))
         }

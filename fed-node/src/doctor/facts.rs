@@ -237,6 +237,7 @@ pub(super) mod testing {
             node_name: format!("n{node}"),
             kept: vec![pb::HashAt {
                 revision: 7,
+                index: 0,
                 hash: "a".to_owned(),
             }],
             ..pb::Replica::default()

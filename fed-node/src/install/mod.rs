@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::cli::{AsteriskConfigArgs, Exit, Failure, Outcome, Output, Show, emit, print};
 use crate::config::{Config, RedirectTransport};
+use crate::talk;
 
 pub use files::{InstallError, Plan, plan};
 pub use staged::Installed;
@@ -28,13 +29,13 @@ pub async fn command(config: &Config, args: &AsteriskConfigArgs, output: Output)
     let options = options::options(config, args).await?;
     let folder = &config.asterisk.config_dir;
     let plan = plan(folder, &options.stanzas).map_err(|error| Failure::of(Exit::Usage, &error))?;
-    eprintln!("{}", options.asking_because);
-    eprintln!("{}", transport_because(config));
+    talk!("{}", options.asking_because);
+    talk!("{}", transport_because(config));
     if let Some(warning) = plan
         .read("http.conf")
         .and_then(|file| http_warning(&options.stanzas, file))
     {
-        eprintln!("{warning}");
+        talk!("{warning}");
     }
     if !args.write {
         return if output == Output::Json {

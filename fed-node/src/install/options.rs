@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::cli::{AsteriskConfigArgs, Failure, Outcome};
 use crate::config::{Config, GENERATED_PASSWORD};
 use crate::owner;
+use crate::talk;
 
 /// The options, and the password file that is still to be written.
 pub(super) struct Options {
@@ -79,7 +80,7 @@ impl Options {
                 path.display()
             ))
         })?;
-        eprintln!("made up a password for ARI and kept it in {}", path.display());
+        talk!("made up a password for ARI and kept it in {}", path.display());
         Ok(())
     }
 }

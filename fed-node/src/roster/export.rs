@@ -6,6 +6,7 @@ use fed_proto::client as pb;
 
 use super::row::Row;
 use crate::cli::{Client, Failure, Outcome, all_devices, all_users, emit};
+use crate::talk;
 
 /// Prints every user and device, as [`import`](super::import()) takes them. Holds digests, which are as good as passwords.
 ///
@@ -22,7 +23,7 @@ pub async fn export(client: &Client) -> Outcome {
         .into_iter()
         .filter_map(|record| record.device)
         .collect::<Vec<_>>();
-    eprintln!(
+    talk!(
         "{} users, {} devices; the digests are as good as passwords: keep the file secret",
         users.len(),
         devices.len()

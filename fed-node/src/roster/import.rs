@@ -88,6 +88,7 @@ pub async fn import(client: &Client, args: &ImportArgs, intent: Intent) -> Outco
                 let more: Vec<LineError> = taken.into_iter().map(|taken| taken.on_its_line(&roster)).collect();
                 roster.leave_out(&more);
                 errors.extend(more);
+                errors.sort_by_key(|error| error.line);
             }
         }
         if stops(&errors) {
@@ -102,7 +103,7 @@ pub async fn import(client: &Client, args: &ImportArgs, intent: Intent) -> Outco
         added: plan.added,
         changed: plan.changes.len() - plan.added,
         unchanged: roster.users.len() + roster.devices.len() - plan.changes.len(),
-        wrong: errors.len(),
+        wrong: wrong_lines(&errors),
         dry_run: intent.dry_run,
         seconds: 0.0,
         changes,
@@ -139,6 +140,11 @@ async fn unknown_nodes(client: &Client, roster: &Roster) -> Outcome<Vec<LineErro
     Ok(roster.without_nodes(&there))
 }
 
+/// How many lines they are about: one line may be wrong in several ways.
+fn wrong_lines(errors: &[LineError]) -> usize {
+    errors.iter().map(|error| error.line).collect::<HashSet<_>>().len()
+}
+
 fn told(file: &str, errors: &[LineError], exit: Exit, outcome: &str) -> Failure {
     let mut lines: Vec<String> = errors
         .iter()
@@ -148,8 +154,9 @@ fn told(file: &str, errors: &[LineError], exit: Exit, outcome: &str) -> Failure 
     if errors.len() > MOST_ERRORS {
         lines.push(format!("and {} more", errors.len() - MOST_ERRORS));
     }
-    let verb = if errors.len() == 1 { "line is" } else { "lines are" };
-    lines.push(format!("{} {verb} wrong; {outcome}", errors.len()));
+    let wrong = wrong_lines(errors);
+    let verb = if wrong == 1 { "line is" } else { "lines are" };
+    lines.push(format!("{wrong} {verb} wrong; {outcome}"));
     Failure::new(exit, lines.join("\n")).coded(Code::ImportStopped)
 }
 

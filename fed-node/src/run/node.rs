@@ -196,6 +196,7 @@ impl Running {
         let diary = Arc::new(Diary::default());
         let observer = Observer {
             cluster: cluster.clone(),
+            name: config.node.name.clone(),
             asterisk: asterisk.clone(),
             diary: diary.clone(),
         };

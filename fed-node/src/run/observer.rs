@@ -23,9 +23,14 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(700);
 /// A node that looks around.
 pub(super) struct Observer {
     pub(super) cluster: Cluster<FederationMap>,
+    /// This node's name, which the map may not have yet.
+    pub(super) name: String,
     pub(super) asterisk: Arc<dyn AsteriskSide>,
     pub(super) diary: Arc<Diary>,
 }
+
+/// After this a node looks around though it does not know everybody yet.
+const ACQUAINTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the other members answered last.
 #[derive(Default)]
@@ -45,9 +50,14 @@ impl Observer {
         let mut answers = Answers::default();
         let moves = self.follow_moves();
         tokio::pin!(moves);
+        let mut acquainted = false;
+        let begun = Instant::now();
         loop {
             match self.sight() {
+                // Who was there before this node is not told as somebody who joins.
+                Ok(sight) if !acquainted && !self.knows_all(&sight) && begun.elapsed() < ACQUAINTED_WITHIN => {}
                 Ok(mut sight) => {
+                    acquainted = true;
                     self.ask(&sight, &mut answers).await;
                     answers.complete(&mut sight);
                     self.diary.look(sight);
@@ -79,6 +89,12 @@ impl Observer {
         answers.asked = Some(Instant::now());
     }
 
+    /// Whether this node is a member and the map has the names of the others, as it has once a new node has caught up.
+    fn knows_all(&self, sight: &Sight) -> bool {
+        let nameless = |(id, seen): (&NodeId, &Seen)| seen.name == nameless(*id);
+        sight.members.contains_key(&sight.here) && !sight.members.iter().any(nameless)
+    }
+
     /// What can be seen without asking anybody.
     fn sight(&self) -> Result<Sight, StoreError> {
         let status = self.cluster.status();
@@ -89,8 +105,13 @@ impl Observer {
             let id = member.id;
             let record = view.node(id)?;
             let own = id == status.node;
+            let name = match record {
+                Some(record) => record.value.name,
+                None if own => self.name.clone(),
+                None => nameless(id),
+            };
             let seen = Seen {
-                name: record.map_or_else(|| format!("node {id}"), |record| record.value.name),
+                name,
                 voter: member.role != Role::Learner,
                 session: view.session_of(id)?.is_some(),
                 heard: own,
@@ -135,6 +156,11 @@ impl Observer {
         let text = format!("{device} moved from {} to {}", name(from), name(to));
         Happening::new("moved", device, text).because("it registered there")
     }
+}
+
+/// What a member is called whose name is not known.
+fn nameless(id: NodeId) -> String {
+    format!("node {id}")
 }
 
 impl Answers {

@@ -7,6 +7,7 @@ use super::folder::{FileError, write};
 use super::{SecurityFolder, Source, files, lifetime};
 use crate::address::Address;
 use crate::config::Config;
+use crate::talk;
 
 /// Makes what the first node of a federation proves itself with; also for one that was restored or recovered, so that nobody of the
 /// old one is believed.
@@ -43,7 +44,7 @@ pub(super) fn write_request(folder: &SecurityFolder, name: NodeName) -> Result<(
     let made = request_key(Some(name)).map_err(|error| FileError(error.to_string()))?;
     write(&folder.key(), &made.key)?;
     write(&folder.request(), &made.request)?;
-    eprintln!(
+    talk!(
         "have your authority sign {} (keep its URI {name}), put the certificate at tls.cert, and {} at tls.key",
         folder.request().display(),
         folder.key().display()

@@ -77,7 +77,7 @@ fn after_the_loss_of_all_nodes_a_backup_becomes_a_new_federation_with_the_same_u
         .setup(&["backup", "restore", path, "--key-file", key, "--dry-run"])
         .ok();
     assert!(
-        told.err.contains("would be made") && told.err.contains("200 users"),
+        told.out.contains("would be made") && told.out.contains("200 users"),
         "{told:?}"
     );
     let said = first

@@ -1,8 +1,9 @@
 //! A canary in every way in: a password and its digest are found nowhere afterwards, in no file, no log and no answer.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Federation, until, write_private};
+use crate::support::{Federation, Node, until, write_private};
 use fed_node::cli::ha1;
 use fed_node::config::Secret;
 
@@ -51,6 +52,16 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// Each byte as a character: what the library searches in is text.
 fn text(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
+}
+
+/// Fails the test when a canary is in there, or something is not that shows that the search works.
+fn absent(canaries: &[Canary], bytes: &[u8], place: &str, control: &str) {
+    let held = text(bytes);
+    assert!(held.contains(control), "the search works in {place}");
+    for canary in canaries {
+        let found = held.contains(&text(&canary.bytes));
+        assert!(!found, "the {} is in {place}", canary.what);
+    }
 }
 
 #[test]
@@ -133,6 +144,39 @@ fn a_password_and_its_digest_are_found_nowhere() {
     // The administrator's export has them: they were kept, and they open.
     let export = first.asks(&["user", "export"]).ok().out;
     assert!(export.contains(&digest) && export.contains("alice-2"), "{export}");
+
+    // What leaves the node: a support bundle, and a backup, opened as a restore opens it.
+    let bundle = first.dir.join("bundle.tar.gz");
+    first
+        .setup(&["debug", "bundle", "--file", bundle.to_str().unwrap()])
+        .ok();
+    let packed = std::fs::read(&bundle).unwrap();
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(&packed[..])
+        .read_to_end(&mut unpacked)
+        .unwrap();
+    absent(&all, &unpacked, "the bundle", "fed-node-bundle/status.json");
+    let (key, backup) = (first.dir.join("key"), first.dir.join("map.fedbackup"));
+    write_private(&key, "the key of the backup\n");
+    let (key, backup_path) = (key.to_str().unwrap(), backup.to_str().unwrap());
+    first.asks(&["backup", "create", backup_path, "--key-file", key]).ok();
+    let told = first
+        .asks(&["-o", "json", "backup", "inspect", backup_path, "--key-file", key])
+        .ok();
+    absent(&all, told.out.as_bytes(), "what a backup says of itself", "cluster_key");
+    let mut restored = Node::new(&first.dir, "restored");
+    restored
+        .setup(&["backup", "restore", backup_path, "--key-file", key, "--yes"])
+        .ok();
+    let held: Vec<u8> = files(&restored.data_dir())
+        .into_iter()
+        .flat_map(|file| std::fs::read(file).unwrap())
+        .collect();
+    absent(&all, &held, "a restored folder", "alice-2");
+    // They are in it all the same: sealed, and open with the key that the backup brings.
+    restored.run();
+    assert!(restored.asks(&["user", "export"]).ok().out.contains(&digest));
+    restored.terminate();
 
     // Snapshots at every node, then everything on the disks.
     for n in 0..30 {

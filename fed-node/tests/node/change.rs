@@ -85,6 +85,67 @@ fn what_cannot_be_undone_is_refused_where_nobody_can_be_asked() {
     node.asks(&["user", "remove", "bob"]).ok();
 }
 
+#[test]
+fn tokens_are_only_told_in_a_dry_run_and_a_device_is_not_removed_unasked() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    let told = node
+        .asks(&["token", "create", "--role", "reader", "--name", "billing", "--dry-run"])
+        .ok();
+    assert!(
+        told.out.contains("a token would be made") && told.out.contains("role: reader") && !told.out.contains("fed1."),
+        "{told:?}"
+    );
+    assert_eq!(node.json(&["token", "list"]).as_array().unwrap().len(), 0);
+    let made = node.asks(&["token", "create", "--role", "reader"]).ok().out;
+    let id = made.split('.').nth(1).unwrap();
+    let told = node.asks(&["token", "revoke", id, "--dry-run"]).ok();
+    assert!(told.out.contains(&format!("token {id} would be deleted")), "{told:?}");
+    assert_eq!(node.json(&["token", "list"]).as_array().unwrap().len(), 1);
+    assert_eq!(node.asks(&["token", "revoke", "0123456789ab", "--dry-run"]).code, 4);
+
+    node.add_user("alice", "1001").ok();
+    let refused = node.asks(&["device", "remove", "alice"]);
+    assert!(refused.code == 2 && refused.err.contains("--yes"), "{refused:?}");
+    node.asks(&["device", "show", "alice"]).ok();
+    node.asks(&["device", "remove", "alice", "--yes"]).ok();
+    assert_eq!(node.asks(&["device", "show", "alice"]).code, 4);
+}
+
+#[test]
+fn of_two_plans_of_the_same_members_that_are_applied_at_once_one_is_refused() {
+    let mut federation = Federation::start(5);
+    // Two that do not vote: both could go without a loss of the quorum.
+    federation.nodes[3].kill();
+    federation.nodes[4].kill();
+    let planned = |node: &Node, gone: &str| {
+        until(&format!("{gone} can be planned out"), || {
+            let plan = node.json_if_ok(&["plan", "leave", gone])?;
+            Some(plan["plan"].as_str()?.to_owned())
+        })
+    };
+    let (n1, n2) = (&federation.nodes[0], &federation.nodes[1]);
+    let plans = until("both are planned of the same members", || {
+        let plans = [planned(n1, "n4"), planned(n2, "n5")];
+        let of = |plan: &str| plan.split('@').nth(1).unwrap().to_owned();
+        (of(&plans[0]) == of(&plans[1])).then_some(plans)
+    });
+    let said = std::thread::scope(|scope| {
+        let applied =
+            [(n1, &plans[0]), (n2, &plans[1])].map(|(node, plan)| scope.spawn(|| node.asks(&["apply", plan])));
+        applied.map(|one| one.join().unwrap())
+    });
+    let mut codes = [said[0].code, said[1].code];
+    codes.sort_unstable();
+    assert_eq!(codes, [0, 3], "{said:?}");
+    let refused = said.iter().find(|said| said.code == 3).unwrap();
+    assert!(refused.err.contains("changed since"), "{refused:?}");
+    let left = n1.json(&["status"])["members"].as_array().unwrap().len();
+    assert_eq!(left, 4);
+    // What was refused left nothing behind: the node is still in the map.
+    assert_eq!(n1.json(&["node", "list"]).as_array().unwrap().len(), 4);
+}
+
 fn names(shape: &Value) -> Vec<&str> {
     shape["voters"]
         .as_array()

@@ -1,5 +1,8 @@
 //! What an administrator asks about the nodes: status in words, events, logs, checks, and what an error code means.
 
+use std::path::Path;
+use std::process::Stdio;
+
 use crate::support::{Federation, Node, says, until};
 
 fn member<'a>(status: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
@@ -23,6 +26,17 @@ fn status_says_in_words_who_is_up_since_when_and_what_can_be_lost() {
         text.contains("2 of 3 nodes up").then_some(text)
     });
     assert!(text.contains("none more can be lost; n3 is down since "), "{text}");
+}
+
+#[test]
+fn a_new_node_does_not_tell_of_the_others_as_if_they_had_come_after_it() {
+    let federation = Federation::start(3);
+    let last = &federation.nodes[2];
+    let events = until("it tells that it started", || {
+        let said = last.asks(&["events"]).ok();
+        said.out.contains("n3 started").then_some(said.out)
+    });
+    assert!(!events.contains("n1 joined") && !events.contains("node 1 "), "{events}");
 }
 
 #[test]
@@ -130,6 +144,129 @@ fn replicas_are_compared_at_one_revision_and_a_gap_is_no_agreement() {
     let gap = federation.nodes[1].asks(&["check", "replicas"]);
     assert_eq!(gap.code, 8, "{gap:?}");
     assert!(gap.err.contains("not compared: n3 [FED-0008]"), "{gap:?}");
+}
+
+/// Changes one byte of what a stopped node holds of a user, where it lies, past every checksum of the disk.
+fn damage(data_dir: &Path, name: &str) {
+    let states = std::fs::read_dir(data_dir.join("cluster/state")).unwrap();
+    let state = states.map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
+    let state = state.unwrap();
+    let options = rocksdb::Options::default();
+    let columns = rocksdb::DB::list_cf(&options, &state).unwrap();
+    let db = rocksdb::DB::open_cf(&options, &state, &columns).unwrap();
+    let mut damaged = 0;
+    for column in &columns {
+        let column = db.cf_handle(column).unwrap();
+        for row in db.iterator_cf(&column, rocksdb::IteratorMode::Start) {
+            let (key, mut value) = row.unwrap();
+            let at = value.windows(name.len()).position(|part| part == name.as_bytes());
+            if let Some(at) = at {
+                value[at] ^= 1;
+                db.put_cf(&column, key, value).unwrap();
+                damaged += 1;
+            }
+        }
+    }
+    assert!(damaged > 0, "{name} is in {}", state.display());
+}
+
+#[test]
+fn a_replica_that_was_damaged_where_it_lies_is_named() {
+    let mut federation = Federation::start(3);
+    let add = ["user", "add", "alice", "--name", "A damaged name", "--no-device"];
+    federation.nodes[0].asks(&add).ok();
+    federation.hashes_agree();
+    assert_eq!(federation.nodes[2].terminate().1, 0);
+    damage(&federation.nodes[2].data_dir(), "A damaged name");
+    federation.nodes[2].run();
+    federation.settle(3);
+    let found = federation.nodes[0].asks(&["check", "replicas"]);
+    assert_eq!(found.code, 10, "{found:?}");
+    assert!(
+        found.err.contains("damaged: n3;") && found.err.contains("fed-node leave"),
+        "{found:?}"
+    );
+    let row = |name: &str| found.out.lines().find(|line| line.contains(name)).unwrap().to_owned();
+    assert!(
+        row(" n3 ").contains("DAMAGED") && row(" n1 ").ends_with("same"),
+        "{found:?}"
+    );
+    let json = federation.nodes[1].json_with_code(&["check", "replicas"], 10);
+    assert_eq!(json["nodes"][2]["verdict"], "damaged", "{json}");
+    let doctor = federation.nodes[0].asks(&["doctor"]);
+    assert!(doctor.out.contains("replicas: "), "{doctor:?}");
+}
+
+#[test]
+fn a_node_without_a_quorum_changes_nothing_says_so_and_does_not_pass_the_past_off_as_the_present() {
+    let mut federation = Federation::start(3);
+    let status = federation.nodes[0].json(&["status"]);
+    let leads = |node: &Node| member(&status, &node.name)["id"] == status["leader"];
+    let alone = federation.nodes.iter().position(|node| !leads(node)).unwrap();
+    for index in (0..3).filter(|index| *index != alone) {
+        federation.nodes[index].kill();
+    }
+    let alone = &federation.nodes[alone];
+    until("the loss of the quorum is noticed", || {
+        let status = alone.json(&["status"]);
+        (status["quorum"] == false).then_some(())
+    });
+    for change in [
+        &["setting", "set", "hop_limit", "7"][..],
+        &["token", "create", "--role", "reader"],
+        &["node", "lead", &alone.name],
+    ] {
+        let said = alone.asks(change);
+        assert_eq!(said.code, 5, "{change:?}: {said:?}");
+    }
+    let nodes = alone.json(&["node", "list"]);
+    assert_eq!(nodes[0]["state"], "unknown", "{nodes}");
+    let gone = if alone.name == "n1" { "n2" } else { "n1" };
+    let logs = alone.asks(&["logs", "--node", gone]);
+    assert!(
+        logs.code == 5 && logs.err.contains(&format!("no answer from {gone}")),
+        "{logs:?}"
+    );
+    let perf = alone.asks(&["check", "perf"]);
+    assert!(
+        perf.code == 10
+            && perf
+                .err
+                .contains(&format!("did not pass: {}; not measured: ", alone.name)),
+        "{perf:?}"
+    );
+    let replicas = alone.asks(&["check", "replicas"]);
+    assert!(replicas.code == 8 && !replicas.out.contains("same"), "{replicas:?}");
+}
+
+#[test]
+fn a_full_disk_behind_stdout_or_stderr_is_told_or_borne_and_never_a_panic() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = |args: &[&str], out: Stdio, err: Stdio| {
+        let mut command = node.program.command();
+        command
+            .env("FED_DATA_DIR", node.data_dir())
+            .arg(format!("--server=127.0.0.1:{}", node.client))
+            .args(args);
+        command.stdin(Stdio::null()).stdout(out).stderr(err).output().unwrap()
+    };
+    let lost = run(&["status"], full().into(), Stdio::piped());
+    let text = String::from_utf8(lost.stderr).unwrap();
+    assert!(
+        lost.status.code() == Some(1) && text.contains("could not be written to stdout"),
+        "{text}"
+    );
+    let unheard = run(&["user", "show", "nobody"], Stdio::piped(), full().into());
+    assert_eq!(unheard.status.code(), Some(4));
+    let token = run(&["token", "create", "--role", "reader"], Stdio::piped(), full().into());
+    assert!(
+        token.status.success() && token.stdout.starts_with(b"fed1."),
+        "{token:?}"
+    );
+    let help = run(&["--help"], full().into(), Stdio::piped());
+    assert_eq!(help.status.code(), Some(1));
 }
 
 #[test]

@@ -26,6 +26,7 @@ use crate::cli::{clock, default_server};
 use crate::config::{self, Config};
 use crate::doctor;
 use crate::explain::Code;
+use crate::talk;
 
 /// Longest wait for one part.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -66,7 +67,7 @@ pub(super) async fn bundle(config: Option<&Path>, access: &Access, args: &Bundle
         Failure::usage(text).coded(Code::FolderUnusable)
     })?;
     for missing in &bundle.missing {
-        eprintln!("not in it: {missing}");
+        talk!("not in it: {missing}");
     }
     emit(&file.display().to_string())
 }

@@ -33,6 +33,7 @@ pub(super) async fn device(client: &Client, command: DeviceCommand, intent: Inte
             print(output, &Devices(devices.into_iter().map(Into::into).collect()))
         }
         DeviceCommand::Remove { id } => {
+            intent.confirm(&format!("Device {id} goes with its password and registrations. Go on?"))?;
             let done = format!("device {id} removed");
             let delete = What::DeleteDevice(pb::DeleteRequest { id, expect: None });
             change(client, intent, vec![delete], done).await

@@ -3,10 +3,11 @@
 use fed_proto::client as pb;
 use serde::Serialize;
 
-use crate::cli::change::Intent;
+use crate::cli::change::{Intent, tell_made};
 use crate::cli::client::Client;
 use crate::cli::exit::Outcome;
 use crate::cli::output::{Show, print};
+use crate::talk;
 
 #[derive(Serialize)]
 struct Invitation {
@@ -23,15 +24,12 @@ impl Show for Invitation {
 /// Prints the token alone, so that it can be handed on by a script; how to use it is said beside it.
 pub(super) async fn join(client: &Client, ttl_s: u64, intent: Intent) -> Outcome {
     if intent.dry_run {
-        eprintln!(
-            "would give out a token that lets one node in within {} minutes; nothing was changed",
-            ttl_s / 60
-        );
-        return Ok(());
+        let fields = vec![("within", format!("{} minutes", ttl_s / 60))];
+        return tell_made(intent.output, "a token that lets one node in".to_owned(), fields);
     }
     let request = pb::CreateJoinTokenRequest { ttl_s };
     let reply = client.api.clone().create_join_token(request).await?.into_inner();
-    eprintln!(
+    talk!(
         "lets one node in, once, within {} minutes: there, `fed-node join TOKEN`; whoever reads it can join instead",
         ttl_s / 60
     );

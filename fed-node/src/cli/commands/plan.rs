@@ -12,6 +12,7 @@ use crate::cli::exit::Outcome;
 use crate::cli::output::{Show, print, table};
 use crate::cli::views::Done;
 use crate::membership::PlanCommand;
+use crate::talk;
 
 pub(super) async fn plan(client: &Client, command: PlanCommand, output: Output) -> Outcome {
     let action = match command {
@@ -31,7 +32,7 @@ pub(super) async fn plan(client: &Client, command: PlanCommand, output: Output) 
     let plan = planned(client, action).await?;
     let command = format!("fed-node apply {}", plan.id);
     print(output, &PlanView::from(plan))?;
-    eprintln!("nothing was changed; do it with: {command}");
+    talk!("nothing was changed; do it with: {command}");
     Ok(())
 }
 
@@ -51,7 +52,7 @@ pub(super) async fn planned(client: &Client, action: Action) -> Outcome<pb::Memb
 /// With `--dry-run`, prints what would be done, and says so.
 pub(super) async fn tell(client: &Client, action: Action, intent: Intent) -> Outcome {
     print(intent.output, &PlanView::from(planned(client, action).await?))?;
-    eprintln!("nothing was changed (--dry-run)");
+    talk!("nothing was changed (--dry-run)");
     Ok(())
 }
 
@@ -62,7 +63,7 @@ pub(super) async fn apply(client: &Client, plan: String, intent: Intent) -> Outc
     };
     let reply = client.api.clone().apply_plan(request).await?.into_inner();
     if intent.dry_run {
-        eprintln!("{plan} would be done now; nothing was changed (--dry-run)");
+        talk!("{plan} would be done now; nothing was changed (--dry-run)");
         return Ok(());
     }
     print(

@@ -7,23 +7,39 @@ use serde::Serialize;
 
 use super::invitation;
 use super::node::named;
-use crate::cli::args::{Output, TokenCommand, TokenCreateArgs};
-use crate::cli::change::Intent;
+use crate::cli::args::{TokenCommand, TokenCreateArgs};
+use crate::cli::change::{Intent, tell, tell_made};
 use crate::cli::client::{Api, Client};
-use crate::cli::exit::Outcome;
+use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::{Show, print, table};
 use crate::cli::views::Done;
+use crate::talk;
 
 pub(super) async fn token(client: &Client, command: TokenCommand, intent: Intent) -> Outcome {
     let output = intent.output;
     match command {
-        TokenCommand::Create(args) => create(client, args, output).await,
+        TokenCommand::Create(args) => create(client, args, intent).await,
         TokenCommand::Join { ttl } => invitation::join(client, ttl.0, intent).await,
         TokenCommand::List => {
             let tokens = all_tokens(client).await?;
             print(output, &Tokens(tokens.into_iter().map(Into::into).collect()))
         }
         TokenCommand::Revoke { id } => {
+            if intent.dry_run {
+                // What is not there is refused as it would be.
+                let there = all_tokens(client).await?.into_iter().any(|token| token.id == id);
+                let change = pb::WouldChange {
+                    object: format!("token {id}"),
+                    kind: "deleted".to_owned(),
+                    fields: Vec::new(),
+                };
+                return if there {
+                    tell(output, vec![change])
+                } else {
+                    Err(no_token(&id))
+                };
+            }
+            // Never asked: whoever revokes a token that was stolen is in a hurry, and another one is made in a moment.
             let request = pb::GetRequest {
                 id: id.clone(),
                 ..pb::GetRequest::default()
@@ -40,11 +56,22 @@ pub(super) async fn token(client: &Client, command: TokenCommand, intent: Intent
     }
 }
 
-async fn create(client: &Client, args: TokenCreateArgs, output: Output) -> Outcome {
+async fn create(client: &Client, args: TokenCreateArgs, intent: Intent) -> Outcome {
     let node = match &args.node {
         Some(node) => named(client, node).await?.node.unwrap_or_default().id,
         None => 0,
     };
+    if intent.dry_run {
+        // Whoever may not look at tokens may not make one either.
+        all_tokens(client).await?;
+        let fields = vec![
+            ("name", args.name),
+            ("role", args.role),
+            ("node", args.node.unwrap_or_else(|| "every".to_owned())),
+            ("expires", span(args.ttl.0)),
+        ];
+        return tell_made(intent.output, "a token".to_owned(), fields);
+    }
     let request = pb::CreateTokenRequest {
         name: args.name,
         role: args.role,
@@ -58,11 +85,16 @@ async fn create(client: &Client, args: TokenCreateArgs, output: Output) -> Outco
         expires_at_unix: reply.token.map_or(0, |token| token.expires_at_unix),
         revision: reply.revision,
     };
-    eprintln!(
+    talk!(
         "token {}: keep the line below in a file that only its user can read (--token-file); nobody can show it again",
         made.id
     );
-    print(output, &made)
+    print(intent.output, &made)
+}
+
+fn no_token(id: &str) -> Failure {
+    let text = format!("token {id} does not exist: `fed-node token list` shows those that there are");
+    Failure::new(Exit::NotFound, text)
 }
 
 async fn all_tokens(client: &Client) -> Outcome<Vec<pb::Token>> {

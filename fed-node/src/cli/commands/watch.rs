@@ -10,6 +10,7 @@ use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::{emit, print_line};
 use crate::cli::views::BindingView;
 use crate::explain::Code;
+use crate::talk;
 
 #[derive(Serialize)]
 struct EventView {
@@ -29,7 +30,7 @@ pub(super) async fn watch(client: &Client, args: &WatchArgs, output: Output) -> 
         .watch(pb::WatchRequest { after: args.after })
         .await?
         .into_inner();
-    eprintln!("watching at {}; end with Ctrl-C", client.address);
+    talk!("watching at {}; end with Ctrl-C", client.address);
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut last = args.after.unwrap_or_default();
     while let Some(item) = stream.message().await? {

@@ -426,6 +426,7 @@ mod tests {
                 node_name: format!("n{id}"),
                 kept: vec![pb::HashAt {
                     revision: 7,
+                    index: 0,
                     hash: if id == 2 { "b" } else { "a" }.to_owned(),
                 }],
                 ..pb::Replica::default()

@@ -149,15 +149,19 @@ impl PerfView {
         };
         let failed = of(|verdict| matches!(verdict, PerfVerdict::Fail(_)));
         let skipped = of(|verdict| matches!(verdict, PerfVerdict::Skipped(_)));
+        let mut texts = Vec::new();
         if !failed.is_empty() {
-            let text = format!("too slow: {}", failed.join(", "));
-            return Err(Failure::new(Exit::Broken, text));
+            texts.push(format!("did not pass: {}", failed.join(", ")));
         }
         if !skipped.is_empty() {
-            let text = format!("not measured: {}", skipped.join(", "));
-            return Err(Failure::new(Exit::Incomplete, text));
+            texts.push(format!("not measured: {}", skipped.join(", ")));
         }
-        Ok(())
+        let exit = match (failed.is_empty(), skipped.is_empty()) {
+            (true, true) => return Ok(()),
+            (true, false) => Exit::Incomplete,
+            (false, _) => Exit::Broken,
+        };
+        Err(Failure::new(exit, texts.join("; ")))
     }
 }
 
@@ -179,7 +183,10 @@ impl Show for PerfView {
                 node.node_name.clone(),
                 times(&node.fsync),
                 times(&node.commit),
-                format!("{} ms", node.election_min_ms),
+                match node.election_min_ms {
+                    0 => "-".to_owned(),
+                    ms => format!("{ms} ms"),
+                },
                 verdict,
             ]
         });

@@ -47,18 +47,21 @@ pub(crate) enum Verdict {
     Skipped(String),
 }
 
-/// Compares what the nodes said. The newest revision that the most of them went through decides.
+/// Compares what the nodes said. The newest state that the most of them went through decides. A state is what a log entry left: what
+/// changes no revision, such as a change that was refused, leaves its trace in the state too.
 pub(crate) fn compare(replicas: &[pb::Replica]) -> Compared {
-    let mut at: BTreeMap<u64, BTreeMap<u64, &str>> = BTreeMap::new();
+    let mut at: BTreeMap<(u64, u64), BTreeMap<u64, &str>> = BTreeMap::new();
     for replica in replicas.iter().filter(|replica| replica.why.is_empty()) {
         for kept in &replica.kept {
-            at.entry(kept.revision).or_default().insert(replica.node, &kept.hash);
+            let state = (kept.revision, kept.index);
+            at.entry(state).or_default().insert(replica.node, &kept.hash);
         }
     }
-    let best = at.iter().max_by_key(|(revision, nodes)| (nodes.len(), **revision));
-    let (revision, hashes) = best.map_or((None, BTreeMap::new()), |(revision, nodes)| {
+    let best = at.iter().max_by_key(|(state, nodes)| (nodes.len(), **state));
+    let (revision, hashes) = best.map_or((None, BTreeMap::new()), |((revision, _), nodes)| {
         (Some(*revision), nodes.clone())
     });
+    let alone = hashes.len() == 1 && replicas.len() > 1;
     let most = most_frequent(&hashes);
     let nodes = replicas.iter().map(|replica| {
         let hash = hashes.get(&replica.node).copied().unwrap_or_default();
@@ -72,6 +75,7 @@ pub(crate) fn compare(replicas: &[pb::Replica]) -> Compared {
             _ if hash.is_empty() => {
                 Verdict::Skipped("it was never at the same revision as the others while they were asked".to_owned())
             }
+            _ if alone => Verdict::Skipped("there was no other to compare it with".to_owned()),
             (_, Some(most)) if *most == hash => Verdict::Same,
             (_, Some(_)) => Verdict::Differs,
             (_, None) => Verdict::Disputed,
@@ -146,7 +150,7 @@ impl Compared {
         let wrong = self.wrong();
         if !wrong.is_empty() {
             let text = format!(
-                "{} hold something else than the others, or damaged rows; take such a node out and in again: `fed-node leave NODE` elsewhere while it is stopped, empty its folder, `fed-node join`",
+                "not what the others hold, or damaged: {}; take such a node out and in again: `fed-node leave NODE` elsewhere while it is stopped, empty its folder, `fed-node join`",
                 names(&wrong)
             );
             return Err(Failure::new(Exit::Broken, text));
@@ -195,6 +199,7 @@ mod tests {
     fn replica(node: u64, kept: &[(u64, &str)]) -> pb::Replica {
         let at = |(revision, hash): &(u64, &str)| pb::HashAt {
             revision: *revision,
+            index: *revision + 10,
             hash: (*hash).to_owned(),
         };
         pb::Replica {
@@ -233,7 +238,7 @@ mod tests {
         assert_eq!(verdicts(&all), [Verdict::Same, Verdict::Differs, Verdict::Same]);
         let failure = compare(&all).outcome().unwrap_err();
         assert_eq!(failure.exit.code(), 10);
-        assert!(failure.message.starts_with("n2 "), "{failure}");
+        assert!(failure.message.contains("damaged: n2;"), "{failure}");
     }
 
     #[test]
@@ -247,6 +252,35 @@ mod tests {
         let mut all = [replica(1, &[(7, "a")]), replica(2, &[(7, "a")])];
         all[1].rows.as_mut().unwrap().hash = "c".to_owned();
         assert_eq!(verdicts(&all), [Verdict::Same, Verdict::Damaged]);
+    }
+
+    #[test]
+    fn a_change_that_made_no_revision_is_no_difference() {
+        let mut all = [
+            replica(1, &[(7, "a")]),
+            replica(2, &[(7, "a")]),
+            replica(3, &[(7, "b")]),
+        ];
+        // The third has applied one entry more, which was refused.
+        all[2].kept[0].index += 1;
+        let compared = compare(&all);
+        assert!(compared.wrong().is_empty() && !compared.is_whole(), "{compared:?}");
+    }
+
+    #[test]
+    fn one_alone_is_not_the_same_as_anything() {
+        let mut all = [replica(1, &[(7, "a")]), replica(2, &[]), replica(3, &[])];
+        for gone in &mut all[1..] {
+            gone.why = "it cannot be reached".to_owned();
+        }
+        let failure = compare(&all).outcome().unwrap_err();
+        assert_eq!(failure.exit.code(), 8);
+        assert!(failure.message.contains("n1, n2, n3"), "{failure}");
+        assert_eq!(
+            verdicts(&[replica(1, &[(7, "a")])]),
+            [Verdict::Same],
+            "it is the federation"
+        );
     }
 
     #[test]

@@ -25,7 +25,9 @@ impl StatusView {
     }
 
     fn nodes_up(&self) -> String {
-        let up = self.members.iter().filter(|member| member.up).count();
+        // A node whose Asterisk is down is up: it votes, and what is wrong with it is said.
+        let up = |member: &&MemberView| member.up || member.state == "asterisk_down";
+        let up = self.members.iter().filter(up).count();
         format!("{up} of {} nodes up", self.members.len())
     }
 
@@ -232,7 +234,7 @@ mod tests {
         });
         let text = words(reply);
         assert!(
-            text.starts_with("2 of 3 nodes up, leader n2 for 4 h, one more can be lost; Asterisk n3 is down since "),
+            text.starts_with("3 of 3 nodes up, leader n2 for 4 h, one more can be lost; Asterisk n3 is down since "),
             "{text}"
         );
         assert!(text.ends_with("\nAsterisk n3: it cannot be reached"), "{text}");
