@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use fuser::{
     BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
@@ -20,6 +21,9 @@ const BELIEVED: Duration = Duration::from_secs(1);
 const THREADS: usize = 4;
 /// The size that a disk without a limit says it has.
 const ENDLESS: u64 = 1 << 40;
+
+/// How long the files of a process that was killed may still be open.
+const UNMOUNT: Duration = Duration::from_secs(10);
 
 /// The disk itself could not be mounted or unmounted; a failure of the harness.
 #[derive(Debug, thiserror::Error)]
@@ -121,11 +125,32 @@ impl Disk {
         let Some(session) = self.session.take() else {
             return Ok(());
         };
-        session.umount_and_join().map_err(|source| DiskError {
-            path: self.path.clone(),
-            what: "the disk cannot be unmounted",
-            source,
-        })
+        let unmounted = self.unmount();
+        match session.umount_and_join() {
+            Err(source) if !unmounted => Err(DiskError {
+                path: self.path.clone(),
+                what: "the disk cannot be unmounted",
+                source,
+            }),
+            // There is nothing left to unmount, which is said as an error.
+            _ => Ok(()),
+        }
+    }
+
+    /// On a busy machine the kernel still closes files of a process that is gone: tries again for a while. False when `umount` does
+    /// not do it, which not everybody may use.
+    fn unmount(&self) -> bool {
+        let deadline = Instant::now() + UNMOUNT;
+        loop {
+            let Ok(tried) = Command::new("umount").arg(&self.path).output() else {
+                return false;
+            };
+            let busy = String::from_utf8_lossy(&tried.stderr).contains("busy");
+            if tried.status.success() || !busy || Instant::now() > deadline {
+                return tried.status.success();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Volume> {

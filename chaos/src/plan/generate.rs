@@ -102,7 +102,7 @@ pub fn generate(number: u8, seed: u64) -> Option<Plan> {
             everything(&mut script);
             plan.load.clients = 16;
             plan.load.clients_per_key = 8;
-            plan.load.pause_ms = 12;
+            plan.load.pause_ms = 2;
             plan.bars.operations = 50_000;
             plan.bars.leader_changes = 20;
         }

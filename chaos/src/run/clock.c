@@ -1,6 +1,7 @@
-/* A clock that a test can set, loaded into the process under test by LD_PRELOAD. It allocates nothing and looks nothing up, because
- * it is called before the process's own allocator is ready. Told by a file of 32 bytes, mapped: a number that changes with each
- * order, how far the wall clock is off (nanoseconds), and how fast the wall and the monotonic clock go. */
+/* A clock that a test can set, loaded into the process under test by LD_PRELOAD. It allocates nothing, locks nothing and looks nothing
+ * up: it is called before the process's own allocator is ready, and by many threads at once. Told by a file, mapped: how many orders
+ * there are, and the orders. An order is never changed, and holds from a moment on of the time since the machine started, so that all
+ * threads agree about it. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -9,13 +10,16 @@
 #include <time.h>
 #include <unistd.h>
 
-struct order { volatile uint64_t number; volatile int64_t offset; volatile double wall_rate, monotonic_rate; };
-struct line { int64_t real, shown; double rate; };
+#define MOST 4096
 
-static struct order *order;
-static uint64_t obeyed;
-static struct line lines[2] = {{0, 0, 1.0}, {0, 0, 1.0}};
-static int busy;
+/* From the moment `from` on: what the clocks show then, and how fast they go. */
+struct order { int64_t from, wall, monotonic; double wall_rate, monotonic_rate; };
+struct orders { uint64_t count; struct order all[MOST]; };
+
+static struct orders *orders;
+/* How long the machine slept, which the monotonic clock does not count; in steps that hide the time between two looks at clocks. */
+static int64_t slept;
+#define STEP 100000000
 extern char **environ;
 
 static int64_t real(clockid_t clock) {
@@ -24,44 +28,47 @@ static int64_t real(clockid_t clock) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static int64_t shown(const struct line *line, int64_t now) {
-  return line->shown + (int64_t)((double)(now - line->real) * line->rate);
-}
-
-static void find_order(void) {
+/* Two threads that come here at once map it twice, which does no harm. */
+static struct orders *find_orders(void) {
   static const char name[] = "FEDCHAOS_CLOCK=";
   for (char **at = environ; at && *at; at++) {
     int i = 0;
     while (name[i] && (*at)[i] == name[i]) i++;
     if (name[i]) continue;
     int file = (int)syscall(SYS_openat, AT_FDCWD, *at + i, O_RDONLY | O_CLOEXEC, 0);
-    if (file < 0) return;
-    void *mapped = mmap(0, sizeof *order, PROT_READ, MAP_SHARED, file, 0);
+    if (file < 0) return 0;
+    void *mapped = mmap(0, sizeof *orders, PROT_READ, MAP_SHARED, file, 0);
     syscall(SYS_close, file);
-    if (mapped != MAP_FAILED) order = mapped;
-    return;
+    return mapped == MAP_FAILED ? 0 : mapped;
   }
+  return 0;
 }
 
-static void obey(void) {
-  int64_t wall = real(CLOCK_REALTIME), monotonic = real(CLOCK_MONOTONIC);
-  if (!obeyed) lines[1] = (struct line){monotonic, monotonic, 1.0};
-  lines[0] = (struct line){wall, wall + order->offset, order->wall_rate};
-  /* The monotonic clock changes its pace and never jumps. */
-  lines[1] = (struct line){monotonic, shown(&lines[1], monotonic), order->monotonic_rate};
-  obeyed = order->number;
+/* The order that holds now, by the true monotonic clock. */
+static const struct order *order_at(int64_t now) {
+  struct orders *mine = __atomic_load_n(&orders, __ATOMIC_ACQUIRE);
+  if (!mine) {
+    mine = find_orders();
+    if (!mine) return 0;
+    slept = (real(CLOCK_BOOTTIME) - now + STEP / 2) / STEP * STEP;
+    __atomic_store_n(&orders, mine, __ATOMIC_RELEASE);
+  }
+  uint64_t count = __atomic_load_n(&mine->count, __ATOMIC_ACQUIRE);
+  for (uint64_t i = count < MOST ? count : MOST; i > 0; i--)
+    if (mine->all[i - 1].from <= now + slept) return &mine->all[i - 1];
+  return 0;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *into) {
   int wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
   int monotonic = clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_BOOTTIME;
   if (!wall && !monotonic) return (int)syscall(SYS_clock_gettime, clock, into);
-  while (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) {}
-  if (!order) find_order();
-  if (order && order->number != obeyed) obey();
-  int64_t now = real(wall ? CLOCK_REALTIME : CLOCK_MONOTONIC);
-  if (obeyed) now = shown(&lines[wall ? 0 : 1], now);
-  __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+  int64_t now = real(CLOCK_MONOTONIC);
+  const struct order *order = order_at(now);
+  if (!order) return (int)syscall(SYS_clock_gettime, clock, into);
+  double passed = (double)(now + slept - order->from);
+  now = wall ? order->wall + (int64_t)(passed * order->wall_rate)
+             : order->monotonic - slept + (int64_t)(passed * order->monotonic_rate);
   into->tv_sec = now / 1000000000;
   into->tv_nsec = now % 1000000000;
   return 0;

@@ -398,7 +398,7 @@ impl<'a> Director<'a> {
 
     fn look_after(&mut self) -> Result<(), RunFailure> {
         if self.interrupted.is_cancelled() {
-            return Err(RunFailure::Broken("interrupted".into()));
+            return Err(RunFailure::Interrupted);
         }
         let now = Instant::now();
         let (due, later) = std::mem::take(&mut self.resumes)

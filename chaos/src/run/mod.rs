@@ -81,6 +81,9 @@ pub enum RunFailure {
         /// Why.
         source: std::io::Error,
     },
+    /// Somebody ended it.
+    #[error("interrupted")]
+    Interrupted,
     /// The journal, or a task of the harness.
     #[error("{0}")]
     Broken(String),

@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use fed_chaos::Verdict;
 use fed_chaos::plan::Plan;
-use fed_chaos::run::{self, Judgement};
+use fed_chaos::run::{self, Judgement, RunFailure};
 
 /// Arguments of the command.
 #[derive(Args)]
@@ -62,7 +62,9 @@ impl Run {
                     println!("  {:6.1} s  {words}", begin.elapsed().as_secs_f64());
                 }
             };
-            let result = run::run(&plan, &binary, &folder, said).map_err(|failure| failure.to_string());
+            let result = run::run(&plan, &binary, &folder, said);
+            let interrupted = matches!(result, Err(RunFailure::Interrupted));
+            let result = result.map_err(|failure| failure.to_string());
             match &result {
                 Ok(judgement) => print(judgement, self.quiet),
                 Err(failure) => println!("  the harness failed: {failure}"),
@@ -80,6 +82,10 @@ impl Run {
                 result,
                 took: begin.elapsed().as_secs_f64(),
             });
+            // Whoever ends a run means all of them.
+            if interrupted {
+                break;
+            }
         }
         table(&all);
         let mut verdict = Verdict::True;
