@@ -71,18 +71,22 @@ chaos-ci: chaos-prerequisites ## the core of it in four minutes: partitions, kil
 	$(ENV); "$$CARGO_TARGET_DIR/debug/chaos" run --quiet $(if $(OUT),--out $(OUT)) chaos/plans/ci/*.toml
 
 # The simulation is a build of its own: nothing real under the nodes, and tokio's order of things decided by the seed.
-SIM_ENV := $(ENV); export CARGO_TARGET_DIR="$$CARGO_TARGET_DIR/simulation" RUSTFLAGS="--cfg tokio_unstable" CARGO_PROFILE_DEV_OPT_LEVEL=1
+SIM_ENV := $(ENV); export CARGO_TARGET_DIR="$$CARGO_TARGET_DIR/simulation" RUSTFLAGS="--cfg tokio_unstable" \
+  CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0
 SEEDS ?= 100
 
 sim: prerequisites ## SEEDS=100 clusters simulated under faults, each from its seed; the simulated store passes the suite
 	$(SIM_ENV); cargo build -p fed-chaos --features simulation --bins --locked
 	$(SIM_ENV); cargo test -p fed-chaos --features simulation --test simulation --locked
-	$(SIM_ENV); cargo test -p fed-raft --no-default-features --features simulation,testing --lib --locked -- suite simulated
+	$(SIM_ENV) CARGO_PROFILE_DEV_OPT_LEVEL=0; cargo test -p fed-raft --no-default-features --features simulation,testing --lib --locked -- suite simulated
 	$(SIM_ENV); "$$CARGO_TARGET_DIR/debug/chaos" sim --seeds 1..$$(( $(SEEDS) + 1 ))
 
-exam: prerequisites ## the simulation finds the bugs planted for it: a table
+# The bugs that a disk must show are planted in a real fed-node too.
+exam: chaos-prerequisites ## the simulation and real disks find the bugs planted for them: a table
+	$(ENV); cargo build --workspace --bin fed-node-planted --features fed-node/planted-bugs --locked
 	$(SIM_ENV); cargo build -p fed-chaos --features planted-bugs --bins --locked
-	$(SIM_ENV); "$$CARGO_TARGET_DIR/debug/chaos" exam
+	$(SIM_ENV); cargo test -p fed-chaos --features planted-bugs --test exam --locked
+	$(SIM_ENV); "$$CARGO_TARGET_DIR/debug/chaos" exam --fed-node "$$CARGO_TARGET_DIR/../debug/fed-node-planted"
 
 # A failure prints the input; the same SEED gives the same inputs.
 fuzz: prerequisites ## every decoder under damaged input: RUNS=100000 for each, from another SEED each day
