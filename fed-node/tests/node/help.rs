@@ -38,6 +38,7 @@ fn the_help_texts_are_the_committed_ones() {
         "asterisk-config",
         "token",
         "token create",
+        "token join",
         "audit",
         "audit verify",
         "dev",
