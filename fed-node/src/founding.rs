@@ -102,10 +102,14 @@ pub(crate) fn how_to_join(config: &Config) -> String {
 /// # Errors
 /// When the folder is taken, or nobody takes this node in.
 pub async fn join(config: &Config, with: &str) -> Outcome {
+    let with = match with {
+        "-" => std::io::read_to_string(std::io::stdin().lock())?,
+        with => with.to_owned(),
+    };
     make_durably(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
     let raft = raft_config(config);
     let identity = if config.security.plaintext {
-        let seed: Address = with.parse().map_err(Failure::usage)?;
+        let seed: Address = with.trim().parse().map_err(Failure::usage)?;
         let joined = Cluster::<FederationMap>::join(&raft, &seed.to_string()).await;
         joined.map_err(|error| start_failure(&error))?
     } else {

@@ -1,18 +1,21 @@
 //! The cluster under test: its network, its processes, and what is being done to them.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::disk::Disk;
 use crate::network::{Backend, Network, Wires};
 use crate::plan::Clock;
-use crate::process::{Access, Bearer, FedNode};
+use crate::process::{Access, Bearer, FedNode, ProcessError};
 
 use super::RunFailure;
 use super::clock_file::ClockFile;
 
 /// Longest wait for a new node to answer, and for a new cluster to settle.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a new node tries to join.
+const JOIN: Duration = Duration::from_secs(30);
 
 /// What the nodes of an arena are started with.
 #[derive(Clone, Debug)]
@@ -130,7 +133,7 @@ impl Arena {
         match seed {
             None if self.nodes.is_empty() => process.init()?,
             None => return Err(RunFailure::Plan("a node cannot join: no member runs".into())),
-            Some(seed) => process.join(&self.nodes[seed].process.invitation()?)?,
+            Some(seed) => let_in(&self.nodes[seed].process, &process)?,
         }
         process.start()?;
         self.network.learn_process(number, process.process().pid());
@@ -251,5 +254,16 @@ impl Arena {
             }
         }
         (broken, may)
+    }
+}
+
+/// Has a node join over a member. While there is no leader it is asked again, as an administrator would.
+fn let_in(member: &FedNode, new: &FedNode) -> Result<(), ProcessError> {
+    let deadline = Instant::now() + JOIN;
+    loop {
+        match member.invitation().and_then(|invitation| new.join(&invitation)) {
+            Err(_) if Instant::now() < deadline => {}
+            joined => return joined,
+        }
     }
 }

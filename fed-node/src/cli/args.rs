@@ -172,7 +172,7 @@ pub struct InitArgs {
 /// `join`
 #[derive(Debug, Args)]
 pub struct JoinArgs {
-    /// What `fed-node token join` printed on a running node (with security.plaintext: the peer address of one)
+    /// What `fed-node token join` printed on a running node; `-` reads it from stdin, where no other user of this machine sees it (with security.plaintext: the peer address of a running node)
     #[arg(value_name = "TOKEN")]
     pub with: String,
     /// The configuration.

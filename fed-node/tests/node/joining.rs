@@ -70,8 +70,20 @@ fn a_token_brings_one_node_in_and_no_other() {
         !first.log().contains(&secret) && !guessed.err.contains(&secret),
         "nobody says the secret"
     );
-    // What was refused left the folder free.
-    third.setup(&["join", &first.invitation()]).ok();
+    // What was refused left the folder free, and a token that was revoked lets nobody in.
+    let revoked: JoinToken = first.invitation().parse().unwrap();
+    first.asks(&["token", "revoke", revoked.id.as_str(), "--dry-run"]).ok();
+    first.asks(&["token", "revoke", revoked.id.as_str()]).ok();
+    assert_eq!(third.setup(&["join", &revoked.reveal()]).code, 5);
+    // From stdin nobody else of the machine reads it.
+    let token = first.invitation();
+    assert!(
+        third
+            .setup_hearing(&["join", "-"], &token)
+            .ok()
+            .err
+            .contains("this is node")
+    );
 }
 
 #[test]

@@ -114,6 +114,18 @@ fn clean(mut command: Command) -> Command {
     command
 }
 
+/// Runs a command to its end, with something on stdin.
+fn heard(mut command: Command, stdin: &[u8]) -> Said {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A command that does not read its stdin may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    Said::of(child.wait_with_output().unwrap())
+}
+
 /// Runs the program to its end.
 pub(crate) fn says(args: &[&str]) -> Said {
     Said::of(fed_node().args(args).stdin(Stdio::null()).output().unwrap())
@@ -244,6 +256,13 @@ impl Node {
         )
     }
 
+    /// The same with something on stdin.
+    pub(crate) fn setup_hearing(&self, command: &[&str], stdin: &str) -> Said {
+        let mut setup = self.program.command();
+        setup.args(command).args(self.config());
+        heard(setup, stdin.as_bytes())
+    }
+
     /// `fed-node run` in the background; returns once the client API answers.
     pub(crate) fn run(&mut self) {
         self.spawn();
@@ -308,14 +327,7 @@ impl Node {
     pub(crate) fn hears(&self, args: &[&str], stdin: impl AsRef<[u8]>) -> Said {
         let mut command = self.way(&self.program).command();
         command.args(args);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // A command that does not read its stdin may be gone already.
-        let _ = child.stdin.take().unwrap().write_all(stdin.as_ref());
-        Said::of(child.wait_with_output().unwrap())
+        heard(command, stdin.as_ref())
     }
 
     /// Asks this node with the token in a file instead of its own.
