@@ -1,11 +1,10 @@
 //! Federations of real `fed-node` processes on loopback, and the command line to drive them.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fed_proto::client::federation_client::FederationClient;
@@ -32,13 +31,20 @@ pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 
 /// A port that was free for TCP and UDP a moment ago.
 ///
-/// The kernel may offer a port again that was looked at a moment ago: each is given away once.
+/// Each is given away once, and none is of those that the kernel gives to outgoing connections (32768 and up, where nobody changed
+/// it): one of them could have it before the node that it is for.
 pub(crate) fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 11_000;
+    const COUNT: u32 = 20_000;
+    // Another run of the tests, at the same time, begins elsewhere.
+    let begin = std::process::id().wrapping_mul(7_919);
     loop {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = tcp.local_addr().unwrap().port();
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && GIVEN.lock().unwrap().insert(port) {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(number < COUNT, "there is no free port");
+        let port = u16::try_from(FIRST + begin.wrapping_add(number) % COUNT).unwrap();
+        let address = (Ipv4Addr::LOCALHOST, port);
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
             return port;
         }
     }
