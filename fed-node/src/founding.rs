@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use fed_core::map::FederationMap;
-use fed_raft::{Cluster, StartError};
+use fed_raft::{Cluster, Identity, StartError};
+use serde::Serialize;
 
 use crate::address::Address;
-use crate::cli::{Exit, Failure, Outcome};
+use crate::cli::{Exit, Failure, Outcome, Output, emit};
 use crate::config::Config;
 use crate::explain::Code;
 use crate::security;
@@ -66,7 +67,7 @@ pub fn raft_config(config: &Config) -> fed_raft::Config {
 ///
 /// # Errors
 /// When the folder is taken, cannot be written, or the realm cannot be one.
-pub fn init(config: &Config, realm: &str) -> Outcome {
+pub fn init(config: &Config, realm: &str, output: Output) -> Outcome {
     crate::api::check_realm(realm).map_err(Failure::usage)?;
     make_durably(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
     let identity = Cluster::<FederationMap>::init(&raft_config(config)).map_err(|error| start_failure(&error))?;
@@ -84,7 +85,7 @@ pub fn init(config: &Config, realm: &str) -> Outcome {
         "security/cluster.key in it (key {key}) seals all credentials: keep a copy in a safe place, for without it no credential opens"
     );
     talk!("further nodes: {}", how_to_join(config));
-    Ok(())
+    made(config, &identity, output)
 }
 
 /// What brings further nodes into the federation of this one.
@@ -101,7 +102,7 @@ pub(crate) fn how_to_join(config: &Config) -> String {
 ///
 /// # Errors
 /// When the folder is taken, or nobody takes this node in.
-pub async fn join(config: &Config, with: &str) -> Outcome {
+pub async fn join(config: &Config, with: &str, output: Output) -> Outcome {
     let with = match with {
         "-" => std::io::read_to_string(std::io::stdin().lock())?,
         with => with.to_owned(),
@@ -127,7 +128,28 @@ pub async fn join(config: &Config, with: &str) -> Outcome {
         identity.cluster,
         config.data_dir.display()
     );
-    Ok(())
+    made(config, &identity, output)
+}
+
+/// A node that was made, for a script.
+#[derive(Debug, Serialize)]
+struct Made {
+    federation: String,
+    node: u64,
+    data_dir: PathBuf,
+}
+
+/// Prints the node that was made as data; people have been told in words.
+fn made(config: &Config, identity: &Identity, output: Output) -> Outcome {
+    if output != Output::Json {
+        return Ok(());
+    }
+    let made = Made {
+        federation: identity.cluster.to_string(),
+        node: identity.node.0,
+        data_dir: config.data_dir.clone(),
+    };
+    emit(&serde_json::to_string_pretty(&made).map_err(Failure::failed)?)
 }
 
 /// Makes the folder of a node's data, if it is not there.
@@ -203,12 +225,13 @@ pub fn start_failure(error: &StartError) -> Failure {
     Failure::of(exit, error)
 }
 
-/// Makes a folder whose name a power cut does not take away.
+/// Makes a folder whose name a power cut does not take away, for its owner alone.
 fn make_durably(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
     if folder.exists() {
         return Ok(());
     }
-    std::fs::create_dir_all(folder)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     sync_names(folder)
 }
 

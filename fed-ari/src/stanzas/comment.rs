@@ -7,6 +7,11 @@ pub(super) struct Comments {
 }
 
 impl Comments {
+    /// Whether the next line begins inside a block comment.
+    pub(super) fn is_open(&self) -> bool {
+        self.depth > 0
+    }
+
     /// The next line without what is a comment, as Asterisk's own reader takes it; `\\;` is a semicolon.
     pub(super) fn without(&mut self, line: &str) -> String {
         let mut kept = String::new();

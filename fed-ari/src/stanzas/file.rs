@@ -11,6 +11,7 @@ const INCLUDED_FILES: usize = 1_000;
 #[derive(Clone, Debug, Default)]
 pub struct ConfigFile {
     categories: Vec<Category>,
+    ends_in_comment: bool,
 }
 
 /// What one `[..]` line opens; a second line of the same name opens another one.
@@ -42,7 +43,13 @@ impl ConfigFile {
     pub fn parse(text: &str, mut included: impl FnMut(&str) -> Vec<String>) -> Self {
         let mut file = Self::default();
         let mut left = INCLUDED_FILES;
-        file.read(&without_block(text), None, INCLUDE_DEPTH, &mut left, &mut included);
+        let own = without_block(text);
+        let mut comments = Comments::default();
+        for line in own.lines() {
+            comments.without(line);
+        }
+        file.ends_in_comment = comments.is_open();
+        file.read(&own, None, INCLUDE_DEPTH, &mut left, &mut included);
         file
     }
 
@@ -110,6 +117,11 @@ impl ConfigFile {
 
     fn last(&self, name: &str) -> Option<usize> {
         self.categories.iter().rposition(|category| category.is(name))
+    }
+
+    /// True where a block comment is open at the end of the file: what is added there is not read.
+    pub fn ends_in_comment(&self) -> bool {
+        self.ends_in_comment
     }
 
     /// Every object that the file makes, in order; two may have the same name.

@@ -82,6 +82,12 @@ pub enum StanzaError {
         /// The section.
         section: String,
     },
+    /// What is added at the end would be part of a comment.
+    #[error("{file} ends inside a comment that a `;--` opens: close it with `--;`, then run this command again")]
+    OpenComment {
+        /// The file.
+        file: &'static str,
+    },
     /// Objects of this type go to a database first.
     #[error(
         "{file} maps {object} to {wizard}, which would take what fed-node pushes into its database; put a line `{object}=memory` before that one, or take the database out; then run this command again"
@@ -123,6 +129,9 @@ pub fn stanzas(options: &StanzaOptions, read: impl Fn(&'static str) -> ConfigFil
         what: "the ARI password",
         value: "***".into(),
     })?;
+    if let Some(file) = FILES.into_iter().find(|file| read(file).ends_in_comment()) {
+        return Err(StanzaError::OpenComment { file });
+    }
     Ok(vec![
         Stanza {
             file: "http.conf",

@@ -135,6 +135,18 @@ fn a_database_after_memory_takes_nothing_and_is_left_alone() {
 }
 
 #[test]
+fn a_file_that_ends_inside_a_comment_is_refused() {
+    let open = "[general]\n;-- all off\n";
+    assert!(matches!(
+        block("extensions.conf", open),
+        Err(StanzaError::OpenComment {
+            file: "extensions.conf"
+        })
+    ));
+    assert!(block("extensions.conf", &format!("{open}--;\n")).is_ok());
+}
+
+#[test]
 fn sections_of_others_are_not_taken_over_but_our_own_block_is() {
     assert!(matches!(
         block("extensions.conf", "[fed-users]\n"),

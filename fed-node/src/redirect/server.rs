@@ -39,7 +39,7 @@ pub enum StartError {
     },
     /// The address cannot be listened on.
     #[error(
-        "redirect server: cannot listen on {address} ({transport}): {source}; free the port or set another address to listen on, and tell the bridge's second aor the same"
+        "redirect server: cannot listen on {address} ({transport}): {source}; stop what uses it, or set another address with redirect.listen"
     )]
     Bind {
         /// The address.

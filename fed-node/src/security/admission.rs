@@ -95,6 +95,14 @@ impl Admission {
         let record = record.ok_or_else(unknown)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         lets_in(&record.value, &application.secret, now.as_secs()).map_err(away)?;
+        let nodes = MapView::new(&snapshot).nodes();
+        let nodes = nodes.map_err(|error| Turned::Away(error.to_string()))?;
+        if let Some(taken) = nodes.iter().find(|node| node.value.name == application.node_name) {
+            return Err(Turned::Away(format!(
+                "there is a node {} already (id {}): choose another with --node-name, or take that one out first (`fed-node leave {}` on another node); the token was not used",
+                taken.value.name, taken.value.id, taken.value.name
+            )));
+        }
         Ok((application, id, record.modified))
     }
 

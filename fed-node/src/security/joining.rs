@@ -42,6 +42,7 @@ pub(crate) async fn join(config: &Config, raft: &fed_raft::Config, token: &JoinT
         token: token.id.to_string(),
         secret: token.secret.reveal().to_owned(),
         public_key: made.public_key.clone(),
+        node_name: config.node.name.clone(),
     };
     let application = Application {
         seed: token.address.to_string(),

@@ -167,3 +167,18 @@ fn a_certificate_is_renewed_by_itself_and_nobody_loses_the_leader() {
     node.add_user("alice", "1001").ok();
     assert_eq!(node.json(&["status"])["term"], term);
 }
+
+#[test]
+fn a_name_that_another_node_has_is_refused_and_the_token_stays_good() {
+    let federation = Federation::start(1);
+    let first = &federation.nodes[0];
+    let token = first.invitation();
+    let root = tempfile::tempdir().unwrap();
+    until("its name is in the map", || {
+        first.asks(&["node", "list"]).out.contains("n1").then_some(())
+    });
+    let refused = Node::new(root.path(), "n1").setup(&["join", &token]);
+    assert!(refused.code != 0 && refused.err.contains("--node-name"), "{refused:?}");
+    let said = Node::new(root.path(), "n2").setup(&["-o", "json", "join", &token]).ok();
+    assert!(said.json()["node"].as_u64().unwrap() > 1, "{said:?}");
+}

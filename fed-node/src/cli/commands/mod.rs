@@ -68,8 +68,8 @@ pub async fn dispatch(cli: Cli) -> Outcome {
             let what = "a further node, with an id from the federation,".to_owned();
             founding::would_make(&config(&args.flags)?, &what)
         }
-        Command::Init(args) => founding::init(&owned(&args.flags)?, &args.realm),
-        Command::Join(args) => founding::join(&owned(&args.flags)?, &args.with).await,
+        Command::Init(args) => founding::init(&owned(&args.flags)?, &args.realm, output),
+        Command::Join(args) => founding::join(&owned(&args.flags)?, &args.with, output).await,
         Command::Run(_) | Command::Dev(_) if intent.dry_run => Err(Failure::usage(
             "this serves until it is stopped, it changes nothing by itself: leave --dry-run out",
         )),
