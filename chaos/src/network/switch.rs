@@ -269,6 +269,6 @@ pub(super) fn addresses(node: usize) -> Addresses {
         peer: at(7401),
         client: at(7400),
         redirect: at(5070),
-        agi: at(4573),
+        agi: SocketAddr::from((Ipv4Addr::LOCALHOST, 4573)),
     }
 }
