@@ -249,6 +249,7 @@ impl Coded for StanzaError {
             Self::SectionTaken { .. } => Code::SectionTaken,
             Self::MappedElsewhere { .. } => Code::MappedElsewhere,
             Self::Unsafe { .. } => Code::UnsafeName,
+            Self::OpenComment { .. } => Code::AsteriskFileUnusable,
             Self::BrokenMarkers { .. } => Code::BrokenMarkers,
         }
     }
