@@ -13,6 +13,9 @@ use crate::machine::{self, Command, Reply, Values};
 /// Long enough for a loaded machine; nothing waits this long when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The second step of a change of voters follows the first within milliseconds.
+const SETTLED: Duration = Duration::from_millis(500);
+
 pub struct Host {
     _folder: TempDir,
     pub config: Config,
@@ -57,6 +60,16 @@ impl Lab {
         until("all are voters", async || {
             let voters = all[0].members();
             voters.iter().filter(|m| m.role != Role::Learner).count() >= target
+        })
+        .await;
+        // The last change of voters has two steps, and between them the old majority is needed too: a node killed then may take it away.
+        let mut last = (0, Instant::now());
+        until("the members are settled", async || {
+            let status = all[0].status();
+            if status.applied_index < status.members_index || status.members_index != last.0 {
+                last = (status.members_index, Instant::now());
+            }
+            last.1.elapsed() >= SETTLED
         })
         .await;
         lab
