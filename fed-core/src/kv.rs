@@ -82,12 +82,19 @@ pub trait WriteStore: ReadStore {
     /// Puts `value` under `key`, in place of what was there.
     fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>);
 
+    /// Puts `value` under `key`, where the caller knows that there is nothing: who keeps sums over the rows need not look,
+    /// and who keeps rows at hand need not keep this one.
+    fn insert(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        self.put(table, key, value);
+    }
+
     /// Removes what is under `key`, if anything.
     fn delete(&mut self, table: Table, key: Vec<u8>);
 
     /// Makes one change.
     fn change(&mut self, change: Change) {
         match change.value {
+            Some(value) if change.inserted => self.insert(change.table, change.key, value),
             Some(value) => self.put(change.table, change.key, value),
             None => self.delete(change.table, change.key),
         }
@@ -103,6 +110,8 @@ pub struct Change {
     pub key: Vec<u8>,
     /// The new value; `None` removes the key.
     pub value: Option<Vec<u8>>,
+    /// There was nothing under the key before: see [`WriteStore::insert`].
+    pub inserted: bool,
 }
 
 /// Visits all keys of `table` that begin with `prefix`.

@@ -111,9 +111,13 @@ fn wrong_password(lab: &mut Lab) -> Result<()> {
     let right = lab.phone_of("alice", Transport::Udp)?;
     eventually(NOTICED, || right.register(lab.hosts[0].sip()))?;
     let wrong = lab.phone("alice", "not-hers", Transport::Udp)?;
+    let before = lab.hosts[0].asterisk.contacts()?;
+    let refused = wrong.register(lab.hosts[0].sip()).err();
+    let refused = refused.context("a wrong password was taken")?;
+    ensure!(format!("{refused:#}").contains("401"), "no refusal: {refused:#}");
     ensure!(
-        wrong.register(lab.hosts[0].sip()).is_err(),
-        "a wrong password was taken"
+        lab.hosts[0].asterisk.contacts()? == before,
+        "the refused REGISTER changed the contacts"
     );
     right.unregister(lab.hosts[0].sip()).map(drop)
 }
@@ -210,7 +214,7 @@ fn wrong_ari_password(lab: &mut Lab) -> Result<()> {
     node.kill()?;
     node.start_with(&["--asterisk-password", "not-it"])?;
     node.wait_ready(NOTICED)?;
-    says(node, "password")?;
+    says(node, "check this user, its password and read_only=no in ari.conf")?;
     node.kill()?;
     lab.hosts[0].restart_node()?;
     lab.wait_healthy(NOTICED)

@@ -16,7 +16,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     cases::main(
-        || Lab::start_federated(&[Version::V22, Version::V22, Version::V16]),
+        || Lab::start_asking(&[Version::V22, Version::V22, Version::V16], &[1]),
         &[
             Case {
                 name: "a_user_added_at_any_node_registers_at_each_node_at_once",

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use fed_tests::lab::cases::{self, Case};
-use fed_tests::lab::{Asker, Lab, Located, Version};
+use fed_tests::lab::{Asker, Host, Lab, Located, Version};
 use fed_tests::phone::{Phone, Transport};
 use fed_tests::{both_hear, eventually};
 
@@ -116,6 +116,7 @@ fn fed_node_killed(lab: &mut Lab) -> Result<()> {
     let answered = phones[2].incoming(SOON)?;
     both_hear(&call_across, &phones[0], &answered, &phones[2])?;
 
+    let registered = registrations(lab)?;
     lab.hosts[0].node_mut()?.kill()?;
     let heard = call_across.rtp().heard_from(phones[2].voice());
     eventually(SOON, || {
@@ -146,12 +147,37 @@ fn fed_node_killed(lab: &mut Lab) -> Result<()> {
     );
     call_across.hang_up()?;
     answered.wait_hang_up(SOON)?;
-    // Nobody registers again: what was registered before is found again from every node.
+    // What was registered before is found again from every node.
     for asker in 0..lab.hosts.len() {
         eventually(SOON, || lab.hosts[asker].expect_located("ann", &lab.hosts[0]))?;
     }
+    let still = registrations(lab)?;
+    ensure!(
+        still == registered,
+        "somebody registered again or was forgotten: before {registered:#?}, after {still:#?}"
+    );
     call(lab, &phones[2], 2, &phones[0]).context("a call to where fed-node came back")?;
     healed(lab)
+}
+
+/// What each Asterisk's own database says of its registrations, with their ends and Call-IDs: a REGISTER changes it.
+fn registrations(lab: &Lab) -> Result<Vec<Vec<String>>> {
+    let of = |host: &Host| -> Result<Vec<String>> {
+        let said = host.asterisk.cli("database show registrar")?;
+        let mut contacts: Vec<_> = said
+            .lines()
+            .filter(|l| l.contains("call_id"))
+            .map(str::to_owned)
+            .collect();
+        contacts.sort();
+        Ok(contacts)
+    };
+    let all = lab.hosts.iter().map(of).collect::<Result<Vec<_>>>()?;
+    ensure!(
+        all.iter().all(|contacts| !contacts.is_empty()),
+        "a host without a registration: {all:#?}"
+    );
+    Ok(all)
 }
 
 fn asterisk_killed(lab: &mut Lab) -> Result<()> {

@@ -25,7 +25,7 @@ static OLD_TARGET: Mutex<Option<(String, SocketAddr, Instant)>> = Mutex::new(Non
 fn main() -> ExitCode {
     cases::main(
         || {
-            let lab = Lab::start_federated(&[Version::V22, Version::V22, Version::V16])?;
+            let lab = Lab::start_asking(&[Version::V22, Version::V22, Version::V16], &[1])?;
             for (user, number) in [("alice", "1001"), ("carol", "1003")] {
                 lab.add_user(0, user, &["--number", number])?;
             }
@@ -334,30 +334,49 @@ fn capabilities(lab: &mut Lab) -> Result<()> {
         }
     };
     let rang = |phones: &[Phone]| phones.iter().map(Phone::invites).sum::<u64>();
-    let refused = |user: &str, server: SocketAddr, what: &str| -> Result<()> {
-        let before = rang(&phones);
+    // Why is what that host's fed-node logs, one line more for this call: another refusal must not pass for this one.
+    let refused = |user: &str, at: usize, what: &str, why: &str| -> Result<()> {
+        let node = lab.hosts[at].node()?;
+        let logged = || -> Result<usize> { Ok(node.said()?.lines().filter(|line| line.contains(why)).count()) };
+        let (before, noted) = (rang(&phones), logged()?);
         let ended = switch
-            .call(server, user)?
+            .call(lab.hosts[at].sip(), user)?
             .wait_refusal(SOON)
             .with_context(|| format!("a call with {what}"))?;
         ensure!(ended.status == CALL_REJECTED, "{what}: {}", ended.response.start);
         ensure!(rang(&phones) == before, "{what} rang a phone");
-        println!("    {what}: {}", ended.response.start);
+        eventually(SOON, || {
+            ensure!(
+                logged()? == noted + 1,
+                "{what}: {} never said {why:?}",
+                lab.hosts[at].name
+            );
+            Ok(())
+        })?;
+        println!("    {what}: {}, because {why:?}", ended.response.start);
         Ok(())
     };
-    refused("alice", lab.hosts[at].sip(), "no capability")?;
+    refused("alice", at, "no capability", "carries no capability")?;
 
     let (user, server) = ask_redirect(&switch, lab.hosts[0].redirect())?;
+    ensure!(server == lab.hosts[at].sip(), "sent to {server}");
     let (device, token) = user.split_once('~').context("a target without a token")?;
-    let turned: String = token.chars().rev().collect();
-    refused(&format!("{device}~{turned}"), server, "a forged token")?;
-    refused(&format!("carol0~{token}"), server, "a token of another device")?;
-    refused(&user, lab.hosts[1].sip(), "a token for another node")?;
+    let (head, tail) = token.split_at(token.len() / 2);
+    let other = if tail.starts_with('0') { '1' } else { '0' };
+    let forged = format!("{device}~{head}{other}{}", &tail[1..]);
+    refused(&forged, at, "a forged token", "not genuine for this node")?;
+    refused(
+        &format!("carol0~{token}"),
+        at,
+        "a token of another device",
+        "not genuine for this node",
+    )?;
+    refused(&user, 1, "a token for another node", "not genuine for this node")?;
 
     let mut call = switch.call(server, &user)?;
     call.wait_answer(SOON).context("the genuine one")?;
     call.hang_up()?;
-    refused(&user, server, "a replayed token")?;
+    refused(&user, at, "a replayed token", "was used before")?;
 
     let (user, server, minted) = old;
     while minted.elapsed() < CAPABILITY + Duration::from_secs(2) {
@@ -369,5 +388,5 @@ fn capabilities(lab: &mut Lab) -> Result<()> {
         .position(|h| h.sip() == server)
         .context("an unknown server")?;
     lab.register(&phones[owner], owner)?;
-    refused(&user, server, "an expired token")
+    refused(&user, owner, "an expired token", "has expired")
 }

@@ -8,6 +8,9 @@ use super::{ProcessError, Program, at, free_ports};
 use crate::load::etcd::api;
 use api::maintenance_client::MaintenanceClient;
 
+/// Longest wait until a cluster takes itself for healthy and lets a member be added.
+const UNHEALTHY: Duration = Duration::from_secs(30);
+
 /// One member; dropping it kills its process.
 #[derive(Debug)]
 pub struct EtcdMember {
@@ -142,10 +145,14 @@ impl Etcd {
             is_learner: true,
         };
         let mut cluster = api::cluster_client::ClusterClient::new(channel);
-        cluster
-            .member_add(request)
-            .await
-            .map_err(|e| refused(e.message().to_owned()))?;
+        // It adds nobody for five seconds after a member was unreachable, and the members here have just been restarted.
+        let deadline = tokio::time::Instant::now() + UNHEALTHY;
+        while let Err(error) = cluster.member_add(request.clone()).await {
+            if !error.message().contains("unhealthy") || tokio::time::Instant::now() > deadline {
+                return Err(refused(error.message().to_owned()));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
         self.members.push(member);
         let initial = self.initial_cluster();
         let place = self.members.len() - 1;

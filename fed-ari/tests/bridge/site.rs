@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use fed_ari::{
     bridge::{Bridge, BridgeConfig, BridgeStatus, Phase, check_drift},
-    client::{AriClient, Capabilities, Feature},
+    client::{AriClient, Capabilities},
     port::{
         MapPort,
         memory::{MemoryMap, MemoryPort},
@@ -130,8 +130,12 @@ impl Site {
 /// Options for the stanzas of a version.
 pub(crate) fn options(version: SimVersion, agi: String) -> StanzaOptions {
     let capabilities = Capabilities::of_version(version.text().parse().expect("a version"));
-    let asking = Asking::best(&capabilities);
-    assert_eq!(asking == Asking::Stasis, capabilities.has(Feature::QuickStasis));
+    // Both ways are gone, each where it may be.
+    let asking = if Asking::Stasis.suits(&capabilities) {
+        Asking::Stasis
+    } else {
+        Asking::FastAgi
+    };
     StanzaOptions {
         ari_user: "fed".into(),
         ari_password: "secret".into(),

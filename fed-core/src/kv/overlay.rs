@@ -1,11 +1,19 @@
 //! Changes held over a store that stays as it is.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::{Bound, ControlFlow};
 
 use super::{Change, ReadStore, StoreError, Table, Visit, WriteStore, is_empty_range};
 
-type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+type Rows = BTreeMap<Vec<u8>, Row>;
+
+/// What becomes of one row.
+struct Row {
+    value: Option<Vec<u8>>,
+    /// The base has none.
+    inserted: bool,
+}
 
 /// Changes over `base`, visible to this overlay's own reads and scans. Dropping it drops them.
 ///
@@ -30,16 +38,31 @@ impl<'a> Overlay<'a> {
     pub fn into_changes(self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (table, rows) in self.tables {
-            changes.extend(rows.into_iter().map(|(key, value)| Change { table, key, value }));
+            changes.extend(rows.into_iter().map(|(key, row)| Change {
+                table,
+                key,
+                value: row.value,
+                inserted: row.inserted,
+            }));
         }
         changes
+    }
+
+    /// What was inserted stays so, whatever becomes of it.
+    fn set(&mut self, table: Table, key: Vec<u8>, value: Option<Vec<u8>>, inserted: bool) {
+        match self.tables.entry(table).or_default().entry(key) {
+            Entry::Occupied(mut row) => row.get_mut().value = value,
+            Entry::Vacant(place) => {
+                place.insert(Row { value, inserted });
+            }
+        }
     }
 }
 
 impl ReadStore for Overlay<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.tables.get(&table).and_then(|rows| rows.get(key)) {
-            Some(buffered) => Ok(buffered.clone()),
+            Some(buffered) => Ok(buffered.value.clone()),
             None => self.base.get(table, key),
         }
     }
@@ -55,7 +78,7 @@ impl ReadStore for Overlay<'_> {
         let mut flow = ControlFlow::Continue(());
         self.base.scan(table, start, end, &mut |key, value| {
             while let Some((ours, change)) = buffered.next_if(|(ours, _)| ours.as_slice() < key) {
-                if let Some(new) = change {
+                if let Some(new) = &change.value {
                     flow = visit(ours, new);
                     if flow.is_break() {
                         return flow;
@@ -63,15 +86,17 @@ impl ReadStore for Overlay<'_> {
                 }
             }
             flow = match buffered.next_if(|(ours, _)| ours.as_slice() == key) {
-                Some((_, Some(new))) => visit(key, new),
-                Some((_, None)) => ControlFlow::Continue(()),
+                Some((_, change)) => match &change.value {
+                    Some(new) => visit(key, new),
+                    None => ControlFlow::Continue(()),
+                },
                 None => visit(key, value),
             };
             flow
         })?;
         if flow.is_continue() {
             for (key, change) in buffered {
-                if let Some(new) = change
+                if let Some(new) = &change.value
                     && visit(key, new).is_break()
                 {
                     break;
@@ -84,10 +109,60 @@ impl ReadStore for Overlay<'_> {
 
 impl WriteStore for Overlay<'_> {
     fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
-        self.tables.entry(table).or_default().insert(key, Some(value));
+        self.set(table, key, Some(value), false);
+    }
+
+    fn insert(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        debug_assert!(
+            self.get(table, &key).is_ok_and(|there| there.is_none()),
+            "{table:?}: an inserted row was there"
+        );
+        self.set(table, key, Some(value), true);
     }
 
     fn delete(&mut self, table: Table, key: Vec<u8>) {
-        self.tables.entry(table).or_default().insert(key, None);
+        self.set(table, key, None, false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::MemStore;
+
+    #[test]
+    fn what_was_inserted_stays_so_and_what_was_removed_before_was_not() {
+        const TABLE: Table = Table(20);
+        let mut base = MemStore::new();
+        base.put(TABLE, b"there".to_vec(), b"1".to_vec());
+        let mut overlay = Overlay::new(&base);
+        overlay.insert(TABLE, b"changed".to_vec(), b"1".to_vec());
+        overlay.put(TABLE, b"changed".to_vec(), b"2".to_vec());
+        overlay.insert(TABLE, b"gone".to_vec(), b"1".to_vec());
+        overlay.delete(TABLE, b"gone".to_vec());
+        overlay.put(TABLE, b"put".to_vec(), b"1".to_vec());
+        overlay.delete(TABLE, b"there".to_vec());
+        overlay.insert(TABLE, b"there".to_vec(), b"2".to_vec());
+        let found: Vec<_> = overlay
+            .into_changes()
+            .into_iter()
+            .map(|change| (change.key, change.value, change.inserted))
+            .collect();
+        let row = |key: &str, value: Option<&str>, inserted| {
+            (
+                key.as_bytes().to_vec(),
+                value.map(|value| value.as_bytes().to_vec()),
+                inserted,
+            )
+        };
+        assert_eq!(
+            found,
+            [
+                row("changed", Some("2"), true),
+                row("gone", None, true),
+                row("put", Some("1"), false),
+                row("there", Some("2"), false),
+            ]
+        );
     }
 }

@@ -81,9 +81,22 @@ fn apply_one<M: Machine>(
 /// revision away as a name.
 fn write(store: &mut dyn WriteStore, ledger: &mut Ledger, changes: Vec<Change>) -> Result<bool, StoreError> {
     let wrote = !changes.is_empty();
-    for Change { table, key, value } in changes {
+    for change in changes {
+        let Change {
+            table,
+            key,
+            value,
+            inserted,
+        } = change;
         if table.0 < FIRST_OF_MACHINE {
             return Err(StoreError::Reserved { table: table.0 });
+        }
+        if inserted {
+            // Inserted and removed again leaves nothing to write.
+            if let Some(new) = value {
+                ledger.insert(store, table, key, new);
+            }
+            continue;
         }
         let old = store.get(table, &key)?;
         match value {

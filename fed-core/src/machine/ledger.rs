@@ -58,6 +58,12 @@ impl Ledger {
         store.put(table, key, new);
     }
 
+    /// Puts a row where there was none, keeping the hash right.
+    pub(super) fn insert(&mut self, store: &mut dyn WriteStore, table: Table, key: Vec<u8>, new: Vec<u8>) {
+        self.hash = self.hash.wrapping_add(row_hash(table, &key, &new));
+        store.insert(table, key, new);
+    }
+
     /// Removes a row, keeping the hash right; `old` is the value that was there.
     pub(super) fn delete(&mut self, store: &mut dyn WriteStore, table: Table, key: Vec<u8>, old: Option<&[u8]>) {
         self.forget(table, &key, old);

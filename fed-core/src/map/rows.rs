@@ -27,6 +27,17 @@ pub(super) fn write<T: Stored>(
     Ok(())
 }
 
+/// As [`write`], where there is no such row yet.
+pub(super) fn insert<T: Stored>(
+    store: &mut dyn WriteStore,
+    table: Table,
+    key: Vec<u8>,
+    value: &T,
+) -> Result<(), StoreError> {
+    store.insert(table, key, value.encode().map_err(StoreError::Encode)?);
+    Ok(())
+}
+
 /// The values of a table whose keys come after `after`, at most `limit`.
 pub(super) fn page<T: Stored>(
     store: &dyn ReadStore,

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use fed_ari::client::{AsteriskVersion, Capabilities};
 use fed_ari::sim::{SimAsterisk, SimConfig, SimVersion};
 use fed_ari::stanzas::{Asking, ConfigFile, StanzaOptions, stanzas};
 use fed_proto::client as pb;
@@ -43,7 +42,7 @@ impl DevNode {
         let metrics = free_port()?;
         let config = SimConfig {
             password: PASSWORD.to_owned(),
-            dialplan: dialplan(version, agi)?,
+            dialplan: dialplan(agi)?,
             ..SimConfig::new(version)
         };
         let asterisk = SimAsterisk::start(config).await?;
@@ -157,8 +156,7 @@ impl DevNode {
 }
 
 /// What `asterisk-config` would install into the `extensions.conf` of such an Asterisk.
-fn dialplan(version: SimVersion, agi: u16) -> Outcome<String> {
-    let capabilities = Capabilities::of_version(AsteriskVersion::new(version.branch(), 0, 0));
+fn dialplan(agi: u16) -> Outcome<String> {
     let options = StanzaOptions {
         ari_user: "fed".to_owned(),
         ari_password: PASSWORD.to_owned(),
@@ -166,7 +164,7 @@ fn dialplan(version: SimVersion, agi: u16) -> Outcome<String> {
         http_prefix: String::new(),
         app: "fed".to_owned(),
         agi: format!("127.0.0.1:{agi}"),
-        asking: Asking::best(&capabilities),
+        asking: Asking::default(),
     };
     let all = stanzas(&options, |_| ConfigFile::default()).map_err(Failure::failed)?;
     Ok(all

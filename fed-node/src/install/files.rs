@@ -53,8 +53,7 @@ pub fn plan(folder: &Path, options: &StanzaOptions) -> Result<Plan, InstallError
     let mut parsed = BTreeMap::new();
     for name in fed_ari::stanzas::FILES {
         let text = read(&folder.join(name))?;
-        let all = ConfigFile::parse(text.as_deref().unwrap_or_default(), |name| included(folder, name));
-        parsed.insert(name, all);
+        parsed.insert(name, with_included(folder, text.as_deref().unwrap_or_default())?);
         texts.insert(name, text);
     }
     let needed = stanzas(options, |name| parsed.get(name).cloned().unwrap_or_default())?;
@@ -86,7 +85,22 @@ pub(super) fn parsed(folder: &Path, name: &str) -> Result<ConfigFile, InstallErr
         path: path.display().to_string(),
         why: "is not there".to_owned(),
     })?;
-    Ok(ConfigFile::parse(&text, |name| included(folder, name)))
+    with_included(folder, &text)
+}
+
+/// A file's meaning, with what it includes.
+///
+/// # Errors
+/// When an included file is there and cannot be read: what it says would be overlooked.
+fn with_included(folder: &Path, text: &str) -> Result<ConfigFile, InstallError> {
+    let mut unread = None;
+    let all = ConfigFile::parse(text, |name| {
+        included(folder, name).unwrap_or_else(|error| {
+            unread.get_or_insert(error);
+            Vec::new()
+        })
+    });
+    unread.map_or(Ok(all), Err)
 }
 
 /// A file's text; `None` where there is none. Asterisk's files are bytes: what is no UTF-8 cannot be kept as it is.
@@ -111,8 +125,10 @@ fn read(path: &Path) -> Result<Option<String>, InstallError> {
     }
 }
 
-/// The texts of the files that an `#include` line names, by name or pattern; what is missing or cannot be read is left out.
-fn included(folder: &Path, name: &str) -> Vec<String> {
+/// The texts of the files that an `#include` line names, by name or pattern; Asterisk goes on without one that is not there.
+///
+/// They are read and never written, so that bytes which are no UTF-8 (an old comment, somebody's name) do no harm: what matters is ASCII.
+fn included(folder: &Path, name: &str) -> Result<Vec<String>, InstallError> {
     let pattern = if name.starts_with('/') {
         name.to_owned()
     } else {
@@ -124,9 +140,29 @@ fn included(folder: &Path, name: &str) -> Vec<String> {
         ..glob::MatchOptions::new()
     };
     let Ok(paths) = glob::glob_with(&pattern, options) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
-    paths.filter_map(|path| read(&path.ok()?).ok().flatten()).collect()
+    let mut texts = Vec::new();
+    for path in paths {
+        let (path, read) = match path {
+            Ok(path) => {
+                let read = std::fs::read(&path);
+                (path, read)
+            }
+            Err(error) => (error.path().to_owned(), Err(error.into())),
+        };
+        match read {
+            Ok(bytes) => texts.push(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(InstallError::File {
+                    path: path.display().to_string(),
+                    why: format!("which `#include {name}` names, cannot be read: {error}"),
+                });
+            }
+        }
+    }
+    Ok(texts)
 }
 
 impl Plan {

@@ -107,6 +107,21 @@ fn what_an_included_file_says_is_respected() {
         !http.contains("enabled") && !http.contains("bindaddr"),
         "it is on there: {http}"
     );
+    let mut latin1 = b"; the box of J\xf6rg\n".to_vec();
+    latin1.extend(b"[general]\nenabled=yes\nbindaddr=192.0.2.7\n");
+    std::fs::write(folder.path().join("http_more.conf"), latin1).unwrap();
+    assert_eq!(
+        &plan(folder.path(), &options()).unwrap().shown()["http.conf"],
+        http,
+        "its text is no UTF-8"
+    );
+    std::fs::remove_file(folder.path().join("http_more.conf")).unwrap();
+    std::fs::create_dir(folder.path().join("http_more.conf")).unwrap();
+    let unread = plan(folder.path(), &options()).unwrap_err().to_string();
+    assert!(
+        unread.contains("http_more.conf") && unread.contains("#include http_m*.conf"),
+        "{unread}"
+    );
 }
 
 #[test]

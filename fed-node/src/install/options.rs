@@ -37,7 +37,7 @@ pub(super) async fn options(config: &Config, args: &AsteriskConfigArgs) -> Outco
     } else {
         asterisk.password.reveal().to_owned()
     };
-    let (asking, asking_because) = version::asking(config, args.asterisk_version).await?;
+    let (asking, asking_because) = version::asking(config, args).await?;
     Ok(Options {
         stanzas: StanzaOptions {
             ari_user: asterisk.username.clone(),

@@ -6,32 +6,50 @@ use std::time::Duration;
 use fed_ari::client::{AriClient, AriConfig, AsteriskVersion, Capabilities};
 use fed_ari::stanzas::Asking;
 
-use crate::cli::{Failure, Outcome};
+use crate::cli::{AsteriskConfigArgs, Failure, Outcome};
 use crate::config::Config;
 
 /// Longest wait for an Asterisk to tell its version.
 const TELL_WITHIN: Duration = Duration::from_secs(2);
 
-/// The quicker way to ask, with the reason in words. The version is the one given, else what a running Asterisk says, else that
+/// The way to ask, with the reason in words. The version is the one given, else what a running Asterisk says, else that
 /// of the program installed beside the configuration folder: at the first installation nobody answers ARI yet.
 ///
 /// # Errors
-/// Where that version is too old for the stanzas.
-pub(super) async fn asking(config: &Config, given: Option<AsteriskVersion>) -> Outcome<(Asking, String)> {
-    let known = match given {
+/// Where that version is too old for the stanzas, or for the way that was asked for.
+pub(super) async fn asking(config: &Config, args: &AsteriskConfigArgs) -> Outcome<(Asking, String)> {
+    let known = match args.asterisk_version {
         Some(version) => Some((version, "as --asterisk-version says".to_owned())),
         None => match running(config).await {
             Some(version) => Some((version, "as ARI says".to_owned())),
             None => installed(&config.asterisk.config_dir).await,
         },
     };
-    decide(known)
+    decide(known, args.ask.map(Asking::from))
 }
 
-fn decide(known: Option<(AsteriskVersion, String)>) -> Outcome<(Asking, String)> {
+fn decide(known: Option<(AsteriskVersion, String)>, wanted: Option<Asking>) -> Outcome<(Asking, String)> {
+    let asking = wanted.unwrap_or_default();
+    let way = match asking {
+        Asking::Stasis => "Stasis",
+        Asking::FastAgi => "FastAGI",
+    };
+    let because = match wanted {
+        Some(_) => "as --ask says",
+        None => "the quickest way",
+    };
     let Some((version, source)) = known else {
-        let text = "the dialplan asks by FastAGI, which every Asterisk has: the version is not known, for neither ARI nor an installed Asterisk tells it; give --asterisk-version to have the quickest way";
-        return Ok((Asking::FastAgi, text.to_owned()));
+        let slow = match asking {
+            Asking::Stasis => ": before Asterisk 18 every call waits 200 ms for it",
+            Asking::FastAgi => "",
+        };
+        return Ok((
+            asking,
+            format!(
+                "the dialplan asks by {way}, {because}; the version is not known, for neither ARI nor an installed Asterisk \
+                 tells it (give --asterisk-version){slow}"
+            ),
+        ));
     };
     if version < AsteriskVersion::OLDEST {
         return Err(Failure::usage(format!(
@@ -39,14 +57,14 @@ fn decide(known: Option<(AsteriskVersion, String)>) -> Outcome<(Asking, String)>
             AsteriskVersion::OLDEST
         )));
     }
-    let asking = Asking::best(&Capabilities::of_version(version));
-    let way = match asking {
-        Asking::Stasis => "Stasis",
-        Asking::FastAgi => "FastAGI",
-    };
+    if !asking.suits(&Capabilities::of_version(version)) {
+        return Err(Failure::usage(format!(
+            "--ask stasis: in Asterisk {version} ({source}) every call would wait 200 ms for its answer; use --ask fastagi"
+        )));
+    }
     Ok((
         asking,
-        format!("the dialplan asks by {way}, the quickest way of Asterisk {version} ({source})"),
+        format!("the dialplan of Asterisk {version} ({source}) asks by {way}, {because}"),
     ))
 }
 
@@ -84,14 +102,25 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn the_way_follows_the_version_and_says_why() {
+    fn the_way_is_the_quickest_or_the_one_asked_for_and_says_why() {
         let known = |major| Some((AsteriskVersion::new(major, 0, 0), "as told".to_owned()));
-        let (asking, why) = decide(known(22)).unwrap();
-        assert!(asking == Asking::Stasis && why.contains("22.0.0 (as told)"), "{why}");
-        assert_eq!(decide(known(16)).unwrap().0, Asking::FastAgi);
-        let (asking, why) = decide(None).unwrap();
-        assert!(asking == Asking::FastAgi && why.contains("--asterisk-version"), "{why}");
-        let refused = decide(known(12)).unwrap_err().to_string();
+        for major in [16, 22] {
+            let (asking, why) = decide(known(major), None).unwrap();
+            assert!(asking == Asking::FastAgi && why.contains("(as told)"), "{why}");
+        }
+        let stasis = Some(Asking::Stasis);
+        let (asking, why) = decide(known(22), stasis).unwrap();
+        assert!(asking == Asking::Stasis && why.contains("as --ask says"), "{why}");
+        let slow = decide(known(16), stasis).unwrap_err().to_string();
+        assert!(slow.contains("16.0.0") && slow.contains("--ask fastagi"), "{slow}");
+        let (asking, why) = decide(None, None).unwrap();
+        assert!(
+            asking == Asking::FastAgi && why.contains("--asterisk-version") && !why.contains("200 ms"),
+            "{why}"
+        );
+        let (asking, why) = decide(None, stasis).unwrap();
+        assert!(asking == Asking::Stasis && why.contains("200 ms"), "{why}");
+        let refused = decide(known(12), None).unwrap_err().to_string();
         assert!(refused.contains("12.0.0") && refused.contains("upgrade"), "{refused}");
     }
 

@@ -19,9 +19,9 @@ impl<M: Machine> State<M> {
     /// Applies the entries in one write. Nothing of them is visible before all of them are.
     pub(super) fn apply(&self, items: Vec<Item>) -> io::Result<()> {
         let failed = |what: String| io::Error::other(what);
+        let _turn = self.turn.lock();
         let generation = self.generation.read().clone();
-        let mut meta = self.meta.lock();
-        let mut new_meta = meta.clone();
+        let mut new_meta = self.meta.lock().clone();
         let mut overlay = Overlay::new(&*generation);
         let mut happened = Vec::new();
         let mut answers = Vec::with_capacity(items.len());
@@ -78,9 +78,8 @@ impl<M: Machine> State<M> {
         }
         let changes = overlay.into_changes();
         generation.write(&changes, &new_meta).map_err(failed)?;
-        *meta = new_meta;
-        self.publish(generation, &meta)?;
-        drop(meta);
+        *self.meta.lock() = new_meta.clone();
+        self.publish(generation, &new_meta)?;
         #[cfg(feature = "simulation")]
         self.tell_applied(seen)?;
         self.hub.push(happened, self.revision());

@@ -55,7 +55,13 @@ impl Generation {
         write.map_err(|e| e.to_string())?;
         let mut rows = self.rows.lock();
         for change in changes {
-            rows.put(full_key(change.table, &change.key), change.value.as_deref());
+            let key = full_key(change.table, &change.key);
+            // What is inserted is a log of some kind: nobody asks for it again soon.
+            if change.inserted {
+                rows.forget(&key);
+            } else {
+                rows.put(key, change.value.as_deref());
+            }
         }
         Ok(())
     }

@@ -54,11 +54,10 @@ impl<M: Machine> State<M> {
         write_durably(&self.folders.current(), format!("{number}\n").as_bytes()).map_err(io::Error::other)?;
 
         let generation = Arc::new(generation);
-        let mut kept = self.meta.lock();
+        let _turn = self.turn.lock();
         *self.generation.write() = generation.clone();
-        *kept = meta;
-        self.publish(generation, &kept)?;
-        drop(kept);
+        *self.meta.lock() = meta.clone();
+        self.publish(generation, &meta)?;
         #[cfg(feature = "simulation")]
         self.tell_installed()?;
         self.hub.jump(self.revision());
@@ -98,6 +97,7 @@ fn keep_deleted(
                     table,
                     key: key.to_vec(),
                     value: Some(value.to_vec()),
+                    inserted: false,
                 });
             }
             ControlFlow::Continue(())

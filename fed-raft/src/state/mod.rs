@@ -47,6 +47,9 @@ pub(crate) struct State<M: Machine> {
     folders: Folders,
     identity: Identity,
     generation: RwLock<Arc<Generation>>,
+    /// Held by whoever changes the state, for as long as that takes.
+    turn: Mutex<()>,
+    /// Held for a moment only: every message of a peer and every proposal asks it, heartbeats among them.
     meta: Mutex<StoredMeta>,
     view: watch::Sender<Arc<View>>,
     last_snapshot: Mutex<Option<Arc<SnapshotDir>>>,
@@ -132,6 +135,7 @@ impl<M: Machine> State<M> {
             folders,
             identity: identity.clone(),
             generation: RwLock::new(generation),
+            turn: Mutex::new(()),
             meta: Mutex::new(meta),
             view: watch::Sender::new(Arc::new(view)),
             last_snapshot: Mutex::new(last_snapshot),

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 /// Bytes of keys and values in one half.
-const HALF: usize = 24 << 20;
+const HALF: usize = 48 << 20;
 /// What a row takes besides its bytes, about.
 const OVERHEAD: usize = 80;
 
@@ -40,6 +40,12 @@ impl Rows {
         self.insert(key.into(), value.map(Box::from));
     }
 
+    /// The key is to be looked up again.
+    pub(super) fn forget(&mut self, key: &[u8]) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+
     fn insert(&mut self, key: Box<[u8]>, value: Value) {
         self.bytes += key.len() + value.as_ref().map_or(0, |value| value.len()) + OVERHEAD;
         self.young.insert(key, value);
@@ -63,6 +69,8 @@ mod tests {
         assert_eq!(rows.get(b"a"), Some(Some(b"2".to_vec())));
         assert_eq!(rows.get(b"b"), Some(None));
         assert_eq!(rows.get(b"c"), None);
+        rows.forget(b"b");
+        assert_eq!(rows.get(b"b"), None, "not known any more");
     }
 
     #[test]
@@ -72,12 +80,12 @@ mod tests {
         rows.put(b"kept".to_vec(), Some(b"old"));
         for n in 0..200u32 {
             rows.put(n.to_be_bytes().to_vec(), Some(&value));
-            if n == 22 {
+            if n == 46 {
                 // The first half is full by now: the row is found in the old one, and overwritten from there.
                 rows.put(b"kept".to_vec(), Some(b"new"));
             }
             if let Some(found) = rows.get(b"kept") {
-                let expected: &[u8] = if n < 22 { b"old" } else { b"new" };
+                let expected: &[u8] = if n < 46 { b"old" } else { b"new" };
                 assert_eq!(found.as_deref(), Some(expected));
             }
         }

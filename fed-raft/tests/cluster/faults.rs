@@ -216,3 +216,18 @@ async fn a_stopped_node_says_so() {
     assert!(matches!(read, Err(ReadError::Stopped(_))), "{read:?}");
     assert!(node.status().stopped.is_some());
 }
+
+/// What peers and clients ask meanwhile must not wait for the state: a bulk of changes would end the leader's term.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_apply_holds_up_no_heartbeat() {
+    let lab = Lab::of(3).await;
+    let follower = lab.followers().await[0];
+    let before = lab.node(follower).status();
+    let long = lab.hosts[0].config.election_max * 3;
+    let millis = u64::try_from(long.as_millis()).expect("some seconds");
+    let slow = lab.node(0).propose(Command::Slow { millis }).await.expect("applied");
+    assert_eq!(slow.reply, Reply::Done);
+    lab.put(follower, "after", "1").await;
+    let after = lab.node(follower).status();
+    assert_eq!((after.leader, after.term), (before.leader, before.term));
+}

@@ -38,6 +38,10 @@ pub enum Command {
         key: String,
         value: String,
     },
+    /// Takes its time, as a bulk of changes would.
+    Slow {
+        millis: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +88,10 @@ impl Machine for Values {
             }
             Command::Delete { key } => {
                 store.delete(VALUES, key.into_bytes());
+                Reply::Done
+            }
+            Command::Slow { millis } => {
+                std::thread::sleep(std::time::Duration::from_millis(millis));
                 Reply::Done
             }
             Command::Open => {

@@ -77,7 +77,7 @@ impl Host {
 impl Lab {
     /// Founds the federation at the first host, joins the others, and installs the stanzas into each Asterisk's configuration.
     /// Asterisks are not running yet when this is called by [`Lab::start_federated`].
-    pub(super) fn federate(&mut self) -> Result<()> {
+    pub(super) fn federate(&mut self, by_stasis: &[usize]) -> Result<()> {
         for host in &mut self.hosts {
             host.node = Some(host.prepare_node(&host.name, 0)?);
         }
@@ -96,8 +96,20 @@ impl Lab {
             };
             // No ARI user yet, so nobody tells the version; on a customer's host the installed Asterisk does.
             let version = version.to_string();
-            node.run(&["asterisk-config", "--write", "--asterisk-version", &version])
-                .context("installing the stanzas")?;
+            let ask = if by_stasis.contains(&number) {
+                "stasis"
+            } else {
+                "fastagi"
+            };
+            node.run(&[
+                "asterisk-config",
+                "--write",
+                "--asterisk-version",
+                &version,
+                "--ask",
+                ask,
+            ])
+            .context("installing the stanzas")?;
             node.start()?;
             node.wait_ready(READY)?;
         }

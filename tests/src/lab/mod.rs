@@ -98,7 +98,15 @@ impl Lab {
     /// # Errors
     /// As [`Lab::start`], or when the federation cannot be founded.
     pub fn start_federated(versions: &[Version]) -> Result<Self> {
-        let lab = Self::make(versions, Self::federate)?;
+        Self::start_asking(versions, &[])
+    }
+
+    /// As [`Lab::start_federated`]; the hosts of these numbers, from 0, have a dialplan that asks by Stasis.
+    ///
+    /// # Errors
+    /// As [`Lab::start_federated`].
+    pub fn start_asking(versions: &[Version], by_stasis: &[usize]) -> Result<Self> {
+        let lab = Self::make(versions, |lab| lab.federate(by_stasis))?;
         lab.wait_healthy(Duration::from_secs(30))?;
         Ok(lab)
     }

@@ -32,7 +32,7 @@ impl Applier<'_> {
         }
         let mut head = self.view().audit_head()?;
         let entry = Entry::new(&head, self.revision, origin, changes);
-        rows::write(self.store, keys::AUDIT, entry.sequence.to_be_bytes().to_vec(), &entry)?;
+        rows::insert(self.store, keys::AUDIT, entry.sequence.to_be_bytes().to_vec(), &entry)?;
         (head.next, head.last) = (entry.sequence + 1, entry.hash);
         while head.next - head.first > MOST_ENTRIES {
             let key = head.first.to_be_bytes();
