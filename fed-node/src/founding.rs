@@ -69,12 +69,13 @@ pub fn raft_config(config: &Config) -> fed_raft::Config {
 /// When the folder is taken, cannot be written, or the realm cannot be one.
 pub fn init(config: &Config, realm: &str, output: Output) -> Outcome {
     crate::api::check_realm(realm).map_err(Failure::usage)?;
-    make_durably(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
+    let folder_made = NewFolder::make(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
     let identity = Cluster::<FederationMap>::init(&raft_config(config)).map_err(|error| start_failure(&error))?;
     let key = security::make_cluster_key(&config.data_dir).map_err(Failure::usage)?;
     security::found(config, &identity).map_err(|error| Failure::of(Exit::Usage, &error))?;
     let file = realm_file(&config.data_dir);
     write_durably(&file, &format!("{realm}\n")).map_err(|error| folder(&file, &error))?;
+    folder_made.stays();
     talk!(
         "made federation {} with node {} in {}; start it with `fed-node run`",
         identity.cluster,
@@ -107,7 +108,7 @@ pub async fn join(config: &Config, with: &str, output: Output) -> Outcome {
         "-" => std::io::read_to_string(std::io::stdin().lock())?,
         with => with.to_owned(),
     };
-    make_durably(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
+    let folder_made = NewFolder::make(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
     let raft = raft_config(config);
     let identity = if config.security.plaintext {
         let seed: Address = with.trim().parse().map_err(Failure::usage)?;
@@ -122,6 +123,7 @@ pub async fn join(config: &Config, with: &str, output: Output) -> Outcome {
                 security::JoinError::Refused(error) => start_failure(&error),
             })?
     };
+    folder_made.stays();
     talk!(
         "this is node {} of federation {}, in {}; start it with `fed-node run`",
         identity.node,
@@ -223,6 +225,39 @@ pub fn start_failure(error: &StartError) -> Failure {
         _ => Exit::Failed,
     };
     Failure::of(exit, error)
+}
+
+/// A data folder that goes again, with what was put into it, unless it is to stay. One that was there before is left as it is.
+struct NewFolder {
+    /// The uppermost folder that was made for it.
+    made: Option<PathBuf>,
+}
+
+impl NewFolder {
+    fn make(folder: &Path) -> std::io::Result<Self> {
+        let missing = folder
+            .ancestors()
+            .take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+        let made = missing.last().map(Path::to_owned);
+        let new = Self { made };
+        make_durably(folder)?;
+        Ok(new)
+    }
+
+    fn stays(mut self) {
+        self.made = None;
+    }
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        if let Some(made) = &self.made
+            && let Err(error) = std::fs::remove_dir_all(made)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            talk!("{} was made and could not be removed again: {error}", made.display());
+        }
+    }
 }
 
 /// Makes a folder whose name a power cut does not take away, for its owner alone.

@@ -15,10 +15,10 @@ pub enum Turned {
 
 /// Decides who may join, and what a new member gets. Asked at the leader only.
 pub trait Doorkeeper: Send + Sync + 'static {
-    /// Whether whoever applies with this may come in. Only looks: an id is drawn for nobody else.
-    fn admit(&self, application: Bytes) -> BoxFuture<'_, Result<(), Turned>>;
+    /// Whether whoever applies with this, and says that the others will find it at `address` (perhaps empty), may come in. Only looks:
+    /// an id is drawn for nobody else.
+    fn admit(&self, address: String, application: Bytes) -> BoxFuture<'_, Result<(), Turned>>;
 
-    /// What the node gets that is let in under this id, and says that the others will find it at `address` (perhaps empty). What may
-    /// be used once is used up here.
+    /// What the node gets that is let in under this id. What may be used once is used up here.
     fn equip(&self, node: NodeId, address: String, application: Bytes) -> BoxFuture<'_, Result<Bytes, Turned>>;
 }

@@ -15,6 +15,7 @@ use crate::identity::{self, ClusterId, Identity};
 use crate::node::Node;
 use crate::platform::chance;
 use crate::security::{Connector, Security};
+use crate::status::Member;
 use crate::transport::{Badge, Lane, PROTOCOL, dial};
 use crate::{log, state};
 
@@ -142,12 +143,20 @@ impl<M: Machine> Node<M> {
         let doorkeeper = match (self.doorkeeper.get(), &self.config.security) {
             (Some(doorkeeper), _) => doorkeeper,
             (None, Security::Plaintext) => {
+                let taken = |member: &Member| !member.address.is_empty() && member.address == request.address;
+                if let Some(other) = self.members().into_iter().find(taken) {
+                    return Err(Status::permission_denied(format!(
+                        "node {} of this cluster is at {} already: tell the others another address, or remove that node first",
+                        other.id, other.address
+                    )));
+                }
                 let id = self.new_id().await.map_err(Status::aborted)?;
                 return Ok((id, Bytes::new()));
             }
             (None, Security::Tls(_)) => return Err(Status::aborted("nobody decides here who may join")),
         };
-        doorkeeper.admit(request.application.clone()).await.map_err(turned)?;
+        let admitted = doorkeeper.admit(request.address.clone(), request.application.clone());
+        admitted.await.map_err(turned)?;
         let id = self.new_id().await.map_err(Status::aborted)?;
         let equipped = doorkeeper.equip(NodeId(id), request.address, request.application);
         Ok((id, equipped.await.map_err(turned)?))

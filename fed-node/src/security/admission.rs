@@ -35,9 +35,9 @@ pub(crate) struct Admission {
 }
 
 impl Doorkeeper for Admission {
-    fn admit(&self, application: Bytes) -> BoxFuture<'_, Result<(), Turned>> {
+    fn admit(&self, address: String, application: Bytes) -> BoxFuture<'_, Result<(), Turned>> {
         Box::pin(async move {
-            self.look(&application).await?;
+            self.look(&address, &application).await?;
             if let Source::BuiltIn(folder) = &self.source {
                 let signer = self
                     .source
@@ -54,7 +54,7 @@ impl Doorkeeper for Admission {
 
     fn equip(&self, node: NodeId, address: String, application: Bytes) -> BoxFuture<'_, Result<Bytes, Turned>> {
         Box::pin(async move {
-            let (application, id, revision) = self.look(&application).await?;
+            let (application, id, revision) = self.look(&address, &application).await?;
             self.spend(id, revision).await?;
             let away = |error: &dyn std::fmt::Display| Turned::Away(error.to_string());
             let name = NodeName {
@@ -76,8 +76,8 @@ impl Doorkeeper for Admission {
 }
 
 impl Admission {
-    /// The application, and its token as it is now; refused unless that lets a node in.
-    async fn look(&self, application: &Bytes) -> Result<(pb::Application, TokenId, Revision), Turned> {
+    /// The application, and its token as it is now; refused unless that lets a node in, of a name and an address that no other has.
+    async fn look(&self, address: &str, application: &Bytes) -> Result<(pb::Application, TokenId, Revision), Turned> {
         let away = |why: &str| Turned::Away(why.to_owned());
         let application =
             pb::Application::decode(application.clone()).map_err(|_| away("the application cannot be read"))?;
@@ -101,6 +101,18 @@ impl Admission {
             return Err(Turned::Away(format!(
                 "there is a node {} already (id {}): choose another with --node-name, or take that one out first (`fed-node leave {}` on another node); the token was not used",
                 taken.value.name, taken.value.id, taken.value.name
+            )));
+        }
+        let members = self.cluster.members();
+        if let Some(taken) = members
+            .iter()
+            .find(|member| !address.is_empty() && member.address == address)
+        {
+            let record = nodes.iter().find(|node| node.value.id == taken.id);
+            let name = record.map_or_else(|| taken.id.to_string(), |record| record.value.name.clone());
+            return Err(Turned::Away(format!(
+                "the others find node {name} (id {}) at {address} already: name this one's own address with --peer-advertise, or take that one out first (`fed-node leave {name}` on another node); the token was not used",
+                taken.id
             )));
         }
         Ok((application, id, record.modified))

@@ -182,3 +182,39 @@ fn a_name_that_another_node_has_is_refused_and_the_token_stays_good() {
     let said = Node::new(root.path(), "n2").setup(&["-o", "json", "join", &token]).ok();
     assert!(said.json()["node"].as_u64().unwrap() > 1, "{said:?}");
 }
+
+#[test]
+fn an_address_that_another_node_has_is_refused_with_its_name_and_the_token_stays_good() {
+    let federation = Federation::start(1);
+    let first = &federation.nodes[0];
+    let root = tempfile::tempdir().unwrap();
+    let mut second = Node::new(root.path(), "n2");
+    second.flags.push(format!("--peer-advertise={}", first.peer_address()));
+    let token = first.invitation();
+    until("its name is in the map", || {
+        first.asks(&["node", "list"]).out.contains("n1").then_some(())
+    });
+    let said = second.setup(&["join", &token]);
+    assert_eq!(said.code, 5, "{said:?}");
+    assert!(
+        said.err
+            .contains(&format!("find node n1 (id 1) at {}", first.peer_address()))
+            && said.err.contains("--peer-advertise"),
+        "{said:?}"
+    );
+    second.flags.pop();
+    second.setup(&["join", &token]).ok();
+
+    // So it is without certificates.
+    let plain = Federation::start_plain(1);
+    let mut third = Node::new(root.path(), "n3");
+    third.plaintext = true;
+    third
+        .flags
+        .push(format!("--peer-advertise={}", plain.nodes[0].peer_address()));
+    let said = third.setup(&["join", &plain.nodes[0].peer_address()]);
+    assert!(
+        said.code == 5 && said.err.contains("node 1 of this cluster is at"),
+        "{said:?}"
+    );
+}
