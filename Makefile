@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh
 
-.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc demo bench bench-calls chaos chaos-ci chaos-prerequisites sim exam fuzz package package-prerequisites test-package upgrade-test deny book clean
+.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc traces demo bench bench-calls chaos chaos-ci chaos-prerequisites sim exam fuzz package package-prerequisites test-package upgrade-test deny book clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,13 +37,18 @@ test-lab: lab-prerequisites ## real Asterisk 16 and 22 in network namespaces
 	$(ENV); cargo build --workspace --bins --locked
 	$(ENV); cargo test --workspace --locked --no-fail-fast --test 'lab_*'
 
+# With the features that only add code, so that nothing is compiled twice.
 lint: lint-prerequisites ## rustfmt, clippy and rustdoc, each without a warning
 	$(ENV); cargo fmt --all --check
-	$(ENV); cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(ENV); cargo clippy --workspace --all-targets --features fed-node/otel --locked -- -D warnings
 	$(ENV); RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 doc: prerequisites ## the crates' documentation
 	$(ENV); cargo doc --workspace --no-deps --locked
+
+# Builds fed-node and this test anew with the feature; whatever else there is has the same features with it and without.
+traces: prerequisites ## OpenTelemetry (feature otel): one trace from Asterisk's event to every node that applies it
+	$(ENV); cargo test --workspace --features fed-node/otel --locked --test node -- traces::
 
 demo: lab-prerequisites ## three real Asterisks, phones, calls, a move, a dead host (WAIT=0 ends it at once)
 	$(ENV); cargo build --workspace --bins --locked
@@ -98,9 +103,10 @@ fuzz: prerequisites ## every decoder under damaged input: RUNS=100000 for each, 
 package-prerequisites: prerequisites
 	@scripts/prerequisites package
 
-# Planted bugs do not compile in this profile, and scripts/package refuses a program that has them.
+# Planted bugs do not compile in this profile, and scripts/package refuses a program that has them. The whole workspace, as the
+# benchmarks build it: the same features, so nothing is built twice.
 package: package-prerequisites ## the Debian package of the release build, into the target folder (OUT=folder)
-	$(ENV); cargo build --release -p fed-node --bins --locked
+	$(ENV); cargo build --release --workspace --bins --locked
 	$(ENV); scripts/package "$$CARGO_TARGET_DIR/release/fed-node" $(OUT)
 
 # PACKAGE= tests that very package; otherwise one is made of the debug build.

@@ -4,7 +4,10 @@
 
 pub mod memory;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use fed_core::{
@@ -15,6 +18,17 @@ use fed_core::{
     map::MapView,
     sealing::SealKey,
 };
+
+tokio::task_local! {
+    /// When Asterisk told what this task is doing something about.
+    pub(crate) static SEEN_AT: SystemTime;
+}
+
+/// When Asterisk told what is being proposed, for a port that measures; none where no event did, as in a comparison of the whole.
+#[must_use]
+pub fn seen_at() -> Option<SystemTime> {
+    SEEN_AT.try_with(|seen| *seen).ok()
+}
 
 /// The map of the federation as one node sees it.
 #[async_trait]

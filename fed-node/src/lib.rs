@@ -29,3 +29,5 @@ pub mod roster;
 pub mod run;
 pub mod security;
 pub mod talk;
+#[cfg(feature = "otel")]
+mod traces;

@@ -5,7 +5,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use fed_core::{
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use super::{lanes::Lanes, status::BridgeCounts};
 use crate::{
     client::{AriClient, ContactStatus, HangupReason, LegState},
-    port::{MapPort, fresh_or_stale},
+    port::{MapPort, SEEN_AT, fresh_or_stale},
     render::is_redirect_aor,
     router::Router,
 };
@@ -60,7 +60,7 @@ pub(super) struct Observer {
     client: AriClient,
     port: Arc<dyn MapPort>,
     router: Arc<Router>,
-    lanes: Arc<Lanes<Step>>,
+    lanes: Arc<Lanes<(Step, SystemTime)>>,
     session: Mutex<Option<SessionId>>,
     /// Contacts that this bridge is deleting: their removal is no news.
     deleting: Mutex<HashMap<Registration, usize>>,
@@ -178,15 +178,16 @@ impl Observer {
     /// Runs a step after all earlier ones of the device.
     pub(super) fn push(self: &Arc<Self>, device: DeviceId, step: Step) {
         let observer = Arc::clone(self);
-        self.lanes.push(device, step, move |device, step| {
+        let step = (step, SystemTime::now());
+        self.lanes.push(device, step, move |device, (step, seen)| {
             let observer = Arc::clone(&observer);
-            async move {
+            SEEN_AT.scope(seen, async move {
                 match step {
                     Step::Registered(contact) => observer.registered(device, contact).await,
                     Step::Gone(contact) => observer.gone(device, contact).await,
                     Step::Stale(contact) => observer.stale(device, contact).await,
                 }
-            }
+            })
         });
     }
 

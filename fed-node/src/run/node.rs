@@ -144,6 +144,8 @@ impl Running {
         protection: &Security,
     ) -> Result<Self, RunError> {
         let port: Arc<dyn MapPort> = Arc::new(RaftPort::new(cluster.clone(), vault.clone()));
+        #[cfg(feature = "otel")]
+        let port = crate::traces::around(port, &cluster, &config.node.name);
         let door = Arc::new(door(config, &cluster)?);
         let router = Arc::new(Router::new(port.clone()));
         let agi = bind_agi(config).await?;
@@ -270,7 +272,7 @@ impl Running {
         tasks.spawn(observer.look_around());
         tracing::info!(
             node = %cluster.id(), name = config.node.name, peer = %addresses.peer, client = %addresses.client,
-            redirect = ?addresses.redirect, agi = %addresses.agi, metrics = ?addresses.metrics, "serving"
+            redirect = addresses.redirect.map(tracing::field::display), agi = %addresses.agi, metrics = addresses.metrics.map(tracing::field::display), "serving"
         );
         Ok(Self {
             cluster,

@@ -31,5 +31,7 @@ mod roster;
 mod sealing;
 mod start;
 mod support;
+#[cfg(feature = "otel")]
+mod traces;
 mod upgrade;
 mod validation;
