@@ -173,17 +173,6 @@ impl Place {
     }
 }
 
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Here => write!(f, "{} here", self.device),
-            Place::There { node, sip_address } => {
-                write!(f, "{} at node {node} ({sip_address})", self.device)
-            }
-        }
-    }
-}
-
 /// Where one device is, for the redirect server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Located {

@@ -170,10 +170,7 @@ fn a_node_that_is_down_is_not_rung() {
     federation.end(2);
     assert_eq!(stages(&federation, "100"), ["0: alice-cell@3"]);
     let explanation = plan(&federation, "100").explanation.join("\n");
-    assert!(
-        explanation.contains("alice-desk is left out at node 2"),
-        "{explanation}"
-    );
+    assert!(explanation.contains("alice-desk is left out at n2"), "{explanation}");
     federation.end(3);
     assert_eq!(refused(&federation, "100"), Cause::Offline);
     federation.open(2);
@@ -386,7 +383,7 @@ fn the_explanation_tells_each_step() {
         [
             "100 leads to user alice",
             "device alice-cell is not registered",
-            "stage 1, first: ring alice-desk at node 2 (10.0.0.2:5060) for 30 s",
+            "stage 1, first: ring alice-desk at n2 (10.0.0.2:5060) for 30 s",
             "user alice forwards unanswered calls to 101",
             "101 leads to user bob",
             "device bob is not registered",

@@ -243,7 +243,7 @@ impl<M: Machine> Node<M> {
                 _ => self.change_here(&Change::Promote(id.0).into()).await,
             };
             match made {
-                Changed::Done(_) => tracing::info!(node = %id, in_place_of = ?dead, "promoted to voter"),
+                Changed::Done(_) => tracing::info!(node = %id, in_place_of = dead, "promoted to voter"),
                 other => tracing::debug!(node = %id, ?other, "not promoted yet"),
             }
         }

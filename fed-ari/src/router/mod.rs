@@ -147,7 +147,8 @@ impl Router {
             Decision::Refuse { cause, why } => {
                 match ask.question {
                     Question::Route => {
-                        tracing::info!(dialled = ?ask.dialled, device = ?ask.device, cause, why, "call refused")
+                        let device = ask.device.as_ref().map(tracing::field::display);
+                        tracing::info!(dialled = ?ask.dialled, device, cause, why, "call refused");
                     }
                     Question::Trunk | Question::Moved => {
                         tracing::warn!(dialled = ?ask.dialled, cause, why, "call from outside refused");

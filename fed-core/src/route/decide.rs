@@ -2,7 +2,7 @@
 
 use super::locate::places_of;
 use super::resolve::{Dialled, resolve};
-use super::{Caller, Cause, Outcome, RoutePlan, Stage, StageCondition, Target};
+use super::{Caller, Cause, Outcome, Place, RoutePlan, Stage, StageCondition, Target};
 use crate::ids::{DeviceId, NodeId, Number, UserId};
 use crate::kv::StoreError;
 use crate::map::MapView;
@@ -171,7 +171,7 @@ impl Router<'_> {
         let mut follows = follows;
         let mut last = 0;
         for targets in self.order(user, devices) {
-            last = self.stage(targets, timeout_s, follows);
+            last = self.stage(targets, timeout_s, follows)?;
             follows = Some((last, StageCondition::Always));
         }
         Ok(Some(last))
@@ -207,14 +207,17 @@ impl Router<'_> {
         let timeout_s = user
             .map(|user| user.value.ring_timeout_s)
             .ok_or_else(|| StoreError::Inconsistent(format!("device {id} is registered but has no user")))?;
-        self.stage(targets, timeout_s, follows);
+        self.stage(targets, timeout_s, follows)?;
         Ok(Ok(()))
     }
 
-    fn stage(&mut self, targets: Vec<Target>, timeout_s: u16, follows: Follows) -> usize {
+    fn stage(&mut self, targets: Vec<Target>, timeout_s: u16, follows: Follows) -> Result<usize, StoreError> {
         let index = self.stages.len();
         let (after, on) = follows.unwrap_or((index, StageCondition::Always));
-        let whom: Vec<String> = targets.iter().map(Target::to_string).collect();
+        let whom: Vec<String> = targets
+            .iter()
+            .map(|target| self.whom(target))
+            .collect::<Result<_, _>>()?;
         let when = match (follows, on) {
             (None, _) => "first".to_owned(),
             (_, StageCondition::Always) => format!("after stage {}", after + 1),
@@ -229,7 +232,22 @@ impl Router<'_> {
             on,
             after,
         });
-        index
+        Ok(index)
+    }
+
+    fn whom(&self, target: &Target) -> Result<String, StoreError> {
+        Ok(match &target.place {
+            Place::Here => format!("{} here", target.device),
+            Place::There { node, sip_address } => {
+                format!("{} at {} ({sip_address})", target.device, self.called(*node)?)
+            }
+        })
+    }
+
+    /// A node by its name.
+    fn called(&self, node: NodeId) -> Result<String, StoreError> {
+        let record = self.view.node(node)?.filter(|record| !record.value.name.is_empty());
+        Ok(record.map_or_else(|| format!("node {node}"), |record| record.value.name))
     }
 
     /// Where a device can be rung, by place.
@@ -243,9 +261,9 @@ impl Router<'_> {
             if self.view.session(binding.value.session)?.is_some() {
                 live.push(binding);
             } else {
-                let node = binding.value.node;
+                let node = self.called(binding.value.node)?;
                 self.explain(format!(
-                    "device {device} is left out at node {node}: not confirmed since that node was down"
+                    "device {device} is left out at {node}: not confirmed since that node was down"
                 ));
             }
         }

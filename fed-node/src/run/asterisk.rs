@@ -163,7 +163,8 @@ pub(super) async fn log(mut status: watch::Receiver<BridgeStatus>) {
         if now.phase != before.phase {
             match now.phase {
                 Phase::Up => {
-                    tracing::info!(version = ?now.version.map(|v| v.to_string()), objects = now.verified, "Asterisk and map agree")
+                    let version = now.version.map(|version| version.to_string()).unwrap_or_default();
+                    tracing::info!(version, objects = now.verified, "Asterisk and map agree");
                 }
                 Phase::Reconciling => tracing::info!("connected to Asterisk"),
                 Phase::Down => tracing::warn!("not connected to Asterisk"),
