@@ -1,7 +1,7 @@
 //! The commands in the book are run: a page is a script. Blocks after `<!-- run: WHERE -->` are; the others are only shown.
 //!
 //! `dev`: against a `fed-node dev` of the page's own. `console`: typed into that. `server N`: on a server of the page's own, a folder with
-//! a simulated Asterisk, where `systemctl` starts the program.
+//! a simulated Asterisk, where `systemctl` starts the program; what a page takes for granted there stands in `<!-- before: server N: COMMANDS -->`.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -32,9 +32,17 @@ fn blocks(page: &str) -> Vec<Block> {
         {
             assert!(wanted.is_none(), "line {number}: no block follows the mark before");
             wanted = Some(place.to_owned());
+        } else if let Some((place, text)) = trimmed
+            .strip_prefix("<!-- before: ")
+            .and_then(|rest| rest.strip_suffix(" -->")?.split_once(": "))
+        {
+            let (place, text, line) = (place.to_owned(), format!("{text}\n"), number);
+            found.push(Block { place, text, line });
         } else if trimmed.starts_with("```") {
             if open {
                 open = false;
+            } else if wanted.is_none() && trimmed == "```sh" {
+                panic!("line {number}: nobody runs this block: say where (`<!-- run: WHERE -->`)");
             } else if let Some(place) = wanted.take() {
                 let (text, line) = (String::new(), number);
                 found.push(Block { place, text, line });
@@ -50,10 +58,10 @@ fn blocks(page: &str) -> Vec<Block> {
 }
 
 /// Runs a script with the built program first in its path; fails the test with what it said.
-fn run(script: &str, path: &[PathBuf], environment: &BTreeMap<String, String>, place: &str) -> String {
+fn run(script: &str, folder: &Path, environment: &BTreeMap<String, String>, place: &str) -> String {
     let mut command = Program::default().command();
     let program = PathBuf::from(command.get_program());
-    let mut folders = path.to_vec();
+    let mut folders = vec![folder.join("bin")];
     folders.push(program.parent().unwrap().to_owned());
     folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
     let mut shell = Command::new("bash");
@@ -69,6 +77,7 @@ fn run(script: &str, path: &[PathBuf], environment: &BTreeMap<String, String>, p
     }
     let output = shell
         .args(["-euo", "pipefail", "-c", script])
+        .current_dir(folder)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -174,7 +183,7 @@ struct Server {
 impl Server {
     fn new(root: &Path, number: &str, runtime: &tokio::runtime::Runtime) -> Self {
         let folder = root.join(number);
-        for part in ["bin", "asterisk"] {
+        for part in ["bin", "asterisk", "etc"] {
             std::fs::create_dir_all(folder.join(part)).unwrap();
         }
         std::fs::write(folder.join("bin/systemctl"), SYSTEMCTL).unwrap();
@@ -210,8 +219,10 @@ impl Server {
         }
     }
 
-    fn path(&self) -> Vec<PathBuf> {
-        vec![self.folder.join("bin")]
+    /// The lines with what a page cannot know: where this server's `/etc/fed-node` is, and the token that the block before printed.
+    fn script(&self, text: &str, token: &str) -> String {
+        let etc = self.folder.join("etc").display().to_string();
+        text.replace("/etc/fed-node", &etc).replace(TOKEN, token)
     }
 }
 
@@ -251,10 +262,9 @@ fn run_page(name: &str) -> usize {
                 if !servers.contains_key(number) {
                     servers.insert(number.to_owned(), Server::new(root.path(), number, &runtime));
                 }
-                // What a page cannot know: the token that the block before printed.
-                let script = block.text.replace(TOKEN, &token);
                 let server = &servers[number];
-                let printed = run(&script, &server.path(), &server.environment, &place);
+                let script = server.script(&block.text, &token);
+                let printed = run(&script, &server.folder, &server.environment, &place);
                 let found = printed.split_whitespace().rfind(|word| word.starts_with("fed1j."));
                 token = found.unwrap_or_default().to_owned();
             }
@@ -263,7 +273,7 @@ fn run_page(name: &str) -> usize {
                 let server = dev.get_or_insert_with(Dev::start).server.clone();
                 run(
                     &block.text,
-                    &[],
+                    root.path(),
                     &BTreeMap::from([("FED_SERVER".to_owned(), server)]),
                     &place,
                 );
@@ -276,7 +286,7 @@ fn run_page(name: &str) -> usize {
 
 #[test]
 fn blocks_are_found_wherever_they_stand() {
-    let page = "text\n\n<!-- run: dev -->\n```sh\nfed-node status\n```\n\n```sh\nnot this\n```\n\n1. item\n\n   <!-- run: server 2 -->\n   ```sh\n   a\n   b\n   ```\n";
+    let page = "text\n\n<!-- run: dev -->\n```sh\nfed-node status\n```\n\n```ini\nnot this\n```\n\n<!-- before: server 2: c -->\n1. item\n\n   <!-- run: server 2 -->\n   ```sh\n   a\n   b\n   ```\n";
     let block = |place: &str, text: &str, line| Block {
         place: place.to_owned(),
         text: text.to_owned(),
@@ -284,7 +294,11 @@ fn blocks_are_found_wherever_they_stand() {
     };
     assert_eq!(
         blocks(page),
-        [block("dev", "fed-node status\n", 4), block("server 2", "a\nb\n", 15)]
+        [
+            block("dev", "fed-node status\n", 4),
+            block("server 2", "c\n", 12),
+            block("server 2", "a\nb\n", 16)
+        ]
     );
 }
 
@@ -299,11 +313,24 @@ fn the_commands_of_the_operations_page_work() {
 }
 
 #[test]
+fn the_commands_of_the_security_page_work() {
+    assert!(run_page("security.md") >= 3);
+}
+
+#[test]
+fn a_federation_is_saved_and_restored_as_its_page_says() {
+    assert!(run_page("backup.md") >= 4);
+}
+
+/// The pages that are run.
+const RUN: [&str; 4] = ["first-federation.md", "operations.md", "security.md", "backup.md"];
+
+#[test]
 fn no_other_page_has_blocks_that_nobody_runs() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs");
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".md") && !["first-federation.md", "operations.md"].contains(&name.as_str()) {
+        if name.ends_with(".md") && !RUN.contains(&name.as_str()) {
             assert_eq!(
                 blocks(&std::fs::read_to_string(entry.path()).unwrap()),
                 [],

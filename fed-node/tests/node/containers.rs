@@ -57,6 +57,71 @@ fn every_variable_of_the_containers_is_a_key() {
     assert!(count >= 12, "{count}");
 }
 
+#[test]
+fn what_the_image_is_made_of_is_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = docker().join("../..");
+    let text = std::fs::read_to_string(docker().join("Dockerfile"))
+        .unwrap()
+        .replace("\\\n", " ");
+    let lines = |word: &'static str| {
+        text.lines()
+            .filter_map(move |line| line.strip_prefix(word))
+            .map(str::trim)
+    };
+    let mut programs = Vec::new();
+    for copied in lines("COPY ").filter(|copied| !copied.starts_with("--from") && *copied != ". .") {
+        let (source, target) = copied.split_once(' ').unwrap();
+        let mode = std::fs::metadata(root.join(source)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{source} is run");
+        programs.push(format!("[\"{}\"]", Path::new(target).file_name().unwrap().display()));
+    }
+    assert_eq!(
+        programs,
+        lines("ENTRYPOINT").collect::<Vec<_>>(),
+        "it is what was copied"
+    );
+    let port = KEYS
+        .iter()
+        .find(|key| key.name == "peer.listen")
+        .unwrap()
+        .default
+        .rsplit(':')
+        .next();
+    assert_eq!(lines("EXPOSE").next(), port, "nodes are found at the default port");
+    let data = KEYS.iter().find(|key| key.name == "data_dir").unwrap().default;
+    assert_eq!(lines("VOLUME").next(), Some(data));
+    for script in text.split_whitespace().filter(|word| word.starts_with("scripts/")) {
+        assert!(root.join(script).exists(), "{script}");
+    }
+    let makefile = std::fs::read_to_string(root.join("Makefile")).unwrap();
+    assert!(text.contains("make package OUT=") && makefile.contains("\npackage: "));
+}
+
+#[test]
+fn the_compose_file_names_what_is_there() {
+    let text = std::fs::read_to_string(docker().join("compose.yml")).unwrap();
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(key));
+        line.unwrap_or_else(|| panic!("{key}")).trim().to_owned()
+    };
+    let context = docker().join(value("context:"));
+    assert!(context.join(value("dockerfile:")).exists());
+    let (_, declared) = text.split_once("\nvolumes:\n").unwrap();
+    let declared: Vec<&str> = declared.lines().map(|line| line.trim().trim_end_matches(':')).collect();
+    for mounts in text.lines().filter_map(|line| line.trim().strip_prefix("volumes: [")) {
+        for mount in mounts.trim_end_matches(']').split(", ") {
+            let (volume, _) = mount.trim_matches('"').split_once(':').unwrap();
+            assert!(declared.contains(&volume), "{volume} is declared");
+        }
+    }
+    // Each node is told where the others find it, at a name of its own.
+    for (name, environment) in services() {
+        assert_eq!(environment["FED_NODE_NAME"], name);
+        assert_eq!(environment["FED_PEER_ADVERTISE"], format!("{name}:7401"));
+    }
+}
+
 /// A container, as far as one is a process with an environment.
 struct Container {
     child: Child,

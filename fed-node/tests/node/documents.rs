@@ -1,6 +1,10 @@
-//! What the documents point at exists.
+//! What the documents point at exists, and the commands in them are commands.
 
 use std::path::{Path, PathBuf};
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use fed_node::cli::Cli;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -81,4 +85,79 @@ fn links_and_sources_are_found_in_a_text() {
     let text = "See [a](b.md#c), not `x](+)`, [x](https://example.org) and `fed-raft/src/session*`, `fed_core::route`.";
     assert_eq!(links(text), ["b.md#c"]);
     assert_eq!(sources(text), ["fed-raft/src/session"]);
+}
+
+/// The commands of this program in a text: in lines of blocks, and in code spans. Whether it is a span is said, for those may leave
+/// out what is required.
+fn commands(text: &str) -> Vec<(bool, String)> {
+    let (mut found, mut fenced, mut prose) = (Vec::new(), false, String::new());
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if fenced || line.starts_with("    ") {
+            found.extend(in_line(line).map(|command| (false, command)));
+        } else {
+            prose.push_str(line);
+            prose.push('\n');
+        }
+    }
+    let spans = prose.split('`').skip(1).step_by(2);
+    found.extend(spans.flat_map(in_line).map(|command| (true, command)));
+    found
+}
+
+/// The commands of a line of shell, without what the shell does about them.
+fn in_line(line: &str) -> impl Iterator<Item = String> {
+    let line = line.split(" #").next().unwrap_or_default();
+    let parts = line
+        .split(['|', ';', '>', '<', '(', ')'])
+        .flat_map(|part| part.split("&&"));
+    // A drawing is none, and what a variable holds is known when it is run.
+    let is_one = |part: &&str| part.starts_with("fed-node ") && !part.contains("==") && !part.contains('$');
+    let commands = parts.map(str::trim).filter(is_one);
+    commands
+        .map(|command| command.replace(['"', '\''], ""))
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+#[test]
+fn every_command_of_every_document_is_one() {
+    let (mut count, mut wrong) = (0, Vec::new());
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for (is_span, command) in commands(&text) {
+            count += 1;
+            let Err(error) = Cli::try_parse_from(command.split_whitespace()) else {
+                continue;
+            };
+            let fine = match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => true,
+                ErrorKind::InvalidSubcommand => command == "fed-node help COMMAND",
+                ErrorKind::MissingRequiredArgument
+                | ErrorKind::MissingSubcommand
+                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => is_span,
+                _ => false,
+            };
+            if !fine {
+                wrong.push(format!("{}: {command}: {error}", document.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 100, "{count} commands were found");
+}
+
+#[test]
+fn commands_are_found_in_blocks_and_spans() {
+    let text = "Say `fed-node leave NODE`, not `fed-node`.\n\n    x | fed-node user add a --number 1 >f   # why\n\n```sh\na=$(fed-node status); fed-node drift && fed-node run\n```\n";
+    let found: Vec<(bool, String)> = commands(text);
+    let expected = [
+        (false, "fed-node user add a --number 1"),
+        (false, "fed-node status"),
+        (false, "fed-node drift"),
+        (false, "fed-node run"),
+        (true, "fed-node leave NODE"),
+    ];
+    assert_eq!(found, expected.map(|(span, command)| (span, command.to_owned())));
 }
