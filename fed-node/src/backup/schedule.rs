@@ -14,8 +14,9 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::file::Writing;
-use super::head::{Head, now};
+use super::head::Head;
 use super::source::Source;
+use crate::cli::clock::unix_now;
 use crate::config::{BackupConfig, Secret};
 
 const PREFIX: &str = "federation-";
@@ -110,7 +111,7 @@ impl Schedule {
 
     fn is_due(&self) -> bool {
         let newest = kept(&self.config.dir).into_iter().map(|(made_at, _)| made_at).max();
-        newest.is_none_or(|made_at| now() >= made_at.saturating_add(self.config.every.as_secs()))
+        newest.is_none_or(|made_at| unix_now() >= made_at.saturating_add(self.config.every.as_secs()))
     }
 
     async fn make_one(&self) -> Duration {
@@ -119,7 +120,7 @@ impl Schedule {
                 tracing::info!(file = %path.display(), "backup saved and verified to {}", head.summary());
                 let mut record = self.scheduled.0.lock();
                 record.made += 1;
-                (record.last_made_at, record.last_revision) = (now(), head.revision);
+                (record.last_made_at, record.last_revision) = (unix_now(), head.revision);
                 LOOK
             }
             Err(why) => {
@@ -135,7 +136,7 @@ impl Schedule {
         let (dir, keep, key) = (self.config.dir.clone(), self.config.keep, self.key.clone());
         let kept = tokio::task::spawn_blocking(move || {
             std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
-            let path = dir.join(format!("{PREFIX}{}-r{}{SUFFIX}", now(), made.head().revision));
+            let path = dir.join(format!("{PREFIX}{}-r{}{SUFFIX}", unix_now(), made.head().revision));
             let mut writing = Writing::begin(&path, &key).map_err(|failure| failure.message)?;
             if let Err(error) = made.pack(&mut writing) {
                 writing.discard();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, Local};
+use chrono::{DateTime, Local, SecondsFormat};
 
 /// A duration in its largest fitting unit: `4 h`, `12 min`.
 #[must_use]
@@ -46,6 +46,22 @@ pub(crate) fn unix_seconds(at: SystemTime) -> u64 {
         .map_or(0, |time| time.as_secs())
 }
 
+/// Seconds since 1970, by this host's clock.
+#[must_use]
+pub(crate) fn unix_now() -> u64 {
+    unix_seconds(SystemTime::now())
+}
+
+/// Seconds since 1970 as a date and a time of day, the same at every host: `2026-11-22T03:10:00Z`. Empty where no calendar reaches.
+#[must_use]
+pub(crate) fn utc(unix_s: u64) -> String {
+    let at = i64::try_from(unix_s)
+        .ok()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
+        .unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +88,18 @@ mod tests {
             moment(now - Duration::from_secs(3 * 86_400), now).len(),
             "2026-11-22 12:04".len()
         );
+    }
+
+    #[test]
+    fn utc_is_the_same_everywhere() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (4_102_444_800, "2100-01-01T00:00:00Z"),
+            (u64::MAX, ""),
+        ] {
+            assert_eq!(utc(seconds), text);
+        }
     }
 }

@@ -4,10 +4,14 @@ use comfy_table::{Cell, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::args::Output;
+use super::colour;
 use super::exit::{Failure, Outcome};
 
 /// Something that can be shown both ways.
 pub trait Show: Serialize {
+    /// Whether the text tells states, which have colours at a terminal.
+    const STATES: bool = false;
+
     /// For people.
     fn text(&self) -> String;
 }
@@ -18,12 +22,17 @@ pub trait Show: Serialize {
 /// When it cannot be written as JSON.
 pub fn print(output: Output, data: &impl Show) -> Outcome {
     match output {
-        Output::Table => emit(&data.text()),
+        Output::Table => emit(&shown(data)),
         Output::Json => {
             let json = serde_json::to_string_pretty(data).map_err(Failure::failed)?;
             emit(&json)
         }
     }
+}
+
+fn shown<T: Show>(data: &T) -> String {
+    let text = data.text();
+    if T::STATES { colour::shown(&text) } else { text }
 }
 
 /// One JSON object on a line of its own.
@@ -54,9 +63,9 @@ pub fn emit(text: &str) -> Outcome {
 #[must_use]
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(presets::NOTHING);
+    let arrangement = arrangement(table.width());
+    table.set_content_arrangement(arrangement);
     table.set_header(head.map(Cell::new));
     for row in rows {
         table.add_row(row.map(Cell::new));
@@ -68,6 +77,14 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
         .join("\n")
 }
 
+/// Some terminals (serial lines, a pseudo-terminal that nobody sized) say that they have no columns: those are not known, and not none.
+fn arrangement(columns: Option<u16>) -> ContentArrangement {
+    match columns {
+        None | Some(0) => ContentArrangement::Disabled,
+        Some(_) => ContentArrangement::Dynamic,
+    }
+}
+
 /// Lines of `name: value`, the names in a column.
 #[must_use]
 pub(crate) fn fields(fields: &[(&str, String)]) -> String {
@@ -77,4 +94,16 @@ pub(crate) fn fields(fields: &[(&str, String)]) -> String {
         .map(|(name, value)| format!("{name:width$}  {value}"))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_without_a_width_breaks_no_line() {
+        assert!(matches!(arrangement(Some(0)), ContentArrangement::Disabled));
+        assert!(matches!(arrangement(None), ContentArrangement::Disabled));
+        assert!(matches!(arrangement(Some(80)), ContentArrangement::Dynamic));
+    }
 }

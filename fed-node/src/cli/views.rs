@@ -102,6 +102,8 @@ impl From<pb::DeviceRecord> for DeviceView {
 }
 
 impl Show for DeviceView {
+    const STATES: bool = true;
+
     fn text(&self) -> String {
         let head = fields(&[
             ("device", self.id.clone()),
@@ -233,6 +235,8 @@ impl From<pb::WhereReply> for WhereView {
 }
 
 impl Show for WhereView {
+    const STATES: bool = true;
+
     fn text(&self) -> String {
         if self.devices.is_empty() {
             return format!("user {} has no device", self.user);
@@ -252,6 +256,8 @@ pub(crate) struct UserDetail {
 }
 
 impl Show for UserDetail {
+    const STATES: bool = true;
+
     fn text(&self) -> String {
         let user = &self.user;
         let optional = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -328,6 +334,8 @@ impl From<pb::NodeRecord> for NodeView {
 }
 
 impl Show for NodeView {
+    const STATES: bool = true;
+
     fn text(&self) -> String {
         fields(&[
             ("node", format!("{} (id {})", self.name, self.id)),
@@ -351,6 +359,8 @@ impl Show for NodeView {
 pub(crate) struct Nodes(pub(crate) Vec<NodeView>);
 
 impl Show for Nodes {
+    const STATES: bool = true;
+
     fn text(&self) -> String {
         table(
             ["ID", "NODE", "STATE", "ASTERISK", "SIP", "PEER", "REGISTRATIONS"],

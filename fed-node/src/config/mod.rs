@@ -10,6 +10,7 @@ mod keys;
 mod load;
 mod secret;
 mod types;
+mod value;
 
 pub use effective::effective;
 pub use error::{ConfigError, ConfigErrors, Origin};

@@ -11,6 +11,8 @@ use crate::config::Config;
 /// Everything that was found.
 #[derive(Debug)]
 pub struct Facts {
+    /// The node asked, where that is not the one of this host: then nothing of this host is judged.
+    pub elsewhere: Option<String>,
     /// The configuration, or what is wrong with it.
     pub config: Result<Config, String>,
     /// This host.
@@ -103,6 +105,8 @@ pub struct NodeFacts {
     pub settings: Vec<pb::SettingRecord>,
     /// Differences between map and Asterisk here, or why they were not looked for.
     pub drift: Result<usize, String>,
+    /// What users' fields name that is not there, or why it was not looked for.
+    pub loose_ends: Result<Vec<String>, String>,
     /// The comparison of the replicas, or why there is none.
     pub replicas: Result<Compared, String>,
 }
@@ -149,6 +153,7 @@ pub(super) mod testing {
     use fed_core::records::setting;
 
     use super::*;
+    use crate::cli::status_fixture;
     use crate::config::{ConfigFlags, load_with};
 
     /// Everything is well: node 1 of three.
@@ -175,6 +180,7 @@ pub(super) mod testing {
             max_us: 3_000,
         };
         Facts {
+            elsewhere: None,
             config: Ok(config),
             host: Host {
                 folder: Folder {
@@ -203,15 +209,6 @@ pub(super) mod testing {
     }
 
     fn node() -> NodeFacts {
-        let member = |id: u64| pb::Member {
-            id,
-            name: format!("n{id}"),
-            role: "voter".to_owned(),
-            up: true,
-            heard: true,
-            state: "up".to_owned(),
-            ..pb::Member::default()
-        };
         let about = |id: u64| pb::NodeAnswer {
             id,
             name: format!("n{id}"),
@@ -244,20 +241,16 @@ pub(super) mod testing {
         };
         NodeFacts {
             status: pb::StatusReply {
-                node: 1,
-                node_name: "n1".to_owned(),
-                quorum: true,
-                leader: 1,
-                members: [1, 2, 3].map(member).to_vec(),
                 asterisk: Some(pb::AsteriskStatus {
                     connected: true,
                     ..pb::AsteriskStatus::default()
                 }),
-                ..pb::StatusReply::default()
+                ..status_fixture::reply(["up"; 3])
             },
             nodes: [1, 2, 3].map(about).to_vec(),
             settings: [setting::REALM, setting::CAPABILITY_KEY].map(is_set).to_vec(),
             drift: Ok(0),
+            loose_ends: Ok(Vec::new()),
             replicas: Ok(crate::cli::compare(&[1, 2, 3].map(replica))),
         }
     }

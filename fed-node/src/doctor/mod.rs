@@ -21,10 +21,21 @@ use crate::config::ConfigFlags;
 pub struct Check {
     /// What is looked at, as a noun.
     pub name: &'static str,
+    /// Where it is looked at.
+    pub on: Subject,
     /// Why it matters.
     pub why: &'static str,
     /// Judges.
     pub judge: fn(&Facts) -> Finding,
+}
+
+/// Where a check looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// At this host, its files, ports and Asterisk.
+    Host,
+    /// At what the node asked says, of itself and of the federation.
+    Federation,
 }
 
 /// How good or bad a finding is; the worst decides the exit code.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{CHECKS, Check, Facts, Grade};
+use super::{CHECKS, Check, Facts, Grade, Subject, skipped};
 use crate::cli::{Exit, Failure, Outcome, Show};
 
 /// All findings.
@@ -35,7 +35,12 @@ impl Report {
     #[must_use]
     pub fn of(facts: &Facts) -> Self {
         let judged = |check: &Check| {
-            let found = (check.judge)(facts);
+            let found = match &facts.elsewhere {
+                Some(node) if check.on == Subject::Host => skipped(format!(
+                    "{node} is not the node of this host: run fed-node doctor there"
+                )),
+                _ => (check.judge)(facts),
+            };
             Row {
                 check: check.name,
                 grade: found.grade,
@@ -72,6 +77,8 @@ impl Report {
 }
 
 impl Show for Report {
+    const STATES: bool = true;
+
     /// The bad ones last, where they are read first.
     fn text(&self) -> String {
         let mut rows: Vec<&Row> = self.checks.iter().collect();
@@ -99,5 +106,30 @@ impl Show for Report {
             self.count(Grade::Fail)
         ));
         lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::testing::facts;
+    use super::*;
+
+    #[test]
+    fn of_another_hosts_node_nothing_of_this_host_is_judged() {
+        let mut facts = facts();
+        facts.elsewhere = Some("n2 at 192.0.2.1:7400".to_owned());
+        let report = Report::of(&facts);
+        let row = |name: &str| report.checks.iter().find(|row| row.check == name).unwrap();
+        for name in ["peer port", "data folder", "ARI", "certificate", "speed of the disk"] {
+            assert_eq!(row(name).grade, Grade::Skipped, "{name}");
+            assert!(
+                row(name).seen.contains("n2 at 192.0.2.1:7400"),
+                "{name}: {}",
+                row(name).seen
+            );
+        }
+        for name in ["quorum", "fed-node", "drift", "replicas"] {
+            assert_eq!(row(name).grade, Grade::Ok, "{name}");
+        }
     }
 }

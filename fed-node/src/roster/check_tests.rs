@@ -1,4 +1,4 @@
-use super::super::export::write;
+use super::super::export::{rows, write};
 use super::*;
 
 fn checked(text: &str, realm: &str) -> Result<Roster, Vec<LineError>> {
@@ -103,11 +103,11 @@ fn what_is_exported_imports_to_the_same() {
                 alice,,,alice-mobile,b,,,,,\n\
                 bob,,,,,,,,,\n";
     let roster = checked(text, "federated").unwrap();
-    let exported = write(&roster.users, &roster.devices).unwrap();
+    let exported = write(&rows(&roster.users, &roster.devices)).unwrap();
     assert!(!exported.contains("password"));
     let again = checked(&exported, "federated").unwrap();
     assert_eq!((&again.users, &again.devices), (&roster.users, &roster.devices));
-    assert_eq!(write(&again.users, &again.devices).unwrap(), exported);
+    assert_eq!(write(&rows(&again.users, &again.devices)).unwrap(), exported);
 }
 
 #[test]

@@ -4,6 +4,50 @@ use crate::support::{Federation, Node, until};
 use serde_json::Value;
 
 #[test]
+fn who_is_named_and_is_not_there_is_warned_of_and_found_by_doctor() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    node.add_user("alice", "1001").ok();
+    let fine = node
+        .asks(&[
+            "user",
+            "add",
+            "bob",
+            "--no-device",
+            "--forward-busy",
+            "1001",
+            "--forward-always",
+            "alice",
+        ])
+        .ok();
+    assert!(!fine.err.contains("warning"), "{fine:?}");
+    let loose = node
+        .asks(&[
+            "user",
+            "set",
+            "bob",
+            "--forward-busy",
+            "5555",
+            "--service-class",
+            "gold",
+        ])
+        .ok();
+    assert!(
+        loose.err.contains("--forward-busy 5555 leads nowhere") && loose.err.contains("service class gold"),
+        "{loose:?}"
+    );
+    let report = node.setup(&["-o", "json", "doctor"]).json();
+    let mut checks = report["checks"].as_array().unwrap().iter();
+    let found = checks.find(|check| check["check"] == "references").unwrap();
+    assert_eq!(found["grade"], "warn", "{found}");
+    let seen = found["seen"].as_str().unwrap();
+    assert!(
+        seen.contains("bob forwards calls when busy to 5555") && seen.contains("gold (1 user)"),
+        "{seen}"
+    );
+}
+
+#[test]
 fn a_dry_run_tells_what_would_change_in_the_maps_terms_and_changes_nothing() {
     let federation = Federation::start(1);
     let node = &federation.nodes[0];

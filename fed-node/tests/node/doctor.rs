@@ -144,6 +144,7 @@ fn what_is_really_broken_is_named_with_what_mends_it() {
 #[test]
 fn a_member_that_is_gone_and_a_quorum_that_is_lost_are_named() {
     let mut federation = Federation::start(3);
+    nothing_of_this_host_is_judged_for_another_node(&federation.nodes[0], &federation.nodes[1]);
     federation.nodes[2].kill();
     until("n3 is missed", || {
         let status = federation.nodes[0].json(&["status"]);
@@ -163,6 +164,29 @@ fn a_member_that_is_gone_and_a_quorum_that_is_lost_are_named() {
     let alone = examined(&federation.nodes[0], 10);
     assert_eq!(alone["quorum"].0, "fail", "{alone:?}");
     assert!(alone["quorum"].1.contains("fed-node recover"), "{alone:?}");
+}
+
+fn nothing_of_this_host_is_judged_for_another_node(here: &Node, there: &Node) {
+    let token = there.token("doctor", &["--role", "operator"]);
+    let report = here
+        .setup(&[
+            "-o",
+            "json",
+            "doctor",
+            &format!("--server=127.0.0.1:{}", there.client),
+            &format!("--token-file={}", token.display()),
+        ])
+        .json();
+    let check = |name: &str| {
+        let mut checks = report["checks"].as_array().unwrap().iter();
+        checks.find(|check| check["check"] == name).unwrap().clone()
+    };
+    assert_eq!(check("fed-node")["grade"], "ok", "{report}");
+    for name in ["peer port", "data folder", "certificate", "redirect server"] {
+        let check = check(name);
+        assert_eq!(check["grade"], "skipped", "{check}");
+        assert!(check["seen"].as_str().unwrap().contains("n2 at 127.0.0.1:"), "{check}");
+    }
 }
 
 /// Every file of a bundle, by name.
@@ -198,8 +222,17 @@ fn a_bundle_has_what_helps_and_no_secret_or_digest() {
     assert!(!digests.is_empty(), "{export}");
     let file = node.dir.join("bundle.tar.gz");
     let path = file.display().to_string();
-    node.setup(&["debug", "bundle", "--file", &path]).ok();
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let written = node
+        .setup(&["-o", "json", "debug", "bundle", "--file", &path])
+        .ok()
+        .json();
+    let metadata = std::fs::metadata(&file).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        (written["file"].as_str(), written["bytes"].as_u64()),
+        (Some(path.as_str()), Some(metadata.len())),
+        "{written}"
+    );
     let parts = unpacked(&file);
     for (part, word) in [
         ("status.txt", "2 of 2 nodes up"),

@@ -1,7 +1,7 @@
 //! What an administrator asks about the nodes: status in words, events, logs, checks, and what an error code means.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::support::{Federation, Node, says, until};
 
@@ -222,6 +222,11 @@ fn a_node_without_a_quorum_changes_nothing_says_so_and_does_not_pass_the_past_of
     let nodes = alone.json(&["node", "list"]);
     assert_eq!(nodes[0]["state"], "unknown", "{nodes}");
     let gone = if alone.name == "n1" { "n2" } else { "n1" };
+    let plan = alone.asks(&["plan", "leave", gone]);
+    assert!(
+        plan.code == 5 && plan.err.contains("fed-node status") && plan.err.contains("fed-node recover"),
+        "the remedy is said: {plan:?}"
+    );
     let logs = alone.asks(&["logs", "--node", gone]);
     assert!(
         logs.code == 5 && logs.err.contains(&format!("no answer from {gone}")),
@@ -321,4 +326,37 @@ fn every_error_is_shown_with_a_code_that_can_be_explained() {
     let all = says(&["explain"]).ok();
     assert!(all.out.lines().count() > 80 && all.out.contains("FED-0080"), "{all:?}");
     assert_eq!(says(&["explain", "FED-9999"]).code, 2);
+}
+
+/// What a command prints at a terminal, which does not say how wide it is.
+fn at_a_terminal(node: &Node, args: &[&str], colours: &str) -> String {
+    let command = node.way(&node.program).command();
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words = words.map(|word| word.to_string_lossy().into_owned());
+    let line: Vec<String> = words.chain(args.iter().map(|word| (*word).to_owned())).collect();
+    let mut script = Command::new("script");
+    script.args(["-qec", &line.join(" "), "/dev/null"]);
+    script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    script
+        .env("TERM", "xterm")
+        .env("NO_COLOR", colours)
+        .stdin(Stdio::null());
+    let said = script.output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    String::from_utf8(said.stdout).unwrap().replace('\r', "")
+}
+
+#[test]
+fn states_have_colours_at_a_terminal_alone_and_one_without_a_width_breaks_no_table() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    let piped = node.asks(&["node", "list"]).ok().out;
+    assert!(!piped.contains('\u{1b}'), "{piped:?}");
+    let plain = at_a_terminal(node, &["node", "list"], "1");
+    assert_eq!(plain, piped, "NO_COLOR is set");
+    let coloured = at_a_terminal(node, &["node", "list"], "");
+    assert!(coloured.contains("\u{1b}[32mup\u{1b}[0m"), "{coloured:?}");
+    assert_eq!(console::strip_ansi_codes(&coloured), piped);
+    let unmarked = at_a_terminal(node, &["user", "list"], "");
+    assert!(!unmarked.contains('\u{1b}'), "{unmarked:?}");
 }

@@ -57,6 +57,10 @@ fn a_thousand_users_are_imported_once_and_exported_to_the_same() {
     let same = node.json(&["user", "import", copy.to_str().unwrap()]);
     assert_eq!(same["unchanged"], 2_000);
     assert_eq!(federation.nodes[1].asks(&["user", "export"]).ok().out, exported);
+    let data = node.json(&["user", "export"]);
+    let rows = data.as_array().unwrap();
+    assert_eq!(rows.len(), exported.lines().count() - 1, "the columns are the names");
+    assert!(rows[0]["md5_ha1"].as_str().unwrap().len() == 32 && rows[0].get("password").is_none());
 }
 
 #[test]

@@ -173,7 +173,11 @@ fn nobody_to_join_is_said_with_the_address() {
     let said = node.setup(&["join", &token_of_nobody()]);
     assert_eq!(said.code, 5, "{said:?}");
     assert!(said.err.contains("127.0.0.1:1"), "{said:?}");
-    // The folder is free for another attempt.
+    assert!(!node.data_dir().exists(), "what was made for it is gone again");
+    // A folder that was there before stays.
+    std::fs::create_dir(node.data_dir()).unwrap();
+    assert_eq!(node.setup(&["join", &token_of_nobody()]).code, 5);
+    assert!(node.data_dir().exists());
     node.setup(&["init"]).ok();
 }
 
@@ -194,6 +198,8 @@ fn a_wrong_configuration_names_file_line_and_the_right_key() {
 
 #[test]
 fn the_example_configuration_is_one() {
+    let as_data = says(&["-o", "json", "example-config"]);
+    assert!(as_data.code == 2 && as_data.out.is_empty(), "{as_data:?}");
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("fed-node.toml");
     std::fs::write(&file, says(&["example-config"]).ok().out).unwrap();

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cli::args::{AuditCommand, Output};
 use crate::cli::client::{Api, Client};
+use crate::cli::clock;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::{Show, print, table};
 
@@ -201,12 +202,12 @@ struct Entries(Vec<EntryView>);
 impl Show for Entries {
     fn text(&self) -> String {
         table(
-            ["ENTRY", "REVISION", "TIME (UTC)", "WHO", "AT NODE", "WHAT"],
+            ["ENTRY", "REVISION", "TIME", "WHO", "AT NODE", "WHAT"],
             self.0.iter().map(|entry| {
                 [
                     entry.sequence.to_string(),
                     entry.revision.to_string(),
-                    utc(entry.at_unix),
+                    clock::utc(entry.at_unix),
                     entry.who.clone(),
                     entry.via.to_string(),
                     entry.what.join(", "),
@@ -216,43 +217,9 @@ impl Show for Entries {
     }
 }
 
-/// Seconds since 1970 as a date and a time of day.
-fn utc(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // From days to the date of the proleptic Gregorian calendar, counted from 1 March of the year 0.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{date:02} {:02}:{:02}:{:02}",
-        rest / 3_600,
-        rest / 60 % 60,
-        rest % 60
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_dates() {
-        for (seconds, text) in [
-            (0, "1970-01-01 00:00:00"),
-            (951_782_399, "2000-02-28 23:59:59"),
-            (951_782_400, "2000-02-29 00:00:00"),
-            (1_709_251_199, "2024-02-29 23:59:59"),
-            (1_735_689_599, "2024-12-31 23:59:59"),
-            (4_102_444_800, "2100-01-01 00:00:00"),
-        ] {
-            assert_eq!(utc(seconds), text);
-        }
-    }
 
     #[test]
     fn a_noted_place_is_read_as_it_was_printed() {

@@ -10,6 +10,7 @@ use fed_proto::client as pb;
 use fed_raft::security::Connector;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::codegen::Service;
 
@@ -18,10 +19,10 @@ use super::logs::LineView;
 use super::status::StatusView;
 use crate::address::Address;
 use crate::cli::access::Access;
-use crate::cli::args::BundleArgs;
+use crate::cli::args::{BundleArgs, Output};
 use crate::cli::client::Client;
 use crate::cli::exit::{Failure, Outcome};
-use crate::cli::output::{Show, emit};
+use crate::cli::output::{Show, print};
 use crate::cli::{clock, default_server};
 use crate::config::{self, Config};
 use crate::doctor;
@@ -40,7 +41,7 @@ struct Bundle {
     missing: Vec<String>,
 }
 
-pub(super) async fn bundle(config: Option<&Path>, access: &Access, args: &BundleArgs) -> Outcome {
+pub(super) async fn bundle(config: Option<&Path>, access: &Access, args: &BundleArgs, output: Output) -> Outcome {
     let file = args.file.clone().unwrap_or_else(default_name);
     let mut bundle = Bundle::default();
     let doctor = doctor::examine(config, &args.flags, access).await;
@@ -62,14 +63,30 @@ pub(super) async fn bundle(config: Option<&Path>, access: &Access, args: &Bundle
             Err(_) => bundle.missing.push(format!("metrics at {listen}: no answer in time")),
         }
     }
-    bundle.write(&file).map_err(|error| {
+    let bytes = bundle.write(&file).map_err(|error| {
         let text = format!("{}: {error}; choose another with --file", file.display());
         Failure::usage(text).coded(Code::FolderUnusable)
     })?;
     for missing in &bundle.missing {
         talk!("not in it: {missing}");
     }
-    emit(&file.display().to_string())
+    let missing = bundle.missing;
+    print(output, &Written { file, bytes, missing })
+}
+
+/// A bundle that was written.
+#[derive(Serialize)]
+struct Written {
+    file: PathBuf,
+    bytes: u64,
+    /// What is not in it, and why.
+    missing: Vec<String>,
+}
+
+impl Show for Written {
+    fn text(&self) -> String {
+        self.file.display().to_string()
+    }
 }
 
 fn default_name() -> PathBuf {
@@ -126,8 +143,8 @@ impl Bundle {
         }
     }
 
-    /// A new file that only its owner may read.
-    fn write(&mut self, file: &Path) -> std::io::Result<()> {
+    /// A new file that only its owner may read; how large it is.
+    fn write(&mut self, file: &Path) -> std::io::Result<u64> {
         let missing = self.missing.join("\n");
         self.add("missing.txt", missing);
         let target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
@@ -144,7 +161,8 @@ impl Bundle {
         drop(archive);
         let mut target = packed.finish()?;
         target.flush()?;
-        target.sync_all()
+        target.sync_all()?;
+        Ok(target.metadata()?.len())
     }
 }
 

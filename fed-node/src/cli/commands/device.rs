@@ -9,6 +9,7 @@ use crate::cli::change::{Intent, change};
 use crate::cli::client::{Api, Client};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::print;
+use crate::cli::pages;
 use crate::cli::password;
 use crate::cli::views::{DeviceView, Devices};
 
@@ -90,24 +91,13 @@ async fn set(client: &Client, args: DeviceSetArgs, intent: Intent) -> Outcome {
 /// # Errors
 /// When the node cannot be asked.
 pub(crate) async fn all_devices(client: &Client, user: &str, with_credentials: bool) -> Outcome<Vec<pb::DeviceRecord>> {
-    let mut devices = Vec::new();
-    let mut after = String::new();
-    loop {
-        let page = |mut api: Api, consistency| {
-            let request = pb::ListRequest {
-                after: after.clone(),
-                limit: 0,
-                consistency,
-                with_credentials,
-                user: user.to_owned(),
-            };
-            async move { api.list_devices(request).await }
-        };
-        let page = client.read(page).await?;
-        devices.extend(page.devices);
-        if page.next.is_empty() {
-            return Ok(devices);
-        }
-        after = page.next;
-    }
+    let request = pb::ListRequest {
+        user: user.to_owned(),
+        with_credentials,
+        ..pb::ListRequest::default()
+    };
+    pages::all(client, request, |mut api, request| async move {
+        api.list_devices(request).await
+    })
+    .await
 }

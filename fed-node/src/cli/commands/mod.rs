@@ -25,11 +25,13 @@ pub use check::Compared;
 pub(crate) use check::compare;
 pub(crate) use device::all_devices;
 pub(crate) use node::all_nodes;
+#[cfg(test)]
+pub(crate) use status::fixture as status_fixture;
 pub(super) use token::Ttl;
-pub(crate) use user::{all_users, realm};
+pub(crate) use user::{all_users, leads_somewhere, realm};
 
 use super::access::Access;
-use super::args::{Cli, Command, DebugCommand};
+use super::args::{Cli, Command, DebugCommand, Output};
 use super::change::Intent;
 use super::client::Client;
 use super::exit::{Exit, Failure, Outcome};
@@ -60,6 +62,9 @@ pub async fn dispatch(cli: Cli) -> Outcome {
     };
     match cli.command {
         Command::Generate(args) => super::reference::generate(&args),
+        Command::ExampleConfig if output == Output::Json => Err(Failure::usage(
+            "what this prints is a file, in TOML: leave `-o json` out (the keys are in `fed-node generate reference`, and in the book)",
+        )),
         Command::ExampleConfig => emit(config::example().trim_end()),
         Command::Init(args) if intent.dry_run => {
             founding::would_make(&config(&args.flags)?, "a new federation, with its first node,")
@@ -86,7 +91,9 @@ pub async fn dispatch(cli: Cli) -> Outcome {
         Command::Dev(args) => dev::dev(&args).await,
         Command::Explain(args) => explain::explain(&args, output),
         Command::Doctor(args) => doctor::command(cli.config.as_deref(), &args.flags, &cli.access, output).await,
-        Command::Debug(DebugCommand::Bundle(args)) => debug::bundle(cli.config.as_deref(), &cli.access, &args).await,
+        Command::Debug(DebugCommand::Bundle(args)) => {
+            debug::bundle(cli.config.as_deref(), &cli.access, &args, output).await
+        }
         Command::Backup(BackupCommand::Restore(args)) => {
             let configured = config(&args.flags)?.backup.key_file;
             let key = backup::key_of(args.key_file.as_deref(), configured.as_deref(), false)?;
@@ -135,7 +142,7 @@ async fn ask(client: Client, command: Command, intent: Intent) -> Outcome {
     match command {
         Command::Status => status::status(&client, output).await,
         Command::User(UserCommand::Import(args)) => roster::import(&client, &args, intent).await,
-        Command::User(UserCommand::Export) => roster::export(&client).await,
+        Command::User(UserCommand::Export) => roster::export(&client, output).await,
         Command::User(command) => user::user(&client, command, intent).await,
         Command::Device(command) => device::device(&client, command, intent).await,
         Command::Where { who } => user::whereabouts(&client, &who, output).await,

@@ -3,14 +3,16 @@
 use fed_proto::client as pb;
 use pb::plan_members_request::Action;
 use serde::Serialize;
+use tonic::Status;
 
 use super::node::{leaving, named};
 use crate::cli::args::Output;
 use crate::cli::change::Intent;
 use crate::cli::client::Client;
-use crate::cli::exit::Outcome;
+use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::{Show, print, table};
 use crate::cli::views::Done;
+use crate::explain::Code;
 use crate::membership::PlanCommand;
 use crate::talk;
 
@@ -46,7 +48,24 @@ async fn id(client: &Client, node: &str) -> Outcome<u64> {
 /// Why it cannot be done.
 pub(super) async fn planned(client: &Client, action: Action) -> Outcome<pb::MembersPlan> {
     let request = pb::PlanMembersRequest { action: Some(action) };
-    Ok(client.api.clone().plan_members(request).await?.into_inner())
+    let answer = client.api.clone().plan_members(request).await;
+    Ok(answer.map_err(|status| not_planned(client, status))?.into_inner())
+}
+
+fn not_planned(client: &Client, status: Status) -> Failure {
+    let failure = Failure::of_read(status);
+    if !matches!(
+        failure.code,
+        Code::ReadNoQuorum | Code::NoLeader | Code::MembersNoLeader
+    ) {
+        return failure;
+    }
+    let text = format!(
+        "no quorum at {}: members are planned and changed by a majority of the voters. `fed-node status` says who is missing: start those; \
+         where most voters are lost for good, `fed-node recover` on one that is left",
+        client.address
+    );
+    Failure::new(Exit::Unavailable, text).coded(failure.code)
 }
 
 /// With `--dry-run`, prints what would be done, and says so.

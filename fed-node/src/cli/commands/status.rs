@@ -1,5 +1,7 @@
 //! `status`: in words first, then a table.
 
+#[cfg(test)]
+pub(crate) mod fixture;
 mod words;
 
 use std::time::{Duration, SystemTime};
@@ -190,6 +192,8 @@ impl StatusView {
 }
 
 impl Show for StatusView {
+    const STATES: bool = true;
+
     fn text(&self) -> String {
         let now = SystemTime::now();
         let nodes = table(

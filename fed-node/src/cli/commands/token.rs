@@ -1,7 +1,5 @@
 //! `token create|join|list|revoke`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use fed_proto::client as pb;
 use serde::Serialize;
 
@@ -9,9 +7,11 @@ use super::invitation;
 use super::node::named;
 use crate::cli::args::{TokenCommand, TokenCreateArgs};
 use crate::cli::change::{Intent, tell, tell_made};
-use crate::cli::client::{Api, Client};
+use crate::cli::client::Client;
+use crate::cli::clock;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::{Show, print, table};
+use crate::cli::pages;
 use crate::cli::views::Done;
 use crate::talk;
 
@@ -98,24 +98,11 @@ fn no_token(id: &str) -> Failure {
 }
 
 async fn all_tokens(client: &Client) -> Outcome<Vec<pb::Token>> {
-    let mut tokens = Vec::new();
-    let mut after = String::new();
-    loop {
-        let page = |mut api: Api, consistency| {
-            let request = pb::ListRequest {
-                after: after.clone(),
-                consistency,
-                ..pb::ListRequest::default()
-            };
-            async move { api.list_tokens(request).await }
-        };
-        let page = client.read(page).await?;
-        tokens.extend(page.tokens);
-        if page.next.is_empty() {
-            return Ok(tokens);
-        }
-        after = page.next;
-    }
+    let request = pb::ListRequest::default();
+    pages::all(client, request, |mut api, request| async move {
+        api.list_tokens(request).await
+    })
+    .await
 }
 
 /// A time to live: `90d`, `12h`, `30m` or seconds.
@@ -171,10 +158,7 @@ struct TokenView {
 
 impl From<pb::Token> for TokenView {
     fn from(token: pb::Token) -> Self {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
+        let now = clock::unix_now();
         Self {
             id: token.id,
             name: token.name,

@@ -12,6 +12,7 @@ use super::events::EventView;
 use super::status::StatusView;
 use crate::cli::args::{Output, TopArgs};
 use crate::cli::client::Client;
+use crate::cli::colour;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::{Show, print};
 
@@ -71,7 +72,9 @@ async fn live(client: &Client, args: &TopArgs, screen: &Screen) -> Outcome {
         let lines = match &looked {
             Ok(look) => {
                 before = Some((at, look.status.revision()));
-                page::page(look, width.into(), height.into())
+                let lines = page::page(look, width.into(), height.into());
+                // What escapes do takes no room.
+                lines.iter().map(|line| colour::shown(line)).collect()
             }
             Err(failure) => vec![failure.to_string(), "trying again; q ends".to_owned()],
         };
@@ -186,6 +189,8 @@ fn node_look(answer: pb::NodeAnswer, status: &pb::StatusReply) -> NodeLook {
 }
 
 impl Show for Look {
+    const STATES: bool = true;
+
     fn text(&self) -> String {
         page::page(self, WIDTH, HEIGHT).join("\n")
     }

@@ -9,11 +9,13 @@ use crate::api::convert;
 use crate::cli::args::{DeviceFields, Output, PasswordArgs, UserAddArgs, UserCommand, UserFields, UserSetArgs};
 use crate::cli::change::{Intent, change};
 use crate::cli::client::{Api, Client};
-use crate::cli::exit::{Failure, Outcome};
+use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::print;
+use crate::cli::pages;
 use crate::cli::password;
 use crate::cli::views::{DeviceView, UserDetail, UserView, Users, WhereView};
 use crate::config::Secret;
+use crate::talk;
 
 pub(super) async fn user(client: &Client, command: UserCommand, intent: Intent) -> Outcome {
     let output = intent.output;
@@ -35,7 +37,7 @@ async fn add(client: &Client, args: UserAddArgs, intent: Intent) -> Outcome {
     }
     nodes_exist(client, &args.fields.preferred_nodes).await?;
     let mut user = edit::new_user(&args.id);
-    edit::user(&mut user, args.fields);
+    edit::user(&mut user, args.fields.clone());
     convert::user(user.clone()).map_err(Failure::usage)?;
     let absent = Some(pb::Expect {
         what: Some(pb::expect::What::Absent(true)),
@@ -61,7 +63,9 @@ async fn add(client: &Client, args: UserAddArgs, intent: Intent) -> Outcome {
     } else {
         "with its device"
     };
-    change(client, intent, changes, format!("user {} added {with}", args.id)).await
+    change(client, intent, changes, format!("user {} added {with}", args.id)).await?;
+    warn_of_loose_ends(client, &args.fields).await;
+    Ok(())
 }
 
 /// Refuses the id of a node that is not there.
@@ -76,6 +80,38 @@ async fn nodes_exist(client: &Client, ids: &[u64]) -> Outcome {
             "there is no node {id} to prefer: `fed-node node list` shows the ids"
         ))),
         None => Ok(()),
+    }
+}
+
+/// Says which of the fields lead nowhere. They may all the same: whom they are for may be added afterwards.
+async fn warn_of_loose_ends(client: &Client, fields: &UserFields) {
+    let forwards = [
+        ("--forward-always", &fields.forward_always),
+        ("--forward-busy", &fields.forward_busy),
+        ("--forward-no-answer", &fields.forward_no_answer),
+        ("--forward-offline", &fields.forward_offline),
+    ];
+    for (flag, to) in forwards {
+        let to = to.as_deref().unwrap_or_default();
+        // Where it cannot be looked up, nothing is known against it.
+        if !to.is_empty() && matches!(leads_somewhere(client, to).await, Ok(false)) {
+            talk!("warning: {flag} {to} leads nowhere: no user has that number, and no user or device is called so");
+        }
+    }
+    if let Some(class) = fields.service_class.as_deref().filter(|class| !class.is_empty()) {
+        talk!("warning: service class {class} is kept and changes nothing: this version knows no service classes");
+    }
+}
+
+/// Whether there is somebody for a call to `dialled`: a number, an alias, a user or a device.
+///
+/// # Errors
+/// When the node cannot be asked.
+pub(crate) async fn leads_somewhere(client: &Client, dialled: &str) -> Outcome<bool> {
+    match place_of(client, dialled).await {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.exit == Exit::NotFound => Ok(false),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -120,7 +156,7 @@ async fn set(client: &Client, args: UserSetArgs, intent: Intent) -> Outcome {
     let record = client.read_to_change(read).await?;
     let revision = record.stamp.unwrap_or_default().modified;
     let mut user = record.user.unwrap_or_default();
-    edit::user(&mut user, args.fields);
+    edit::user(&mut user, args.fields.clone());
     let expect = Some(pb::Expect {
         what: Some(pb::expect::What::Revision(revision)),
     });
@@ -128,7 +164,9 @@ async fn set(client: &Client, args: UserSetArgs, intent: Intent) -> Outcome {
         user: Some(user),
         expect,
     });
-    change(client, intent, vec![put], format!("user {} changed", args.id)).await
+    change(client, intent, vec![put], format!("user {} changed", args.id)).await?;
+    warn_of_loose_ends(client, &args.fields).await;
+    Ok(())
 }
 
 async fn show(client: &Client, id: &str, output: Output) -> Outcome {
@@ -169,24 +207,11 @@ async fn list(client: &Client, output: Output) -> Outcome {
 /// # Errors
 /// When the node cannot be asked.
 pub(crate) async fn all_users(client: &Client) -> Outcome<Vec<pb::UserRecord>> {
-    let mut users = Vec::new();
-    let mut after = String::new();
-    loop {
-        let page = |mut api: Api, consistency| {
-            let request = pb::ListRequest {
-                after: after.clone(),
-                consistency,
-                ..pb::ListRequest::default()
-            };
-            async move { api.list_users(request).await }
-        };
-        let page = client.read(page).await?;
-        users.extend(page.users);
-        if page.next.is_empty() {
-            return Ok(users);
-        }
-        after = page.next;
-    }
+    let request = pb::ListRequest::default();
+    pages::all(client, request, |mut api, request| async move {
+        api.list_users(request).await
+    })
+    .await
 }
 
 async fn remove(client: &Client, id: String, intent: Intent) -> Outcome {
@@ -218,6 +243,10 @@ async fn remove(client: &Client, id: String, intent: Intent) -> Outcome {
 }
 
 pub(super) async fn whereabouts(client: &Client, who: &str, output: Output) -> Outcome {
+    print(output, &WhereView::from(place_of(client, who).await?))
+}
+
+async fn place_of(client: &Client, who: &str) -> Outcome<pb::WhereReply> {
     let ask = |mut api: Api, consistency| {
         let request = pb::GetRequest {
             id: who.to_owned(),
@@ -226,5 +255,5 @@ pub(super) async fn whereabouts(client: &Client, who: &str, output: Output) -> O
         };
         async move { api.r#where(request).await }
     };
-    print(output, &WhereView::from(client.read(ask).await?))
+    client.read(ask).await
 }

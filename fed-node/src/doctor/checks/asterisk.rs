@@ -2,61 +2,72 @@
 
 use fed_ari::client::AsteriskVersion;
 
-use super::super::{AsteriskFacts, Check, Facts, Finding, fail, ok, skipped, warn};
+use super::super::{AsteriskFacts, Check, Facts, Finding, Subject, fail, ok, skipped, warn};
 
 pub(super) static CHECKS: &[Check] = &[
     Check {
         name: "ARI",
+        on: Subject::Host,
         why: "everything that fed-node does with Asterisk goes over it",
         judge: ari,
     },
     Check {
         name: "rights of the ARI user",
+        on: Subject::Host,
         why: "a user that may only read cannot push a single device",
         judge: rights,
     },
     Check {
         name: "version of Asterisk",
+        on: Subject::Host,
         why: "old branches get no security fixes any more, and some releases have holes that are known",
         judge: version,
     },
     Check {
         name: "modules",
+        on: Subject::Host,
         why: "without one of them calls or registrations cannot be followed",
         judge: modules,
     },
     Check {
         name: "HTTP server of Asterisk",
+        on: Subject::Host,
         why: "ARI on every interface lets others try passwords at it",
         judge: http,
     },
     Check {
         name: "ARI wiring",
+        on: Subject::Host,
         why: "ari.conf and http.conf let fed-node in",
         judge: |facts| wiring(facts, &["http.conf", "ari.conf"]),
     },
     Check {
         name: "sorcery wiring",
+        on: Subject::Host,
         why: "without a writable place for each type Asterisk takes no devices over ARI",
         judge: |facts| wiring(facts, &["sorcery.conf"]),
     },
     Check {
         name: "dialplan wiring",
+        on: Subject::Host,
         why: "without its contexts no call asks fed-node where to go",
         judge: |facts| wiring(facts, &["extensions.conf"]),
     },
     Check {
         name: "redirect transport",
+        on: Subject::Host,
         why: "over UDP a call to somebody elsewhere waits 32 s while fed-node is down; over TCP it goes on at once",
         judge: transport,
     },
     Check {
         name: "bridge",
+        on: Subject::Federation,
         why: "it keeps map and Asterisk the same: a fault of it is a device that does not work",
         judge: bridge,
     },
     Check {
         name: "drift",
+        on: Subject::Federation,
         why: "what Asterisk has must be what the map wants, object by object",
         judge: drift,
     },

@@ -3,68 +3,86 @@
 use fed_core::records::setting;
 use fed_proto::client as pb;
 
-use super::super::{Check, Facts, Finding, NodeFacts, fail, ok, skipped, warn};
+use super::super::{Check, Facts, Finding, NodeFacts, Subject, fail, ok, skipped, warn};
 
 pub(super) static CHECKS: &[Check] = &[
     Check {
         name: "quorum",
+        on: Subject::Federation,
         why: "without a majority of the voters calls go on, and nothing can be changed",
         judge: quorum,
     },
     Check {
         name: "members heard",
+        on: Subject::Federation,
         why: "a node that does not answer is no help when another one dies",
         judge: members,
     },
     Check {
         name: "voters",
+        on: Subject::Federation,
         why: "with fewer than three voters nothing may be lost, and an even number protects no better than one less",
         judge: voters,
     },
     Check {
         name: "sessions",
+        on: Subject::Federation,
         why: "a node's registrations count only while its session is open",
         judge: sessions,
     },
     Check {
         name: "lag",
+        on: Subject::Federation,
         why: "a node that is far behind answers from the past, and cannot take over",
         judge: lag,
     },
     Check {
         name: "elections",
+        on: Subject::Federation,
         why: "each one stops changes for a second; many mean a slow disk, processor or network",
         judge: elections,
     },
     Check {
         name: "clocks of the nodes",
+        on: Subject::Federation,
         why: "a call between nodes carries a capability that expires by the clock: clocks that differ refuse calls",
         judge: clocks,
     },
     Check {
         name: "versions of fed-node",
+        on: Subject::Federation,
         why: "mixed versions are for an upgrade, not for every day",
         judge: versions,
     },
     Check {
         name: "feature level",
+        on: Subject::Federation,
         why: "new kinds of changes are refused until every node understands them",
         judge: level,
     },
     Check {
         name: "replicas",
+        on: Subject::Federation,
         why: "all nodes must hold the same: a difference is damage or a defect",
         judge: replicas,
     },
     Check {
         name: "realm",
+        on: Subject::Federation,
         why: "every password is bound to it: without it no device can be added",
         judge: |facts| set(facts, setting::REALM),
     },
     Check {
         name: "capability key",
+        on: Subject::Federation,
         why: "it signs the targets of calls between nodes: without it they are all refused",
         judge: |facts| set(facts, setting::CAPABILITY_KEY),
+    },
+    Check {
+        name: "references",
+        on: Subject::Federation,
+        why: "a call that is forwarded to nobody is refused, and its caller hears that there is no such number",
+        judge: references,
     },
 ];
 
@@ -323,6 +341,28 @@ fn set(facts: &Facts, key: &str) -> Finding {
     }
 }
 
+/// So many are told; the others are counted.
+const TOLD: usize = 5;
+
+fn references(facts: &Facts) -> Finding {
+    let ends = match node(facts).map(|node| &node.loose_ends) {
+        Err(why) => return why,
+        Ok(Err(why)) => return skipped(why.clone()),
+        Ok(Ok(ends)) => ends,
+    };
+    if ends.is_empty() {
+        return ok("what users' forwards and preferences name is there");
+    }
+    let mut seen = ends.iter().take(TOLD).cloned().collect::<Vec<_>>().join("; ");
+    if ends.len() > TOLD {
+        seen.push_str(&format!("; and {} more", ends.len() - TOLD));
+    }
+    warn(
+        seen,
+        "fed-node user set USER, with another value or \"\" for none; or add who is missing",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::Grade;
@@ -434,5 +474,21 @@ mod tests {
         });
         let found = replicas(&facts);
         assert!(found.grade == Grade::Fail && found.seen.starts_with("n2 "), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_named_and_is_not_there_is_told_and_no_more_than_can_be_read() {
+        let mut facts = facts();
+        change(&mut facts, |node| {
+            node.loose_ends = Ok((1..=7).map(|n| format!("user u{n} prefers node 9")).collect());
+        });
+        let found = references(&facts);
+        assert_eq!(found.grade, Grade::Warn);
+        assert!(
+            found.seen.contains("u5 ") && found.seen.ends_with("and 2 more"),
+            "{found:?}"
+        );
+        change(&mut facts, |node| node.loose_ends = Err("too many".to_owned()));
+        assert_eq!(references(&facts).grade, Grade::Skipped);
     }
 }

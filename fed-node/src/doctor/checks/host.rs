@@ -2,62 +2,73 @@
 
 use std::net::IpAddr;
 
-use super::super::{Check, Facts, Finding, fail, ok, skipped, warn};
+use super::super::{Check, Facts, Finding, Subject, fail, ok, skipped, warn};
 use super::bytes;
 
 pub(super) static CHECKS: &[Check] = &[
     Check {
         name: "configuration",
+        on: Subject::Host,
         why: "fed-node does not start with a key that it does not know or a value that does not fit",
         judge: configuration,
     },
     Check {
         name: "data folder",
+        on: Subject::Host,
         why: "it is this node's identity, log and map: without it the node is nobody",
         judge: data_folder,
     },
     Check {
         name: "permissions of the data folder",
+        on: Subject::Host,
         why: "digests of passwords lie in it, and a digest is as good as the password",
         judge: permissions,
     },
     Check {
         name: "files with secrets",
+        on: Subject::Host,
         why: "whoever reads the ARI password or a key is an administrator",
         judge: secrets,
     },
     Check {
         name: "disk space",
+        on: Subject::Host,
         why: "with little space only deletions are accepted, and a full disk stops the node",
         judge: space,
     },
     Check {
         name: "file names left",
+        on: Subject::Host,
         why: "a file system without free inodes is full, whatever space it has",
         judge: inodes,
     },
     Check {
         name: "speed of the disk",
+        on: Subject::Host,
         why: "every change waits for the disks of a majority, and a disk slower than the election timeout costs the leader its place",
         judge: fsync,
     },
     Check {
         name: "memory",
+        on: Subject::Host,
         why: "a host that swaps misses heartbeats, and the system may kill Asterisk or fed-node",
         judge: memory,
     },
     Check {
         name: "time synchronisation",
+        on: Subject::Host,
         why: "logs, certificates and the capabilities of calls need clocks that agree to a second or so",
         judge: time,
     },
     Check {
         name: "host name",
+        on: Subject::Host,
         why: "Asterisk looks its own name up for every call: where it leads nowhere, calls stall for hundreds of milliseconds",
         judge: host_name,
     },
     Check {
         name: "advertised address",
+        on: Subject::Host,
         why: "the other nodes reach this one under peer.advertise: it must lead here, from there",
         judge: advertised,
     },

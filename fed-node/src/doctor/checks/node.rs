@@ -1,71 +1,84 @@
 //! The fed-node of this host: its ports, its state, its limits.
 
-use super::super::{CertificateFacts, Check, Facts, Finding, NodeFacts, Port, fail, ok, skipped, warn};
+use super::super::{CertificateFacts, Check, Facts, Finding, NodeFacts, Port, Subject, fail, ok, skipped, warn};
 use super::bytes;
 
 pub(super) static CHECKS: &[Check] = &[
     Check {
         name: "fed-node",
+        on: Subject::Federation,
         why: "while it is down, this server's users are not found from the others, and nothing can be changed here",
         judge: running,
     },
     Check {
         name: "peer port",
+        on: Subject::Host,
         why: "the other nodes reach this one there: log, votes and snapshots",
         judge: |facts| port(facts, "peer.listen"),
     },
     Check {
         name: "client port",
+        on: Subject::Host,
         why: "the command line and your programs reach the node there",
         judge: |facts| port(facts, "client.listen"),
     },
     Check {
         name: "redirect port",
+        on: Subject::Host,
         why: "Asterisk asks there where a user is, and its number stands in every endpoint",
         judge: |facts| port(facts, "redirect.listen"),
     },
     Check {
         name: "redirect server",
+        on: Subject::Host,
         why: "Dial(PJSIP/..) of somebody who is registered elsewhere waits for its answer",
         judge: redirect,
     },
     Check {
         name: "FastAGI port",
+        on: Subject::Host,
         why: "the generated dialplan asks there where a call goes",
         judge: |facts| port(facts, "agi.listen"),
     },
     Check {
         name: "metrics",
+        on: Subject::Host,
         why: "what is not measured is noticed by users first",
         judge: metrics,
     },
     Check {
         name: "who reaches the client API",
+        on: Subject::Host,
         why: "it is where tokens are guessed and floods come in: keep it to those who need it",
         judge: client_exposure,
     },
     Check {
         name: "open files",
+        on: Subject::Federation,
         why: "RocksDB, peers and clients each take some: a node without any left cannot go on",
         judge: open_files,
     },
     Check {
         name: "memory of fed-node",
+        on: Subject::Federation,
         why: "it should need little: growth without end is a defect to be reported",
         judge: resident,
     },
     Check {
         name: "waiting changes",
+        on: Subject::Federation,
         why: "a queue that does not empty means a slow disk, a slow network or no quorum",
         judge: queue,
     },
     Check {
         name: "snapshot",
+        on: Subject::Federation,
         why: "a node that was down for long needs the log since the last snapshot, and so does a restart",
         judge: snapshot,
     },
     Check {
         name: "certificate",
+        on: Subject::Host,
         why: "by it the other nodes and the clients believe this one: when it has expired, nobody does",
         judge: certificate,
     },

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use fed_raft::Identity;
+
 use super::ports;
 use crate::api::perf;
 use crate::config::{Config, GENERATED_PASSWORD};
@@ -55,6 +57,11 @@ pub(super) async fn look(config: &Config) -> Host {
         certificate: certificate(config),
         ..rest
     }
+}
+
+/// The node that the data folder belongs to.
+pub(super) fn identity(config: &Config) -> Option<Identity> {
+    fed_raft::inspect(&cluster_dir(&config.data_dir)).ok().flatten()
 }
 
 /// What can be said without a configuration.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fed_proto::client as pb;
 
+use super::references;
 use crate::cli::{Access, Failure, compare};
 use crate::config::Config;
 use crate::doctor::NodeFacts;
@@ -25,12 +26,16 @@ pub(super) async fn look(access: &Access, config: Option<&Config>) -> Result<Nod
     // What cannot be had is said by the check that needs it.
     let settings = within(client.api.clone().list_settings(list)).await;
     let drift = within(client.api.clone().drift(pb::DriftRequest { node: 0 })).await;
+    let users = status.counts.as_ref().map_or(0, |counts| counts.users);
+    let loose_ends = tokio::time::timeout(WITHIN, references::loose_ends(&client, users, &nodes));
+    let loose_ends = loose_ends.await.unwrap_or_else(|_| Err(no_answer()));
     let replicas = within(client.operations.clone().replicas(pb::ReplicasRequest {})).await;
     Ok(NodeFacts {
         status,
         nodes,
         settings: settings.map(|reply| reply.settings).unwrap_or_default(),
         drift: drift.map(|reply| reply.differences.len()),
+        loose_ends,
         replicas: replicas.map(|reply| compare(&reply.replicas)),
     })
 }
@@ -39,6 +44,10 @@ async fn within<T>(call: impl Future<Output = Result<tonic::Response<T>, tonic::
     match tokio::time::timeout(WITHIN, call).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
         Ok(Err(status)) => Err(Failure::from(status).to_string()),
-        Err(_) => Err(format!("no answer in {} s", WITHIN.as_secs())),
+        Err(_) => Err(no_answer()),
     }
+}
+
+fn no_answer() -> String {
+    format!("no answer in {} s", WITHIN.as_secs())
 }

@@ -166,6 +166,8 @@ impl PerfView {
 }
 
 impl Show for PerfView {
+    const STATES: bool = true;
+
     fn text(&self) -> String {
         let times = |latency: &Option<LatencyView>| {
             latency.as_ref().map_or_else(

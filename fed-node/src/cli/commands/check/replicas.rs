@@ -168,6 +168,8 @@ impl Compared {
 }
 
 impl Show for Compared {
+    const STATES: bool = true;
+
     fn text(&self) -> String {
         let at = match self.revision {
             Some(revision) => format!("compared at revision {revision}"),

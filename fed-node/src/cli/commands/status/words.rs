@@ -159,36 +159,8 @@ impl SinceView {
 mod tests {
     use fed_proto::client as pb;
 
+    use super::super::fixture::{member, reply};
     use super::*;
-
-    fn member(id: u64, state: &str) -> pb::Member {
-        pb::Member {
-            id,
-            name: format!("n{id}"),
-            role: "voter".to_owned(),
-            up: state == "up",
-            heard: matches!(state, "up" | "asterisk_down" | "starting"),
-            state: state.to_owned(),
-            lag: -1,
-            since: Some(pb::Since::default()),
-            ..pb::Member::default()
-        }
-    }
-
-    fn reply(states: [&str; 3]) -> pb::StatusReply {
-        pb::StatusReply {
-            node: 1,
-            node_name: "n1".to_owned(),
-            quorum: true,
-            leader: 2,
-            leader_since: Some(pb::Since {
-                ago_ms: 4 * 3_600_000,
-                at_least: false,
-            }),
-            members: (1..).zip(states).map(|(id, state)| member(id, state)).collect(),
-            ..pb::StatusReply::default()
-        }
-    }
 
     fn words(reply: pb::StatusReply) -> String {
         StatusView::from(reply).words()

@@ -90,19 +90,10 @@ mod tests {
     use fed_proto::client as pb;
 
     use super::super::super::events::EventView;
-    use super::super::super::status::StatusView;
+    use super::super::super::status::{StatusView, fixture};
     use super::*;
 
     fn look(events: u64) -> Look {
-        let member = |id: u64| pb::Member {
-            id,
-            name: format!("n{id}"),
-            role: "voter".to_owned(),
-            up: true,
-            heard: true,
-            state: "up".to_owned(),
-            ..pb::Member::default()
-        };
         let node = |name: &str| NodeLook {
             name: name.to_owned(),
             state: "up".to_owned(),
@@ -124,13 +115,8 @@ mod tests {
         };
         Look {
             status: StatusView::from(pb::StatusReply {
-                node: 1,
-                node_name: "n1".to_owned(),
-                quorum: true,
-                leader: 1,
                 revision: 17,
-                members: [1, 2, 3].map(member).to_vec(),
-                ..pb::StatusReply::default()
+                ..fixture::reply(["up"; 3])
             }),
             nodes: vec![
                 node("n1"),
@@ -158,7 +144,7 @@ mod tests {
     #[test]
     fn words_come_first_then_nodes_in_columns() {
         let page = page(&look(1), 120, 40);
-        assert!(page[0].starts_with("3 of 3 nodes up, leader n1"), "{page:#?}");
+        assert!(page[0].starts_with("3 of 3 nodes up, leader n2"), "{page:#?}");
         assert!(page[1].ends_with("12.3 changes a second"), "{page:#?}");
         assert!(page[3].starts_with("NODE  STATE"), "{page:#?}");
         assert!(page[4].contains("22.10.1") && page[4].ends_with("4 h"), "{page:#?}");
