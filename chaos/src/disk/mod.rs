@@ -4,6 +4,7 @@
 //! [`Volume`] is what is stored, pure and tested without a mount; [`Disk`] mounts one. Everything lives in memory: what a
 //! process killed by `kill -9` leaves behind on a real file system is all that it wrote, and so would hide every missing sync.
 
+mod inode;
 mod mount;
 mod volume;
 

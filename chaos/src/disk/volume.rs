@@ -1,10 +1,11 @@
 //! What a disk holds now, and what it would hold after a power cut.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 
 use serde::{Deserialize, Serialize};
 
+use super::inode::{Change, Content, Entries, Inode};
 use crate::seeded::Seeded;
 
 /// The number of the top folder.
@@ -55,32 +56,6 @@ pub struct Volume {
     pub fault: Fault,
 }
 
-#[derive(Debug, Clone)]
-enum Inode {
-    File(Content),
-    Folder(Entries),
-}
-
-/// A file: as it is now, as it was synced, and what was changed in between, in order.
-#[derive(Debug, Clone, Default)]
-struct Content {
-    now: Vec<u8>,
-    kept: Vec<u8>,
-    changes: Vec<Change>,
-}
-
-#[derive(Debug, Clone)]
-enum Change {
-    Written { at: usize, bytes: Vec<u8> },
-    Resized(usize),
-}
-
-#[derive(Debug, Clone, Default)]
-struct Entries {
-    now: BTreeMap<OsString, u64>,
-    kept: BTreeMap<OsString, u64>,
-}
-
 impl Default for Volume {
     fn default() -> Self {
         Volume {
@@ -88,50 +63,6 @@ impl Default for Volume {
             next: ROOT + 1,
             fault: Fault::default(),
         }
-    }
-}
-
-impl Content {
-    fn apply(bytes: &mut Vec<u8>, change: &Change) {
-        match change {
-            Change::Written { at, bytes: new } => {
-                if bytes.len() < at + new.len() {
-                    bytes.resize(at + new.len(), 0);
-                }
-                bytes[*at..at + new.len()].copy_from_slice(new);
-            }
-            Change::Resized(length) => bytes.resize(*length, 0),
-        }
-    }
-
-    fn change(&mut self, change: Change) {
-        Self::apply(&mut self.now, &change);
-        self.changes.push(change);
-    }
-
-    fn sync(&mut self) {
-        for change in self.changes.drain(..) {
-            Self::apply(&mut self.kept, &change);
-        }
-    }
-
-    /// Of what was not synced, so many changes survive, and a part of the next one.
-    fn cut(&mut self, random: Option<&mut Seeded>) {
-        if let Some(random) = random
-            && !self.changes.is_empty()
-        {
-            let whole = random.below(self.changes.len() as u64) as usize;
-            for change in &self.changes[..whole] {
-                Self::apply(&mut self.kept, change);
-            }
-            if let Change::Written { at, bytes } = &self.changes[whole] {
-                let part = random.below(bytes.len() as u64) as usize;
-                let (at, bytes) = (*at, bytes[..part].to_vec());
-                Self::apply(&mut self.kept, &Change::Written { at, bytes });
-            }
-        }
-        self.changes.clear();
-        self.now.clone_from(&self.kept);
     }
 }
 

@@ -8,15 +8,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::arena::Arena;
-use super::client::{connect, from_node, user};
 use super::clients::Clients;
-use super::journal::{Entry, Journal, LostLeader};
+use super::done::{Done, lost, names};
+use super::journal::{Entry, Journal};
 use super::observers::{Watcher, look};
+use super::probe::probe;
 use super::roles::{Roles, Split};
 use super::{RunFailure, storm};
 use crate::network::{Wire, Wires};
 use crate::plan::{Action, Cover, Plan, Selector, Shape};
-use crate::process::Access;
 use crate::seeded::Seeded;
 use crate::watch::WatchReport;
 
@@ -434,70 +434,6 @@ impl<'a> Director<'a> {
         }
         self.looked_at = self.arena.nodes.len();
     }
-}
-
-/// What was done.
-pub(super) struct Done {
-    pub(super) words: String,
-    pub(super) at_ns: Option<i64>,
-    pub(super) lost_leader: Option<LostLeader>,
-    pub(super) cover: Vec<Cover>,
-}
-
-impl Done {
-    pub(super) fn of(words: String) -> Self {
-        Done {
-            words,
-            at_ns: None,
-            lost_leader: None,
-            cover: Vec::new(),
-        }
-    }
-}
-
-fn lost(leader: usize, term: u64, seconds: f64) -> LostLeader {
-    LostLeader {
-        node: leader + 1,
-        term,
-        seconds,
-    }
-}
-
-pub(super) fn names(nodes: &[usize]) -> String {
-    nodes
-        .iter()
-        .map(|node| format!("n{}", node + 1))
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-async fn probe(journal: Journal, node: usize, address: Access, window: f64) {
-    let at_ns = journal.now_ns();
-    let begin = Instant::now();
-    let asked = async {
-        let mut connection = connect(&address).await?;
-        let request = fed_proto::client::PutUserRequest {
-            user: Some(user(&format!("probe.{node}"), &format!("at {at_ns}"))),
-            expect: None,
-        };
-        Some(connection.put_user(request).await)
-    };
-    let answer = tokio::time::timeout(Duration::from_secs(15), asked).await;
-    let seconds = begin.elapsed().as_secs_f64();
-    let (answer, refused) = match answer {
-        Err(_) => ("no answer within 15 s".to_owned(), false),
-        Ok(None) => ("no connection".to_owned(), false),
-        Ok(Some(Ok(_))) => ("acknowledged".to_owned(), false),
-        Ok(Some(Err(status))) => (format!("{:?}: {}", status.code(), status.message()), from_node(&status)),
-    };
-    journal.write(Entry::Probe {
-        at_ns,
-        node,
-        seconds,
-        answer,
-        refused,
-        cut_off: seconds < window,
-    });
 }
 
 async fn cancel_on_signal(interrupted: CancellationToken) {

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::RunFailure;
-use super::director::{Director, Done, names};
+use super::director::Director;
+use super::done::{Done, names};
 use super::journal::Entry;
 use super::roles::Roles;
 use crate::disk::Fault;

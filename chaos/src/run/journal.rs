@@ -150,7 +150,7 @@ pub struct Sample {
     pub revision: u64,
     /// The hash of its state.
     pub hash: String,
-    /// Its members' ids, voters first.
+    /// How many vote, as far as it knows.
     pub voters: usize,
 }
 

@@ -6,7 +6,8 @@ use fed_proto::client as pb;
 
 use super::RunFailure;
 use super::client::connect;
-use super::director::{Director, Done, names};
+use super::director::Director;
+use super::done::{Done, names};
 use super::journal::Entry;
 use super::roles::Roles;
 use crate::plan::{Cover, Selector};

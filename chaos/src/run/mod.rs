@@ -1,7 +1,7 @@
 //! Level P: real `fed-node` processes under faults, as a [`Plan`] says, with clients whose history is judged afterwards.
 //!
 //! [`run`] does all of it. `arena.rs` is the cluster, `director.rs` carries out the steps, `clients.rs` and `observers.rs` are those who
-//! ask, `journal.rs` keeps what happened, `judge.rs` says what that proves.
+//! ask, `journal.rs` keeps what happened, `judge` says what that proves.
 
 mod arena;
 mod client;
@@ -9,11 +9,13 @@ mod clients;
 mod clock_file;
 mod director;
 mod disks;
+mod done;
 pub mod journal;
 mod judge;
 pub mod lab;
 mod members;
 mod observers;
+mod probe;
 mod roles;
 mod storm;
 

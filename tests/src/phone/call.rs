@@ -1,4 +1,4 @@
-//! Calls as a phone sees them: one it placed ([`Call`]) and one that came in ([`Incoming`]).
+//! A call that a phone placed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use parking_lot::Mutex;
 
-use super::{Arrived, Behaviour, Inner, Message, Origin, RESEND, Rtp, Transport, token};
+use super::sdp::{media_address, sdp};
+use super::{Arrived, Inner, Message, RESEND, Rtp, Transport, token};
 
 /// How a call that was placed ended before it was answered.
 #[derive(Debug, Clone)]
@@ -344,176 +344,8 @@ impl Drop for Call {
     }
 }
 
-/// A call that came in.
-#[derive(Debug)]
-pub struct Incoming {
-    phone: Arc<Inner>,
-    /// The INVITE.
-    pub invite: Message,
-    origin: Origin,
-    /// When it was there.
-    pub at: Instant,
-    events: Receiver<Arrived>,
-    rtp: Arc<Rtp>,
-    tag: String,
-    answered: Mutex<bool>,
-}
-
-impl Incoming {
-    pub(super) fn arrive(
-        phone: Arc<Inner>,
-        invite: Message,
-        origin: Origin,
-        at: Instant,
-        behaviour: Behaviour,
-    ) -> Result<Self> {
-        // First the answer that the other side's clock waits for, then what is needed for a conversation.
-        let tag = token();
-        let contact = format!("<{}>", phone.contact());
-        let (status, reason) = match behaviour {
-            Behaviour::Answer | Behaviour::Ring => (180, "Ringing"),
-            Behaviour::Refuse(status) => (status, "Refused"),
-        };
-        phone
-            .wire
-            .reply(&invite.response(status, reason, &tag).with("Contact", contact), &origin)?;
-        let rtp = Arc::new(Rtp::open(&phone.namespace, phone.wire.local().ip(), phone.voice)?);
-        let events = phone.listen_to(invite.call_id(), Some(rtp.clone()));
-        let call = Self {
-            phone,
-            invite,
-            origin,
-            at,
-            events,
-            rtp,
-            tag,
-            answered: Mutex::new(false),
-        };
-        if behaviour == Behaviour::Answer {
-            call.answer()?;
-        }
-        Ok(call)
-    }
-
-    /// Answers; from then on RTP flows.
-    ///
-    /// # Errors
-    /// When the answer cannot be sent.
-    pub fn answer(&self) -> Result<()> {
-        let answer = self
-            .invite
-            .response(200, "OK", &self.tag)
-            .with("Contact", format!("<{}>", self.phone.contact()))
-            .with_body("application/sdp", sdp(&self.phone, &self.rtp)?);
-        *self.answered.lock() = true;
-        if let Some(remote) = media_address(&self.invite.body) {
-            self.rtp.talk_to(remote);
-        }
-        self.phone.wire.reply(&answer, &self.origin)
-    }
-
-    /// Refuses with this status.
-    ///
-    /// # Errors
-    /// When the refusal cannot be sent.
-    pub fn refuse(&self, status: u16) -> Result<()> {
-        self.reply(status, if status == 486 { "Busy Here" } else { "Refused" })
-    }
-
-    /// Waits for the CANCEL of a call that was not answered; gives the CANCEL itself.
-    ///
-    /// # Errors
-    /// When none comes.
-    pub fn wait_cancel(&self, patience: Duration) -> Result<Message> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let (_, message) = self
-                .events
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-                .with_context(|| format!("{} was not cancelled within {patience:?}", self.phone.id))?;
-            if message.method() == Some("CANCEL") {
-                self.reply(487, "Request Terminated")?;
-                return Ok(message);
-            }
-        }
-    }
-
-    /// Hangs up an answered call.
-    ///
-    /// # Errors
-    /// When the other side does not confirm.
-    pub fn hang_up(&self) -> Result<()> {
-        let target = self.invite.uri_in("Contact").context("the INVITE has no Contact")?;
-        let bye = Message::new(format!("BYE {target} SIP/2.0"))
-            .with("Via", self.phone.via())
-            .with("Max-Forwards", "70")
-            .with(
-                "From",
-                format!("{};tag={}", self.invite.header("To").unwrap_or_default(), self.tag),
-            )
-            .with("To", self.invite.header("From").unwrap_or_default())
-            .with("Call-ID", self.invite.call_id())
-            .with("CSeq", "7001 BYE");
-        self.phone.wire.reply(&bye, &self.origin)?;
-        let deadline = Instant::now() + Duration::from_secs(5);
-        loop {
-            let (_, message) = self
-                .events
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-                .context("the end of the call was not confirmed")?;
-            if message.status().is_some() && message.cseq() == bye.cseq() {
-                *self.answered.lock() = false;
-                return Ok(());
-            }
-        }
-    }
-
-    /// Waits until the caller hangs up.
-    ///
-    /// # Errors
-    /// When it does not.
-    pub fn wait_hang_up(&self, patience: Duration) -> Result<Instant> {
-        let at = wait_for_method(&self.events, "BYE", patience)?;
-        *self.answered.lock() = false;
-        Ok(at)
-    }
-
-    /// The media of this side.
-    pub fn rtp(&self) -> &Rtp {
-        &self.rtp
-    }
-
-    fn reply(&self, status: u16, reason: &str) -> Result<()> {
-        let response = self
-            .invite
-            .response(status, reason, &self.tag)
-            .with("Contact", format!("<{}>", self.phone.contact()));
-        self.phone.wire.reply(&response, &self.origin)
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        if *self.answered.lock() {
-            let _ = self.hang_up();
-        }
-        self.phone.forget(self.invite.call_id());
-    }
-}
-
-/// The answer to a new offer inside a call (the server may move the media); `None` for a repetition of the first INVITE.
-pub(super) fn answer_new_offer(phone: &Inner, offer: &Message, media: Option<&Rtp>) -> Option<Message> {
-    let (rtp, _) = (media?, offer.header("To")?.find(";tag=")?);
-    if let Some(remote) = media_address(&offer.body) {
-        rtp.talk_to(remote);
-    }
-    let answer = offer
-        .response(200, "OK", "")
-        .with("Contact", format!("<{}>", phone.contact()));
-    Some(answer.with_body("application/sdp", sdp(phone, rtp).ok()?))
-}
-
-fn wait_for_method(events: &Receiver<Arrived>, method: &str, patience: Duration) -> Result<Instant> {
+/// Waits for a request of this method.
+pub(super) fn wait_for_method(events: &Receiver<Arrived>, method: &str, patience: Duration) -> Result<Instant> {
     let deadline = Instant::now() + patience;
     loop {
         let (at, message) = events
@@ -525,33 +357,8 @@ fn wait_for_method(events: &Receiver<Arrived>, method: &str, patience: Duration)
     }
 }
 
-fn sdp(phone: &Inner, rtp: &Rtp) -> Result<String> {
-    let (ip, port) = (phone.wire.local().ip(), rtp.port()?);
-    let family = if ip.is_ipv6() { "IP6" } else { "IP4" };
-    Ok(format!(
-        "v=0\r\no=- 1 1 IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\na=sendrecv\r\n"
-    ))
-}
-
-fn media_address(sdp: &str) -> Option<SocketAddr> {
-    let ip = sdp
-        .lines()
-        .find_map(|l| l.strip_prefix("c=IN IP4 ").or_else(|| l.strip_prefix("c=IN IP6 ")))?
-        .trim()
-        .parse()
-        .ok()?;
-    let port = sdp
-        .lines()
-        .find_map(|l| l.strip_prefix("m=audio "))?
-        .split(' ')
-        .next()?
-        .parse()
-        .ok()?;
-    Some(SocketAddr::new(ip, port))
-}
-
 /// The Q.850 cause of a message's Reason header.
-pub(super) fn cause_of(message: &Message) -> Option<u16> {
+fn cause_of(message: &Message) -> Option<u16> {
     message
         .all("Reason")
         .find(|r| r.starts_with("Q.850"))?

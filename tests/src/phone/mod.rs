@@ -6,8 +6,10 @@
 
 mod call;
 mod digest;
+mod incoming;
 mod message;
 mod rtp;
+mod sdp;
 mod wire;
 
 use std::collections::HashMap;
@@ -20,8 +22,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use parking_lot::Mutex;
 
-pub use call::{Call, Ended, Incoming};
+pub use call::{Call, Ended};
 pub(crate) use digest::authorise;
+pub use incoming::Incoming;
 pub use message::Message;
 pub use rtp::Rtp;
 pub use wire::{Origin, Transport};
@@ -328,7 +331,7 @@ impl Inner {
             (Some(method), Some(dialog)) => {
                 let answer = match method {
                     "ACK" => None,
-                    "INVITE" => call::answer_new_offer(self, &message, dialog.media.as_deref()),
+                    "INVITE" => sdp::answer_new_offer(self, &message, dialog.media.as_deref()),
                     _ => Some(message.response(200, "OK", &token())),
                 };
                 if let Some(answer) = answer {

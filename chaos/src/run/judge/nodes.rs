@@ -1,0 +1,74 @@
+//! Promises about single nodes: their ids, processes, damage and memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::journal::Entry;
+use super::{Finding, finding, kept, samples};
+use crate::plan::Bars;
+
+pub(super) fn ids(entries: &[Entry]) -> Finding {
+    let mut owners: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
+    for sample in samples(entries) {
+        owners.entry(sample.id).or_default().insert(sample.node);
+    }
+    let twice = owners.iter().find(|(_, nodes)| nodes.len() > 1);
+    let seen = match twice {
+        None => format!("{} ids", owners.len()),
+        Some((id, nodes)) => format!("id {id} belonged to {} nodes", nodes.len()),
+    };
+    finding("no id twice", kept(twice.is_none()), seen)
+}
+
+pub(super) fn processes(entries: &[Entry]) -> Finding {
+    let broken: Vec<&str> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Broken { words, .. } => Some(words.as_str()),
+            _ => None,
+        })
+        .collect();
+    let seen = if broken.is_empty() {
+        "nothing broke".to_owned()
+    } else {
+        broken.join("; ")
+    };
+    finding("no process ends by itself", kept(broken.is_empty()), seen)
+}
+
+pub(super) fn damages(entries: &[Entry]) -> Option<Finding> {
+    let mut all: Vec<(bool, String)> = Vec::new();
+    for entry in entries {
+        if let Entry::Damaged {
+            node,
+            file,
+            noticed,
+            said,
+            ..
+        } = entry
+        {
+            all.push((*noticed, format!("n{node} {file}: {said}")));
+        }
+    }
+    let missed: Vec<&str> = all
+        .iter()
+        .filter(|(noticed, _)| !noticed)
+        .map(|(_, words)| words.as_str())
+        .collect();
+    let seen = format!(
+        "{} of {} noticed {}",
+        all.len() - missed.len(),
+        all.len(),
+        missed.join("; ")
+    );
+    (!all.is_empty()).then(|| finding("damage is noticed, named and not served", kept(missed.is_empty()), seen))
+}
+
+pub(super) fn memory(bars: &Bars, entries: &[Entry]) -> Option<Finding> {
+    let most = entries.iter().filter_map(|entry| match entry {
+        Entry::Memory { bytes, .. } => Some(*bytes >> 20),
+        _ => None,
+    });
+    let most = most.max()?;
+    let what = format!("at most {} MiB of memory", bars.memory_mib);
+    (bars.memory_mib > 0).then(|| finding(&what, kept(most <= bars.memory_mib), format!("{most} MiB")))
+}
