@@ -1,5 +1,6 @@
 //! How a node sees itself and its cluster.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fed_core::ids::{NodeId, Revision};
@@ -83,6 +84,9 @@ pub struct Status {
     pub members_index: u64,
     /// Everybody, as far as this node knows, by id.
     pub members: Vec<Member>,
+    /// Ids of the voters: one group, or the old and the new one while a change of voters is under way, each of which needs a majority of its
+    /// own. [`can_lose`](crate::can_lose) says what that bears.
+    pub voters: Vec<BTreeSet<NodeId>>,
     /// Why this node stopped, if it did.
     pub stopped: Option<String>,
 }
@@ -97,6 +101,7 @@ impl<M: Machine> Node<M> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let index = |id: Option<LogId>| id.map_or(0, |id| id.index);
+        let groups = metrics.membership_config.membership().get_joint_config();
         Status {
             node: self.identity.node,
             cluster: self.identity.cluster,
@@ -113,6 +118,10 @@ impl<M: Machine> Node<M> {
             queued: self.queue.length(),
             members_index: index(*metrics.membership_config.log_id()),
             members,
+            voters: groups
+                .iter()
+                .map(|group| group.iter().copied().map(NodeId).collect())
+                .collect(),
             stopped: self.life.why(),
         }
     }

@@ -89,7 +89,8 @@ impl Arena {
                     .iter()
                     .filter(|member| member.role == "voter" && member.up)
                     .count();
-                status.quorum && count == voters
+                // The last one votes when the change of voters is whole.
+                status.quorum && count == voters && status.voter_groups.len() <= 1
             };
             runtime.block_on(node.process.reaches("every node votes", PATIENCE, settled))?;
         }

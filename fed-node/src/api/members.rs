@@ -1,7 +1,7 @@
 //! Changes of the members, planned and then made as planned.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fed_core::audit::Actor;
 use fed_core::ids::NodeId;
@@ -16,6 +16,9 @@ use crate::membership::{Action, Basis, Federation, Member, Plan, PlanId, Shape, 
 
 /// Longest wait for the leader to say from whom it hears.
 const ANSWERING_WITHIN: Duration = Duration::from_secs(1);
+
+/// Longest wait for a change of voters to be whole.
+const SETTLED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is asked for, as an action.
 pub(super) fn action(request: &pb::PlanMembersRequest) -> Result<Action, Status> {
@@ -39,7 +42,7 @@ impl ApiService {
     async fn federation(&self) -> Result<Federation, Status> {
         let (snapshot, _) = self.snapshot(pb::Consistency::Linearizable as i32).await?;
         let cluster = &self.0.cluster;
-        let status = cluster.status();
+        let status = self.settled_members().await?;
         let answering: BTreeSet<NodeId> = cluster.answering(ANSWERING_WITHIN).await;
         let view = MapView::new(&snapshot);
         let mut members = Vec::with_capacity(status.members.len());
@@ -66,6 +69,23 @@ impl ApiService {
                 term: status.term,
             },
         })
+    }
+
+    /// How this node is when no change of voters is under way: what is half made has two groups of voters, and is another plan in a moment.
+    async fn settled_members(&self) -> Result<fed_raft::Status, Status> {
+        let until = Instant::now() + SETTLED_WITHIN;
+        loop {
+            let status = self.0.cluster.status();
+            if status.voters.len() <= 1 {
+                return Ok(status);
+            }
+            if Instant::now() > until {
+                return Err(Status::failed_precondition(
+                    "a change of voters is under way: ask again when it is over, `fed-node status` says so",
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(super) async fn plan_members_now(&self, action: Action) -> Result<Plan, Status> {

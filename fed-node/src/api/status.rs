@@ -118,6 +118,13 @@ pub(super) async fn status(node: &NodeView) -> Result<pb::StatusReply, StoreErro
         freshness: Some(freshness(&snapshot)),
         leader_since: leader.and(leader_itself.or_else(|| standing.map(|standing| about::since(standing.leader)))),
         quorum_since: standing.map(|standing| about::since(standing.quorum)),
+        voter_groups: status
+            .voters
+            .iter()
+            .map(|group| pb::VoterGroup {
+                ids: group.iter().map(|id| id.0).collect(),
+            })
+            .collect(),
     })
 }
 

@@ -6,7 +6,9 @@
 mod args;
 mod id;
 mod plan;
+mod voters;
 
 pub use args::PlanCommand;
 pub use id::{Action, Basis, NoPlan, PlanId};
 pub use plan::{Federation, Member, Plan, Shape, plan};
+pub(crate) use voters::voters;

@@ -4,8 +4,10 @@
 pub(crate) mod fixture;
 mod words;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use fed_core::ids::NodeId;
 use fed_proto::client as pb;
 use serde::Serialize;
 
@@ -37,6 +39,8 @@ pub(super) struct StatusView {
     devices: u64,
     bindings: u64,
     members: Vec<MemberView>,
+    /// Two groups while a change of voters is under way.
+    voter_groups: Vec<BTreeSet<NodeId>>,
     version: String,
     uptime_s: u64,
 }
@@ -85,6 +89,7 @@ pub(super) async fn status(client: &Client, output: Output) -> Outcome {
 
 impl From<pb::StatusReply> for StatusView {
     fn from(reply: pb::StatusReply) -> Self {
+        let voter_groups = crate::membership::voters(&reply);
         let counts = reply.counts.unwrap_or_default();
         let member = |member: pb::Member| MemberView {
             id: member.id,
@@ -122,6 +127,7 @@ impl From<pb::StatusReply> for StatusView {
             devices: counts.devices,
             bindings: counts.bindings,
             members: reply.members.into_iter().map(member).collect(),
+            voter_groups,
             version: reply.version,
             uptime_s: reply.uptime_s,
         }

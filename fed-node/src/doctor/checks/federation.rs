@@ -1,5 +1,6 @@
 //! The federation: quorum, members, clocks, versions, replicas, settings.
 
+use fed_core::ids::NodeId;
 use fed_core::records::setting;
 use fed_proto::client as pb;
 
@@ -120,8 +121,17 @@ fn quorum(facts: &Facts) -> Finding {
             "bring the silent nodes back (fed-node status names them); when they are lost for good: fed-node recover",
         );
     }
-    let spare = (voters.saturating_sub(1) / 2).saturating_sub(voters - heard);
-    if voters > 2 && spare == 0 {
+    let heard = |id: NodeId| {
+        node.status
+            .members
+            .iter()
+            .any(|member| member.id == id.0 && member.heard)
+    };
+    let groups = crate::membership::voters(&node.status);
+    if groups.len() > 1 {
+        return ok(format!("{seen}; a change of voters is under way"));
+    }
+    if voters > 2 && fed_raft::can_lose(&groups, heard).unwrap_or(0) == 0 {
         return warn(
             format!("{seen}: none more can be lost"),
             "bring the silent nodes back, or join another node",

@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use fed_core::ids::NodeId;
+
 use super::{MemberView, SinceView, StatusView};
 use crate::cli::clock;
 
@@ -57,14 +59,20 @@ impl StatusView {
 
     /// How many voters may still be lost, given those that are lost already.
     fn spare(&self) -> String {
-        let voters: Vec<&MemberView> = self.members.iter().filter(|member| member.votes()).collect();
-        let down = voters.iter().filter(|member| !member.up && !member.heard).count();
-        match (voters.len().saturating_sub(1) / 2).saturating_sub(down) {
-            0 => "none more can be lost".to_owned(),
-            1 => "one more can be lost".to_owned(),
-            2 => "two more can be lost".to_owned(),
-            more => format!("{more} more can be lost"),
+        let up = |id: NodeId| {
+            let mut members = self.members.iter();
+            members.any(|member| member.id == id.0 && (member.up || member.heard))
+        };
+        let spare = match fed_raft::can_lose(&self.voter_groups, up) {
+            None | Some(0) => "none more can be lost".to_owned(),
+            Some(1) => "one more can be lost".to_owned(),
+            Some(2) => "two more can be lost".to_owned(),
+            Some(more) => format!("{more} more can be lost"),
+        };
+        if self.voter_groups.len() > 1 {
+            return format!("{spare} while the voters are changed");
         }
+        spare
     }
 
     /// What is wrong with a member while there is a quorum.
@@ -191,6 +199,20 @@ mod tests {
             text.starts_with("2 of 3 nodes up, leader n2 for 4 h, none more can be lost; n3 is down since "),
             "{text} at {now}"
         );
+    }
+
+    #[test]
+    fn a_voter_that_is_half_promoted_is_no_spare_yet() {
+        let mut promoting = reply(["up", "up", "up"]);
+        promoting.voter_groups = [&[1, 2][..], &[1, 2, 3]]
+            .map(|ids| pb::VoterGroup { ids: ids.to_vec() })
+            .to_vec();
+        assert_eq!(
+            words(promoting.clone()),
+            "3 of 3 nodes up, leader n2 for 4 h, none more can be lost while the voters are changed"
+        );
+        promoting.voter_groups.remove(0);
+        assert!(words(promoting).ends_with("one more can be lost"));
     }
 
     #[test]
