@@ -85,3 +85,22 @@ fn a_violation_is_told_to_scripts_as_json() {
     assert_eq!(report["violations"][0]["at_ns"], 12_402_000_000_u64);
     assert_eq!(report["violations"][0]["lines"].as_array().map(Vec::len), Some(3));
 }
+
+#[test]
+fn a_page_of_a_history_marks_the_first_bad_key_on_its_time_line() {
+    let bad = chaos(&["report", "false_stale_read.jsonl"]);
+    assert_eq!(bad.status.code(), Some(0));
+    let page = String::from_utf8(bad.stdout).expect("text");
+    for part in [
+        "Verdict: <span class=\"false\">false</span>",
+        "<title>12.4 s: the first bad key</title>",
+        "<b>alice</b>: at 12.4 s node 1 answered 'old'",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(
+        !page.contains("http://") && !page.contains("https://"),
+        "one file is the whole page"
+    );
+    assert_eq!(code(&["report", "failure_not_json.jsonl"]), Some(3));
+}

@@ -80,3 +80,14 @@ fn a_seed_that_passes_has_nothing_to_shorten() {
     assert_eq!(minimized.status.code(), Some(0), "{}", text(&minimized.stdout));
     assert!(text(&minimized.stdout).contains("nothing to shorten"));
 }
+
+#[test]
+fn the_exam_asks_for_every_planted_bug() {
+    let unknown = chaos(&["exam", "--bug", "none"]);
+    let said = text(&unknown.stderr);
+    assert_eq!(unknown.status.code(), Some(3));
+    let names = said.trim_end().split("there are ").nth(1).expect("their names");
+    let asked: Vec<&str> = names.split(", ").collect();
+    let planted: Vec<&str> = fed_raft::planted::BUGS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(asked, planted);
+}

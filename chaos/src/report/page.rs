@@ -51,7 +51,9 @@ pub(super) fn page(content: &Content<'_>) -> String {
     let _ = write!(html, "<p>Verdict: <span class=\"{verdict}\">{verdict}</span></p>");
     findings(&mut html, content);
     html.push_str("<h2>Time line</h2>");
-    html.push_str(&timeline::svg(content.operations, content.entries));
+    let impossible = content.checked.violations.first().map(|violation| violation.at_ns);
+    html.push_str(&timeline::svg(content.operations, content.entries, impossible));
+    let _ = write!(html, "<p>{}</p>", timeline::LEGEND);
     faults(&mut html, content);
     first_bad_key(&mut html, content.checked);
     html.push_str("</body></html>\n");
@@ -78,13 +80,14 @@ fn faults(html: &mut String, content: &Content<'_>) {
     if faults.is_empty() {
         return;
     }
+    let origin = timeline::origin(content.operations);
     html.push_str("<h2>Faults</h2><table>");
     for (number, (at_ns, words)) in faults.iter().enumerate() {
         let _ = write!(
             html,
             "<tr><td>{}</td><td>{:.1} s</td><td>{}</td></tr>",
             number + 1,
-            *at_ns as f64 / 1e9,
+            (*at_ns - origin) as f64 / 1e9,
             escaped(words)
         );
     }
@@ -94,12 +97,12 @@ fn faults(html: &mut String, content: &Content<'_>) {
 fn first_bad_key(html: &mut String, checked: &Report) {
     html.push_str("<h2>First bad key</h2>");
     let Some(violation) = checked.violations.first() else {
-        html.push_str("<p>None: every key could have come from one single correct copy of the data.</p>");
+        let _ = write!(html, "<p>{}</p>", escaped(&none(checked)));
         return;
     };
     let _ = write!(
         html,
-        "<p>{}: {}</p><pre>",
+        "<p><b>{}</b>: {}</p><pre>",
         escaped(&violation.key),
         escaped(&violation.summary)
     );
@@ -107,6 +110,18 @@ fn first_bad_key(html: &mut String, checked: &Report) {
         let _ = writeln!(html, "{}", escaped(sentence));
     }
     html.push_str("</pre>");
+}
+
+/// What it means that no key is bad.
+fn none(checked: &Report) -> String {
+    let undecided = checked.undecided.len();
+    match &checked.too_little {
+        _ if undecided > 0 => {
+            format!("None was found, but {undecided} keys are undecided: the search reached its limit.")
+        }
+        Some(why) => format!("None was found, but too little was seen: {why}."),
+        None => "None: every key could have come from one single correct copy of the data.".to_owned(),
+    }
 }
 
 /// Text in which nothing is markup.
@@ -157,5 +172,32 @@ mod tests {
         assert!(html.contains("class=\"false\">false<"), "{html}");
         assert!(html.contains("&lt;k&gt;") && !html.contains("<k>"));
         assert!(html.matches("<svg").count() == 1 && html.ends_with("</html>\n"));
+        assert!(
+            html.contains("stroke-dasharray"),
+            "the moment is marked on the time line"
+        );
+    }
+
+    #[test]
+    fn a_page_without_a_bad_key_says_whether_that_proves_anything() {
+        let html = |limits| {
+            let put = operation(Call::Put { value: "a".into() }, Outcome::Done, 0);
+            let get = operation(Call::Get, Outcome::Answered(Some("a".into())), 10);
+            let operations = [put, get];
+            page(&Content {
+                plan: None,
+                judgement: None,
+                operations: &operations,
+                entries: &[],
+                checked: &check(&operations, &limits),
+            })
+        };
+        assert!(html(Limits::default()).contains("None: every key"));
+        let known_operations = 1_000;
+        let asked = html(Limits {
+            known_operations,
+            ..Limits::default()
+        });
+        assert!(asked.contains("too little was seen"), "{asked}");
     }
 }

@@ -1,4 +1,5 @@
-//! The picture: time from left to right; from top to bottom the faults, who led, what each node answered, and how long it took.
+//! The picture: time from left to right; from top to bottom the faults, who led, what each node answered, and how long it took. Time begins
+//! with the first operation, as it does in the words about a bad key.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,6 +7,7 @@ use std::fmt::Write;
 use super::page::escaped;
 use crate::operation::{Operation, Outcome};
 use crate::run::journal::{Entry, Sample};
+use crate::words::Origin;
 
 const WIDTH: f64 = 1_100.0;
 const LEFT: f64 = 60.0;
@@ -25,18 +27,39 @@ pub(super) fn faults(entries: &[Entry]) -> impl Iterator<Item = (i64, &str)> {
     })
 }
 
-/// Seconds to pixels.
+/// What the colours mean.
+pub(super) const LEGEND: &str = "Red lines: faults, by number. Lanes of the nodes: dark blue leads, light blue has a quorum, orange answers and has \
+     none, empty does not answer. Bars: operations, red those whose outcome is unknown; below, in grey, the longest answer of each moment. \
+     Dashed: the answer that no correct copy of the data could have given.";
+
+/// Where time begins.
+pub(super) fn origin(operations: &[Operation]) -> i64 {
+    operations.iter().map(|operation| operation.start_ns).min().unwrap_or(0)
+}
+
+/// Moments to pixels.
 struct Scale {
-    end_ns: f64,
+    from_ns: i64,
+    length_ns: i64,
 }
 
 impl Scale {
+    /// How far it is from the beginning to the end, from 0 to 1.
+    fn part(&self, at_ns: i64) -> f64 {
+        ((at_ns - self.from_ns) as f64 / self.length_ns as f64).clamp(0.0, 1.0)
+    }
+
     fn x(&self, at_ns: i64) -> f64 {
-        LEFT + (at_ns as f64 / self.end_ns).clamp(0.0, 1.0) * (WIDTH - LEFT - 10.0)
+        LEFT + self.part(at_ns) * (WIDTH - LEFT - 10.0)
+    }
+
+    fn moment(&self, at_ns: i64) -> String {
+        Origin(self.from_ns).moment(at_ns)
     }
 }
 
-pub(super) fn svg(operations: &[Operation], entries: &[Entry]) -> String {
+/// `impossible` is the moment of the first answer that cannot be true.
+pub(super) fn svg(operations: &[Operation], entries: &[Entry], impossible: Option<i64>) -> String {
     let samples: Vec<&Sample> = entries
         .iter()
         .filter_map(|entry| match entry {
@@ -45,12 +68,12 @@ pub(super) fn svg(operations: &[Operation], entries: &[Entry]) -> String {
         })
         .collect();
     let ends = operations.iter().map(|operation| operation.end_ns);
-    let end = ends
-        .chain(samples.iter().map(|sample| sample.at_ns))
-        .max()
-        .unwrap_or(1)
-        .max(1);
-    let scale = Scale { end_ns: end as f64 };
+    let end = ends.chain(samples.iter().map(|sample| sample.at_ns)).max().unwrap_or(1);
+    let from_ns = origin(operations);
+    let scale = Scale {
+        from_ns,
+        length_ns: (end - from_ns).max(1),
+    };
     let nodes = samples.iter().map(|sample| sample.node).max().unwrap_or(0);
     let lanes_at = 24.0;
     let counts_at = lanes_at + LANE * nodes as f64 + 14.0;
@@ -59,15 +82,26 @@ pub(super) fn svg(operations: &[Operation], entries: &[Entry]) -> String {
     let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"time line\">");
     draw_faults(&mut svg, entries, &scale, height);
     draw_nodes(&mut svg, &samples, nodes, &scale, lanes_at);
-    draw_operations(&mut svg, operations, &scale, end, counts_at, latency_at);
-    for tenth in 0..=10 {
-        let at = end / 10 * tenth;
+    draw_operations(&mut svg, operations, &scale, counts_at, latency_at);
+    if let Some(at_ns) = impossible {
+        let x = scale.x(at_ns);
         let _ = write!(
             svg,
-            "<text x=\"{:.0}\" y=\"{:.0}\">{:.0} s</text>",
+            "<g><title>{}: the first bad key</title><line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"14\" y2=\"{:.0}\" stroke=\"#1c2128\" \
+             stroke-width=\"2\" stroke-dasharray=\"5 3\"/></g>",
+            scale.moment(at_ns),
+            height - 18.0
+        );
+    }
+    for tenth in 0..=10 {
+        let at = from_ns + scale.length_ns / 10 * tenth;
+        let _ = write!(
+            svg,
+            "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"{}\">{}</text>",
             scale.x(at),
             height - 6.0,
-            at as f64 / 1e9
+            if tenth == 10 { "end" } else { "middle" },
+            scale.moment(at)
         );
     }
     svg.push_str("</svg>");
@@ -79,9 +113,9 @@ fn draw_faults(svg: &mut String, entries: &[Entry], scale: &Scale, height: f64) 
         let x = scale.x(at_ns);
         let _ = write!(
             svg,
-            "<g><title>{:.1} s: {}</title><line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"14\" y2=\"{:.0}\" stroke=\"#c1121f\" \
+            "<g><title>{}: {}</title><line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"14\" y2=\"{:.0}\" stroke=\"#c1121f\" \
              stroke-opacity=\".35\"/><text x=\"{x:.1}\" y=\"11\" text-anchor=\"middle\">{}</text></g>",
-            at_ns as f64 / 1e9,
+            scale.moment(at_ns),
             escaped(words),
             height - 18.0,
             number + 1
@@ -134,17 +168,10 @@ struct Column {
 }
 
 /// Bars of answered (blue) and unknown (red) operations, and below them the longest answer of each moment.
-fn draw_operations(
-    svg: &mut String,
-    operations: &[Operation],
-    scale: &Scale,
-    end: i64,
-    counts_at: f64,
-    latency_at: f64,
-) {
+fn draw_operations(svg: &mut String, operations: &[Operation], scale: &Scale, counts_at: f64, latency_at: f64) {
     let mut columns: BTreeMap<usize, Column> = BTreeMap::new();
     for operation in operations {
-        let place = (operation.start_ns as f64 / end as f64 * COLUMNS as f64) as usize;
+        let place = (scale.part(operation.start_ns) * COLUMNS as f64) as usize;
         let column = columns.entry(place.min(COLUMNS - 1)).or_default();
         if operation.outcome == Outcome::Unknown {
             column.unknown += 1;
@@ -170,7 +197,7 @@ fn draw_operations(
     );
     let width = (WIDTH - LEFT - 10.0) / COLUMNS as f64;
     for (place, column) in columns {
-        let x = scale.x((place as f64 / COLUMNS as f64 * end as f64) as i64);
+        let x = LEFT + place as f64 * width;
         let mut bar = |top: f64, height: f64, colour: &str| {
             let _ = write!(
                 svg,

@@ -28,7 +28,7 @@ pub fn socket() -> PathBuf {
     std::env::temp_dir().join(format!("fedchaos-lab-{user}.sock"))
 }
 
-/// Brings a lab up and serves it until it is told to go, or interrupted.
+/// Brings a lab up and serves it until it is told to go, or interrupted, which ends it just as well.
 ///
 /// # Errors
 /// When it cannot be made, or another lab of this user is up.
@@ -47,7 +47,10 @@ pub fn serve(setup: Setup, said: impl Fn(&str) + Sync) -> Result<(), RunFailure>
             .unwrap_or_else(|_| Err(RunFailure::Broken("the lab panicked".into())))
     });
     let _ = std::fs::remove_file(&path);
-    served
+    match served {
+        Err(RunFailure::Interrupted) => Ok(()),
+        served => served,
+    }
 }
 
 fn serve_inside(listener: &UnixListener, setup: Setup, said: &dyn Fn(&str)) -> Result<(), RunFailure> {

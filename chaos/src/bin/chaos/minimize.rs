@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use fed_chaos::Verdict;
 use fed_chaos::simulation::plan::Plan;
+use fed_chaos::simulation::report::Report;
 
 use crate::replay::flags;
 use crate::runner::Runner;
@@ -27,9 +28,13 @@ impl Minimize {
     pub(crate) fn run(&self) -> Result<Verdict, Box<dyn Error>> {
         let plan = Plan::of(self.seed, Duration::from_secs(self.runner.seconds));
         let mut skip = Vec::new();
-        let Some(mut first) = self.violation(&skip)? else {
-            println!("seed {} passes: there is nothing to shorten", self.seed);
-            return Ok(Verdict::True);
+        let report = self.report(&skip)?;
+        let Some(mut first) = report.violations.first().cloned() else {
+            match &report.too_little {
+                None => println!("seed {} passes: there is nothing to shorten", self.seed),
+                Some(why) => println!("seed {} proves nothing ({why}): there is nothing to shorten", self.seed),
+            }
+            return Ok(report.verdict());
         };
         // Ever smaller portions are left out, for as long as what is left still fails.
         let mut portion = plan.faults.len().div_ceil(2);
@@ -43,7 +48,7 @@ impl Minimize {
             let mut shorter = false;
             for part in kept.chunks(portion.max(1)) {
                 let attempt: Vec<usize> = skip.iter().chain(part).copied().collect();
-                if let Some(violation) = self.violation(&attempt)? {
+                if let Some(violation) = self.report(&attempt)?.violations.into_iter().next() {
                     (skip, first, shorter) = (attempt, violation, true);
                 }
             }
@@ -63,9 +68,9 @@ impl Minimize {
         Ok(Verdict::False)
     }
 
-    fn violation(&self, skip: &[usize]) -> Result<Option<String>, Box<dyn Error>> {
+    fn report(&self, skip: &[usize]) -> Result<Report, Box<dyn Error>> {
         let flags = flags(skip, self.bug.as_deref());
         let report = self.runner.run(self.seed, &flags, &AtomicBool::new(false))?;
-        Ok(report.and_then(|report| report.violations.into_iter().next()))
+        report.ok_or_else(|| "the run was called off".into())
     }
 }

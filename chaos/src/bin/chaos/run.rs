@@ -88,11 +88,23 @@ impl Run {
             }
         }
         table(&all);
-        let mut verdict = Verdict::True;
-        for ran in all {
-            verdict = verdict.and(ran.result?.verdict);
+        let verdicts = all.into_iter().map(|ran| ran.result.map(|judged| judged.verdict));
+        Ok(overall(verdicts)?)
+    }
+}
+
+/// What all runs come to. A violation that was found stays one, whatever became of other runs; then the harness has to work.
+fn overall(results: impl Iterator<Item = Result<Verdict, String>>) -> Result<Verdict, String> {
+    let (mut verdict, mut failure) = (Verdict::True, None);
+    for result in results {
+        match result {
+            Ok(one) => verdict = verdict.and(one),
+            Err(why) => failure = failure.or(Some(why)),
         }
-        Ok(verdict)
+    }
+    match failure {
+        Some(why) if verdict != Verdict::False => Err(why),
+        _ => Ok(verdict),
     }
 }
 
@@ -133,5 +145,26 @@ fn table(all: &[Ran]) {
             "{:>3}  {:13}  {operations:>10}  {known:>5}  {changes:>7}  {verdict:7}  {:>7.0}",
             ran.plan.row, ran.plan.name, ran.took
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_outweighs_a_failure_of_the_harness_and_that_outweighs_doubt() {
+        let [kept, broken, doubt] = [Verdict::True, Verdict::False, Verdict::Unknown].map(Ok::<_, String>);
+        let failed = || Err("no network".to_owned());
+        for (results, expected) in [
+            (vec![kept.clone(), kept.clone()], kept.clone()),
+            (vec![kept.clone(), doubt.clone()], doubt.clone()),
+            (vec![doubt.clone(), broken.clone(), kept.clone()], broken.clone()),
+            (vec![failed(), kept], failed()),
+            (vec![doubt, failed()], failed()),
+            (vec![failed(), broken.clone()], broken),
+        ] {
+            assert_eq!(overall(results.clone().into_iter()), expected, "{results:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! `chaos sim --seeds A..B`: many seeds of the simulation, as many at once as there are cores.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -61,6 +62,8 @@ struct Sums {
     committed: usize,
     installed: usize,
     watched: usize,
+    /// How often each kind of fault was made.
+    faults: BTreeMap<String, usize>,
 }
 
 impl Sim {
@@ -121,6 +124,9 @@ impl Sums {
         self.committed += report.committed;
         self.installed += report.installed;
         self.watched += report.watched;
+        for (kind, times) in &report.faults {
+            *self.faults.entry(kind.clone()).or_default() += times;
+        }
         match report.verdict() {
             Verdict::True => self.passed += 1,
             Verdict::False => {
@@ -149,6 +155,12 @@ impl Sums {
             "operations {} (outcome known of {}), committed entries {}, leader changes {}, snapshots installed {}, events watched {}",
             self.operations, self.known, self.committed, self.leader_changes, self.installed, self.watched
         );
+        let faults: Vec<String> = self
+            .faults
+            .iter()
+            .map(|(kind, times)| format!("{kind} {times}"))
+            .collect();
+        println!("faults: {}", faults.join(", "));
         for report in &self.violations {
             println!("  chaos replay {0}    chaos minimize {0}", report.seed);
         }

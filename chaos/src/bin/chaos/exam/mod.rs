@@ -83,7 +83,8 @@ impl Exam {
         let asked = |bug: &&Bug| self.bug.as_deref().is_none_or(|name| name == bug.name);
         let bugs: Vec<_> = BUGS.iter().filter(asked).collect();
         if bugs.is_empty() {
-            return Err("there is no bug of this name in the exam".into());
+            let names = BUGS.each_ref().map(|bug| bug.name).join(", ");
+            return Err(format!("there is no bug of this name in the exam; there are {names}").into());
         }
         println!(
             "{:<22} level {:>5} {:>6} {:>9} {:>10}  by",
