@@ -135,3 +135,82 @@ fn retire(retired: &mut std::collections::BTreeSet<u64>, before: Option<StoredMe
             .filter(|id| now.get_node(id).is_none()),
     );
 }
+
+#[cfg(all(test, not(feature = "simulation")))]
+mod tests {
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+    use std::time::Duration;
+
+    use fed_core::ids::{ClientId, NodeId, Revision, SessionId};
+    use fed_core::kv::{ReadStore, StoreError, WriteStore};
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::identity::{ClusterId, Identity};
+    use crate::metrics::Metrics;
+    use crate::raft::log_id;
+
+    /// Says that it applies, and waits for a word.
+    struct Held {
+        applying: SyncSender<()>,
+        go_on: Mutex<Receiver<()>>,
+    }
+
+    impl Machine for Held {
+        type Command = ();
+        type Reply = ();
+        type Event = ();
+
+        fn apply(&self, _: Revision, (): (), _: &mut dyn WriteStore, _: &mut Vec<()>) -> Result<(), StoreError> {
+            self.applying.send(()).expect("the test listens");
+            self.go_on.lock().recv().expect("the test says so");
+            Ok(())
+        }
+
+        fn forgotten(&self) {}
+
+        fn open_sessions(&self, _: &dyn ReadStore) -> Result<Vec<SessionId>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn end_session(&self, _: SessionId) {}
+    }
+
+    #[test]
+    fn what_peers_and_proposals_ask_does_not_wait_for_an_apply() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let identity = Identity {
+            cluster: ClusterId(1),
+            node: NodeId(0),
+            incarnation: 1,
+            founder: true,
+            seeds: Vec::new(),
+        };
+        crate::state::create(folder.path(), &identity).expect("a new state");
+        let (applying, applies) = sync_channel(1);
+        let (go_on, told) = sync_channel(1);
+        let machine = Held {
+            applying,
+            go_on: Mutex::new(told),
+        };
+        let state = State::open(folder.path(), &identity, machine, 16, Arc::new(Metrics::new())).expect("opens");
+        let request = batch::encode_request::<Held>(ClientId(1), 1, ()).expect("encodes");
+        let entry = Entry {
+            log_id: log_id(1, 0, 1),
+            payload: Payload::Normal(batch::join([request].iter())),
+        };
+        std::thread::scope(|scope| {
+            let applied = scope.spawn(|| state.apply(vec![(entry, None)]));
+            applies.recv().expect("it applies");
+            let (answer, answers) = sync_channel(1);
+            scope.spawn({
+                let state = &state;
+                move || answer.send((state.is_retired(7), state.feature_level()))
+            });
+            let answered = answers.recv_timeout(Duration::from_secs(10));
+            go_on.send(()).expect("it waits");
+            assert_eq!(answered, Ok((false, 1)), "answered while the apply went on");
+            applied.join().expect("no panic").expect("applied");
+        });
+    }
+}

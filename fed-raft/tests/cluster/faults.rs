@@ -217,7 +217,7 @@ async fn a_stopped_node_says_so() {
     assert!(node.status().stopped.is_some());
 }
 
-/// What peers and clients ask meanwhile must not wait for the state: a bulk of changes would end the leader's term.
+/// A bulk of changes takes as long; the leader stays the leader.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_apply_holds_up_no_heartbeat() {
     let lab = Lab::of(3).await;

@@ -160,6 +160,7 @@ fn columns(kind: Kind) -> Vec<ColumnFamilyDescriptor> {
         Kind::Log => {
             let mut entries = Options::default();
             entries.set_write_buffer_size(32 << 20);
+            entries.set_max_write_buffer_number(4);
             vec![
                 ColumnFamilyDescriptor::new(TABLES.0, Options::default()),
                 ColumnFamilyDescriptor::new(ENTRIES.0, entries),
@@ -173,6 +174,8 @@ fn columns(kind: Kind) -> Vec<ColumnFamilyDescriptor> {
 fn options(kind: Kind) -> Options {
     let mut options = Options::default();
     options.set_max_background_jobs(2);
+    // A write that finds all of them full waits for the disk, and in the log the whole node waits with it.
+    options.set_max_write_buffer_number(4);
     options.set_keep_log_file_num(3);
     match kind {
         Kind::Log => {
