@@ -8,7 +8,7 @@ mod decide;
 mod locate;
 mod resolve;
 
-pub use decide::{MOST_FORWARDS, route};
+pub use decide::{MOST_FORWARDS, route, route_alone};
 pub use locate::{locate, places};
 pub use resolve::{Dialled, resolve};
 

@@ -10,6 +10,7 @@ use fed_core::ids::NodeId;
 use fed_core::records::{Forwards, RingStrategy, User, setting};
 use fed_core::route::{
     Caller, Cause, Located, Outcome, Place, RoutePlan, Stage, StageCondition, Target, locate, places, route,
+    route_alone,
 };
 
 /// Nodes 1 to 3; alice (100, boss) with two devices, bob (101) and carol (102) with one each.
@@ -220,6 +221,58 @@ fn forwards_are_followed_each_in_its_case() {
     assert_eq!(stages(&federation, "100"), ["0: alice-desk@1"]);
     federation.end(1);
     assert_eq!(stages(&federation, "100"), ["0: carol@3"]);
+}
+
+/// As [`stages`], at a node that is cut off.
+fn stages_alone(federation: &Federation, dialled: &str) -> Vec<String> {
+    let plan = route_alone(&federation.view(), NodeId(1), &Caller::default(), dialled).unwrap();
+    match plan.outcome {
+        Outcome::Ring { stages, otherwise } => {
+            assert_eq!(otherwise, Cause::Offline);
+            stages.iter().map(short).collect()
+        }
+        Outcome::Refuse(cause) => panic!("refused: {cause}"),
+    }
+}
+
+#[test]
+fn cut_off_every_device_may_be_registered_here_and_wishes_still_count() {
+    let mut federation = federation();
+    federation.register("alice-desk", 3);
+    assert_eq!(
+        stages_alone(&federation, "100"),
+        ["0: alice-cell@1+alice-desk@1+alice-desk@3"],
+        "one device is known elsewhere, the other nowhere"
+    );
+    federation.register("bob", 1);
+    assert_eq!(stages_alone(&federation, "101"), ["0: bob@1"], "once");
+    assert_eq!(stages_alone(&federation, "carol"), ["0: carol@1"]);
+    let forward = |federation: &mut Federation, to: Forwards| {
+        with(federation, "carol", &["102"], |user| user.forwards = to);
+    };
+    forward(&mut federation, forwards("101", "", "", ""));
+    assert_eq!(stages_alone(&federation, "102"), ["0: bob@1"], "she forwards all calls");
+    forward(&mut federation, forwards("", "", "", "101"));
+    assert_eq!(
+        stages_alone(&federation, "102"),
+        ["0: carol@1", "0 no answer: bob@1"],
+        "whether she is offline shows when she is rung"
+    );
+    federation.register("carol", 1);
+    assert_eq!(
+        stages_alone(&federation, "102"),
+        ["0: carol@1"],
+        "she is known to be here"
+    );
+    with(&mut federation, "carol", &["102"], |user| user.do_not_disturb = true);
+    let plan = route_alone(&federation.view(), NodeId(1), &Caller::default(), "102").unwrap();
+    assert_eq!(plan.outcome, Outcome::Refuse(Cause::DoNotDisturb));
+    assert!(
+        route_alone(&federation.view(), NodeId(1), &Caller::default(), "nobody")
+            .unwrap()
+            .outcome
+            == Outcome::Refuse(Cause::UnknownUser)
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use fed_core::{
     capability::{self, CapabilityError, Claims, ReplayGuard},
-    ids::{DeviceId, NodeId, Number, UserId},
+    ids::{DeviceId, NodeId},
     kv::StoreError,
     map::MapView,
     route::{self, Caller, Cause, Outcome, Place, StageCondition},
@@ -12,9 +12,6 @@ use crate::render::trunk;
 
 /// Seconds for which a capability outlives the moment at which it will be dialled: the way to the other node, with a slack for its clock.
 const CAPABILITY_SLACK_S: u32 = 20;
-
-/// Seconds that phones ring which only this Asterisk knows of.
-const STALE_TIMEOUT_S: u16 = 30;
 
 /// Seconds a call from another node rings here at most; its own server decides when to give up.
 const TRUNK_TIMEOUT_S: u16 = 300;
@@ -154,9 +151,12 @@ fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
         number: ask.number.clone(),
         hops: 0,
     };
-    let plan = route::route(view, here, &caller, &ask.dialled)?;
+    let plan = if moment.stale {
+        route::route_alone(view, here, &caller, &ask.dialled)?
+    } else {
+        route::route(view, here, &caller, &ask.dialled)?
+    };
     let (stages, otherwise) = match plan.outcome {
-        Outcome::Refuse(Cause::Offline) if moment.stale => return registered_here(view, &ask.dialled),
         Outcome::Refuse(cause) => return Ok(refuse(cause, plan.explanation.join("; "))),
         Outcome::Ring { stages, otherwise } => (stages, otherwise),
     };
@@ -168,20 +168,20 @@ fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
     for stage in stages {
         let mut legs = Vec::with_capacity(stage.targets.len());
         for target in stage.targets {
-            if moment.stale || target.place == Place::Here {
-                legs.push(Leg::Registered(target.device.clone()));
-            }
-            if let Place::There { node, sip_address } = target.place {
-                let expires_unix_s = moment.unix_s.saturating_add(elapsed).saturating_add(CAPABILITY_SLACK_S);
-                let nonce = (moment.nonce)();
-                let claims = Claims {
-                    device: target.device,
-                    issuer: here,
-                    expires_unix_s,
-                    nonce,
-                    hops: caller.hops.saturating_add(1),
-                };
-                legs.push(crossing(&key, node, &sip_address, &claims));
+            match target.place {
+                Place::Here => legs.push(Leg::Registered(target.device)),
+                Place::There { node, sip_address } => {
+                    let expires_unix_s = moment.unix_s.saturating_add(elapsed).saturating_add(CAPABILITY_SLACK_S);
+                    let nonce = (moment.nonce)();
+                    let claims = Claims {
+                        device: target.device,
+                        issuer: here,
+                        expires_unix_s,
+                        nonce,
+                        hops: caller.hops.saturating_add(1),
+                    };
+                    legs.push(crossing(&key, node, &sip_address, &claims));
+                }
             }
         }
         elapsed += u32::from(stage.timeout_s);
@@ -202,37 +202,6 @@ fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
 fn crossing(key: &[u8; 32], node: NodeId, sip_address: &str, claims: &Claims) -> Leg {
     let user = capability::mint(key, node, claims);
     Leg::Dial(format!("PJSIP/{}/sip:{user}@{sip_address}", trunk(node)))
-}
-
-/// Cut off from the others, the map may know of no registration where this Asterisk has one: its own registrar is asked.
-fn registered_here(view: &MapView<'_>, dialled: &str) -> Result<Decision, StoreError> {
-    let user = match Number::new(dialled).ok() {
-        Some(number) => view.number(&number)?,
-        None => None,
-    };
-    let user = user.or_else(|| UserId::new(dialled).ok());
-    let mut devices: Vec<DeviceId> = match user {
-        Some(user) => view
-            .devices_of(&user)?
-            .into_iter()
-            .map(|device| device.value.id)
-            .collect(),
-        None => Vec::new(),
-    };
-    if devices.is_empty() {
-        devices.extend(DeviceId::new(dialled).ok());
-    }
-    let legs = devices.into_iter().map(Leg::Registered).collect();
-    let stage = Stage {
-        legs,
-        timeout_s: STALE_TIMEOUT_S,
-        after: 0,
-        on: StageCondition::Always,
-    };
-    Ok(Decision::Dial {
-        stages: vec![stage],
-        cause: Cause::Offline.q850(),
-    })
 }
 
 /// A call that another node sent: it rings the device's own registrations here.

@@ -11,11 +11,11 @@ use fed_core::{
     capability::{Claims, mint},
     command::{Command, Expect},
     ids::{DeviceId, NodeId, Number, UserId},
-    records::User,
+    records::{Device, User},
     route::Cause,
 };
 
-use crate::site::{Site, done, map_with, pair, placed, until};
+use crate::site::{Site, device, done, map_with, pair, placed, until};
 
 const ALICE: &str = "sip:alice@127.0.0.1:6001";
 const BOB: &str = "sip:bob@127.0.0.1:6002";
@@ -127,6 +127,36 @@ async fn a_cut_off_side_still_rings_its_own_users() {
     map.cut_off(NodeId(2), true);
     assert_eq!(status(&b, "alice", "1002").await, 200);
     assert_eq!(b.router.counts().stale, 1);
+}
+
+#[tokio::test]
+async fn a_cut_off_side_rings_a_phone_that_registered_meanwhile_beside_one_that_was_elsewhere() {
+    let map = map_with(&["alice", "bob"]);
+    let second = Device {
+        user: UserId::new("bob").expect("an id"),
+        ..device("bob-cell")
+    };
+    done(
+        &map,
+        Command::PutDevice {
+            device: second,
+            expect: Expect::Any,
+        },
+    );
+    let (a, b) = pair(&map).await;
+    a.register("bob", BOB);
+    b.register("alice", ALICE);
+    placed(&map, "bob", 1, BOB).await;
+    placed(&map, "alice", 2, ALICE).await;
+    until("the second device is there", || {
+        b.sim.object("endpoint", "bob-cell").is_some()
+    })
+    .await;
+    map.cut_off(NodeId(2), true);
+    drop(a);
+    b.register("bob-cell", "sip:bob-cell@127.0.0.1:6999");
+    assert_eq!(status(&b, "alice", "1002").await, 200);
+    assert!(b.sim.rings().iter().any(|(device, _)| device == "bob-cell"));
 }
 
 fn claims(device: &str, expires_unix_s: u32, hops: u8) -> Claims {

@@ -20,10 +20,41 @@ pub const MOST_FORWARDS: usize = 5;
 /// # Errors
 /// [`StoreError`] when the store fails.
 pub fn route(view: &MapView<'_>, here: NodeId, caller: &Caller, dialled: &str) -> Result<RoutePlan, StoreError> {
+    decide(view, here, caller, dialled, Knows::All)
+}
+
+/// As [`route`], at a node that is cut off from the others: a device may have registered at its Asterisk without the map
+/// having heard of it, so every device that would ring rings here as well as where the map says.
+///
+/// A target [`Here`](super::Place::Here) is then a guess: who acts on the plan leaves out those of which nothing is registered here, and
+/// takes what follows no answer where a whole stage falls away.
+///
+/// # Errors
+/// As [`route`].
+pub fn route_alone(view: &MapView<'_>, here: NodeId, caller: &Caller, dialled: &str) -> Result<RoutePlan, StoreError> {
+    decide(view, here, caller, dialled, Knows::NotHere)
+}
+
+/// What the map knows of registrations.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Knows {
+    All,
+    /// Not those made here since the others were lost.
+    NotHere,
+}
+
+fn decide(
+    view: &MapView<'_>,
+    here: NodeId,
+    caller: &Caller,
+    dialled: &str,
+    knows: Knows,
+) -> Result<RoutePlan, StoreError> {
     let mut router = Router {
         view,
         here,
         caller,
+        knows,
         stages: Vec::new(),
         chain: Vec::new(),
         explanation: Vec::new(),
@@ -41,7 +72,10 @@ pub fn route(view: &MapView<'_>, here: NodeId, caller: &Caller, dialled: &str) -
         }
         None => Outcome::Ring {
             stages,
-            otherwise: Cause::NoAnswer,
+            otherwise: match knows {
+                Knows::All => Cause::NoAnswer,
+                Knows::NotHere => Cause::Offline,
+            },
         },
     };
     Ok(RoutePlan { outcome, explanation })
@@ -57,6 +91,7 @@ struct Router<'r> {
     view: &'r MapView<'r>,
     here: NodeId,
     caller: &'r Caller,
+    knows: Knows,
     stages: Vec<Stage>,
     /// The users whose wishes led here, first to last.
     chain: Vec<UserId>,
@@ -128,9 +163,17 @@ impl Router<'_> {
                 None => Ok(Err(Cause::Offline)),
             };
         };
+        // Whether the user is offline shows only when the call is put through.
+        let may_be_offline = self.knows == Knows::NotHere && !self.is_registered(id)?;
+        let offline = forwards.offline.as_ref().filter(|_| may_be_offline);
         for (to, what, on) in [
-            (&forwards.busy, "calls when busy", StageCondition::Busy),
-            (&forwards.no_answer, "unanswered calls", StageCondition::NoAnswer),
+            (forwards.busy.as_ref(), "calls when busy", StageCondition::Busy),
+            (
+                forwards.no_answer.as_ref(),
+                "unanswered calls",
+                StageCondition::NoAnswer,
+            ),
+            (offline, "calls when offline", StageCondition::NoAnswer),
         ] {
             // The user rings in any case: a forward that leads nowhere takes nothing away.
             if let Some(to) = to
@@ -140,6 +183,16 @@ impl Router<'_> {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Whether the map knows of a live registration of the user.
+    fn is_registered(&self, user: &UserId) -> Result<bool, StoreError> {
+        for device in self.view.device_ids_of(user)? {
+            if !self.view.live_bindings_of(&device)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn forward(&mut self, user: &UserId, what: &str, to: &Number, follows: Follows) -> Decided {
@@ -273,6 +326,12 @@ impl Router<'_> {
             place,
         };
         let mut targets: Vec<Target> = places.into_iter().map(target).collect();
+        if self.knows == Knows::NotHere && targets.iter().all(|target| target.place != Place::Here) {
+            self.explain(format!(
+                "device {device} may be registered here: cut off, the map cannot say"
+            ));
+            targets.push(target(Place::Here));
+        }
         targets.sort();
         Ok(targets)
     }
