@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use tonic::{Code, Status};
 
 use crate::node::Node;
-use crate::transport::{Lane, REMOVED};
+use crate::transport::{LOST, Lane, REMOVED};
 
 /// Answers the questions of other members' programs, told who asks. What it fails with is told to the one who asked.
 pub type Answerer = Arc<dyn Fn(NodeId, Bytes) -> BoxFuture<'static, Result<Bytes, String>> + Send + Sync>;
@@ -29,6 +29,11 @@ pub enum AskError {
     /// It says that this node was removed from the cluster, for good.
     #[error("{0}: empty its data folder and join again, it gets a new id")]
     Removed(String),
+    /// It says that this node has lost entries which it had confirmed: its folder is an older copy, or there are two of it.
+    #[error(
+        "{0}; stop the other process if there is one, take this node out at another one (fed-node leave), empty its data folder and join again"
+    )]
+    Lost(String),
     /// It does not take questions.
     #[error("its program does not answer this question: bring the nodes to the same version")]
     NotUnderstood,
@@ -54,6 +59,9 @@ impl<M: Machine> Node<M> {
                 Code::Unimplemented => AskError::NotUnderstood,
                 Code::PermissionDenied if status.message().ends_with(REMOVED) => {
                     AskError::Removed(status.message().to_owned())
+                }
+                Code::PermissionDenied if status.message().ends_with(LOST) => {
+                    AskError::Lost(status.message().to_owned())
                 }
                 Code::FailedPrecondition => AskError::Failed(status.message().to_owned()),
                 _ => unreachable(status),

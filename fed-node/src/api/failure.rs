@@ -89,7 +89,7 @@ pub(crate) fn not_answered(error: &AskError) -> Status {
     let code = match error {
         AskError::NotAMember(_) => Code::NotFound,
         AskError::Unreachable(_) => Code::Unavailable,
-        AskError::Removed(_) => Code::PermissionDenied,
+        AskError::Removed(_) | AskError::Lost(_) => Code::PermissionDenied,
         AskError::NotUnderstood | AskError::Failed(_) => Code::FailedPrecondition,
     };
     explain::attach(Status::new(code, error.to_string()), error.code())

@@ -116,6 +116,8 @@ codes! {
     TokenUnusable = 55,
     /// What answers cannot prove that it is a node, or there is nothing to tell that by.
     NodeNotBelieved = 56,
+    /// This node has lost entries that it had confirmed to the others.
+    FolderOutOfDate = 57,
     /// There is one of that name already.
     AlreadyThere = 60,
     /// Somebody else changed the object after it was read. Nothing was changed.

@@ -135,6 +135,7 @@ impl Coded for AskError {
             Self::NotAMember(_) => Code::NoMember,
             Self::Unreachable(_) => Code::MemberUnreachable,
             Self::Removed(_) => Code::NodeRemoved,
+            Self::Lost(_) => Code::FolderOutOfDate,
             Self::NotUnderstood => Code::MemberTooOld,
             Self::Failed(_) => Code::MemberFailed,
         }

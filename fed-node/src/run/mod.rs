@@ -53,7 +53,12 @@ pub async fn run(config: Config) -> Outcome {
 
 /// Why a node ended by itself.
 fn ended(why: String) -> Failure {
-    let removed = why.contains("was removed from the cluster");
-    let code = if removed { Code::NodeRemoved } else { Code::NodeStopped };
+    let code = if why.contains("was removed from the cluster") {
+        Code::NodeRemoved
+    } else if why.contains("has lost entries that it had confirmed") {
+        Code::FolderOutOfDate
+    } else {
+        Code::NodeStopped
+    };
     Failure::failed(why).coded(code)
 }

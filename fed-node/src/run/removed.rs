@@ -1,4 +1,5 @@
-//! A node that was taken out while it was down learns it here: the others do not speak to it any more, and say why.
+//! A node that was taken out while it was down, or whose folder is an older copy, learns it here: the others do not speak to it
+//! any more, and say why.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Longest wait for one answer.
 const WITHIN: Duration = Duration::from_secs(1);
 
-/// Waits until a member says that this node was removed; the words, with the remedy. Asks only while there is no quorum here.
+/// Waits until a member says that it speaks to this node no more; the words, with the remedy. Asks only while there is no quorum here.
 pub(super) async fn told(cluster: &Cluster<FederationMap>) -> String {
     loop {
         tokio::time::sleep(EVERY).await;
@@ -21,8 +22,10 @@ pub(super) async fn told(cluster: &Cluster<FederationMap>) -> String {
         }
         for member in status.members.iter().filter(|member| member.id != status.node) {
             // Whatever else is answered, it is one that speaks to this node.
-            if let Err(removed @ AskError::Removed(_)) = cluster.ask(member.id, Bytes::new(), WITHIN).await {
-                return removed.to_string();
+            if let Err(shut_out @ (AskError::Removed(_) | AskError::Lost(_))) =
+                cluster.ask(member.id, Bytes::new(), WITHIN).await
+            {
+                return shut_out.to_string();
             }
         }
     }

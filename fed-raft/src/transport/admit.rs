@@ -6,6 +6,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tonic::Status;
 
 use super::Badge;
+use super::confirmed::LOST;
 use crate::node::Node;
 use crate::raft::wire;
 use crate::security::{Caller, Security};
@@ -14,10 +15,13 @@ use crate::security::{Caller, Security};
 pub(crate) const REMOVED: &str = "was removed from the cluster";
 
 impl<M: Machine> Node<M> {
-    /// Refuses nodes that were removed, and folders that are not the ones let in.
+    /// Refuses nodes that were removed, folders that are not the ones let in, and those that have lost what they had confirmed.
     pub(super) fn check_caller(&self, badge: &Badge) -> Result<(), Status> {
         if self.state.is_retired(badge.from) {
             return Err(Status::permission_denied(format!("node {} {REMOVED}", badge.from)));
+        }
+        if self.channels.confirmed.has_lost(badge.from) {
+            return Err(Status::permission_denied(format!("node {} {LOST}", badge.from)));
         }
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();

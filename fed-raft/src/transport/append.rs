@@ -1,18 +1,20 @@
 //! Streaming append: entries go out while earlier ones are still being synced over there.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fed_proto::peer as proto;
 use futures::stream::{self, BoxStream, Stream, StreamExt};
 use openraft::errors::{NetworkError, RPCError, Unreachable};
-use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use openraft::raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use super::channels::{Channels, Client};
-use crate::raft::{TypeConfig, wire};
+use super::confirmed::LOST;
+use crate::raft::{TypeConfig, Vote, wire};
 
 /// A follower that has something to answer and does not for this long is given up; replication starts over.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -23,19 +25,22 @@ type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 /// What is sent and not answered, and since when nothing came.
 #[derive(Default)]
 struct Pending {
-    count: usize,
+    /// For each request, the leader's vote and what the node had confirmed under it when the request was sent.
+    sent: VecDeque<(Vote, Option<u64>)>,
     since: Option<Instant>,
 }
 
 impl Pending {
-    fn sent(&mut self) {
-        self.count += 1;
+    fn sent(&mut self, vote: Vote, confirmed: Option<u64>) {
+        self.sent.push_back((vote, confirmed));
         self.since.get_or_insert_with(Instant::now);
     }
 
-    fn answered(&mut self) {
-        self.count = self.count.saturating_sub(1);
-        self.since = (self.count > 0).then(Instant::now);
+    /// The answers come in the order of the requests.
+    fn answered(&mut self) -> Option<(Vote, Option<u64>)> {
+        let answered = self.sent.pop_front();
+        self.since = (!self.sent.is_empty()).then(Instant::now);
+        answered
     }
 
     fn is_overdue(&self) -> bool {
@@ -61,9 +66,10 @@ where
     };
     let input = stream::iter([first]).chain(input);
     let pending = Arc::new(Mutex::new(Pending::default()));
-    let sent = pending.clone();
+    let (sent, known) = (pending.clone(), channels.clone());
     let requests = input.map(move |request| {
-        sent.lock().sent();
+        let confirmed = known.confirmed.index(node, &request.vote);
+        sent.lock().sent(request.vote, confirmed);
         wire::to_append(request)
     });
     let call = client.append(channels.request(node, requests));
@@ -72,30 +78,71 @@ where
         .map_err(|_| Unreachable::from_string(format!("node {node} did not answer")))?
         .map_err(|status| unreachable(&status))?
         .into_inner();
-    let answers = stream::unfold(Some((replies, pending)), |state| async move {
-        let (mut replies, pending) = state?;
-        let answer = next(&mut replies, &pending).await?;
+    let follower = Follower {
+        node,
+        channels,
+        pending,
+    };
+    let answers = stream::unfold(Some((replies, follower)), |state| async move {
+        let (mut replies, follower) = state?;
+        let answer = follower.next(&mut replies).await?;
         let go_on = matches!(answer, Ok(Ok(_)));
-        Some((answer, go_on.then_some((replies, pending))))
+        Some((answer, go_on.then_some((replies, follower))))
     });
     Ok(answers.boxed())
 }
 
-async fn next(replies: &mut Streaming<proto::AppendReply>, pending: &Mutex<Pending>) -> Option<Answer> {
-    loop {
-        let Ok(reply) = tokio::time::timeout(LOOK_EVERY, replies.message()).await else {
-            if pending.lock().is_overdue() {
-                let why = "the node does not answer appends".to_owned();
-                return Some(Err(NetworkError::from_string(why).into()));
+/// Who answers.
+struct Follower {
+    node: u64,
+    channels: Arc<Channels>,
+    pending: Arc<Mutex<Pending>>,
+}
+
+impl Follower {
+    async fn next(&self, replies: &mut Streaming<proto::AppendReply>) -> Option<Answer> {
+        loop {
+            let Ok(reply) = tokio::time::timeout(LOOK_EVERY, replies.message()).await else {
+                if self.pending.lock().is_overdue() {
+                    let why = "the node does not answer appends".to_owned();
+                    return Some(Err(NetworkError::from_string(why).into()));
+                }
+                continue;
+            };
+            let asked = self.pending.lock().answered();
+            return match reply {
+                Ok(Some(reply)) => Some(match wire::from_append_reply(reply) {
+                    Ok(result) => self.believe(asked, result),
+                    Err(error) => Err(NetworkError::from_string(error).into()),
+                }),
+                Ok(None) => None,
+                Err(status) => Some(Err(NetworkError::from_string(status.message()).into())),
+            };
+        }
+    }
+
+    /// Hands a result on, unless it says that the node has lost what it had confirmed before it was asked.
+    fn believe(&self, asked: Option<(Vote, Option<u64>)>, result: StreamAppendResult<TypeConfig>) -> Answer {
+        let Some((vote, confirmed)) = asked else {
+            return Ok(result);
+        };
+        match &result {
+            Ok(Some(last)) => self.channels.confirmed.note(self.node, &vote, last),
+            Err(StreamAppendError::Conflict(at)) if confirmed.is_some_and(|confirmed| at.index <= confirmed) => {
+                let node = self.node;
+                if self.channels.confirmed.lose(node) {
+                    tracing::error!(
+                        node,
+                        missing = at.index,
+                        ?confirmed,
+                        "node {node} {LOST}; take it out and let it join again, with an empty folder"
+                    );
+                }
+                return Err(Unreachable::from_string(format!("node {node} {LOST}")).into());
             }
-            continue;
-        };
-        pending.lock().answered();
-        return match reply {
-            Ok(Some(reply)) => Some(wire::from_append_reply(reply).map_err(|e| NetworkError::from_string(e).into())),
-            Ok(None) => None,
-            Err(status) => Some(Err(NetworkError::from_string(status.message()).into())),
-        };
+            _ => {}
+        }
+        Ok(result)
     }
 }
 

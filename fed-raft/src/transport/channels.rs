@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use super::confirmed::Confirmed;
 use super::{Badge, LARGEST_MESSAGE};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
@@ -35,6 +36,7 @@ pub(crate) struct Channels {
     identity: Identity,
     security: Security,
     pub(super) metrics: Arc<Metrics>,
+    pub(crate) confirmed: Confirmed,
     open: Mutex<HashMap<(u64, Lane), (String, Channel)>>,
     /// Where each member is now. openraft keeps the address with which it began to replicate.
     book: Mutex<HashMap<u64, String>>,
@@ -46,6 +48,7 @@ impl Channels {
             identity,
             security,
             metrics,
+            confirmed: Confirmed::default(),
             open: Mutex::new(HashMap::new()),
             book: Mutex::new(HashMap::new()),
         }

@@ -7,6 +7,7 @@ mod admit;
 mod append;
 mod caller;
 mod channels;
+mod confirmed;
 mod network;
 mod receive;
 mod send;
@@ -15,6 +16,7 @@ mod server;
 pub(crate) use admit::REMOVED;
 pub(crate) use caller::{Badge, PROTOCOL};
 pub(crate) use channels::{Channels, Client, Lane, dial, never_sent};
+pub(crate) use confirmed::LOST;
 pub(crate) use network::Network;
 pub(crate) use server::serve;
 

@@ -1,10 +1,11 @@
 //! Data folders that are not what they should be.
 
 use fed_core::ids::NodeId;
-use fed_raft::{Cluster, Config, StartError, inspect};
+use fed_raft::{AskError, Cluster, Config, StartError, inspect};
 
-use crate::lab::{Lab, until};
+use crate::lab::{Lab, PATIENCE, until};
 use crate::machine::Values;
+use crate::recovery::{copy, freed};
 
 /// A folder of node 1 that was used once, and its configuration.
 async fn used() -> (tempfile::TempDir, Config) {
@@ -62,6 +63,40 @@ async fn a_wiped_node_does_not_come_back_under_its_old_id() {
         );
         assert!(error.to_string().contains("join"), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_copy_of_a_folder_stops_nobody_else_and_its_node_is_told() {
+    let mut lab = Lab::of(3).await;
+    let (leader, old) = (lab.leader().await, lab.followers().await[0]);
+    lab.put(leader, "a", "1").await;
+    lab.agree().await;
+    lab.stop(old).await;
+    freed(&lab, old).await;
+    let data = lab.hosts[old].config.data_dir.clone();
+    let copied = tempfile::tempdir().expect("a folder");
+    copy(&data, copied.path());
+    lab.start(old).await;
+    for n in 0..5 {
+        lab.put(leader, "a", &n.to_string()).await;
+    }
+    lab.agree().await;
+    lab.stop(old).await;
+    freed(&lab, old).await;
+    std::fs::remove_dir_all(&data).expect("removed");
+    copy(copied.path(), &data);
+    let before = lab.node(leader).status();
+    lab.start(old).await;
+    let (node, leads) = (lab.node(old).clone(), lab.id(leader));
+    until("the node is told", async || {
+        let asked = node.ask(leads, bytes::Bytes::new(), PATIENCE).await;
+        matches!(asked, Err(AskError::Lost(why)) if why.starts_with(&format!("node {} has lost", node.id())))
+    })
+    .await;
+    lab.put(leader, "a", "last").await;
+    let after = lab.node(leader).status();
+    assert_eq!((after.leader, after.term), (before.leader, before.term));
+    assert_eq!(lab.get(leader, "a").await.as_deref(), Some("last"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,7 +27,7 @@ fn folder(lab: &Lab, number: usize) -> &std::path::Path {
 }
 
 /// Waits for the folder of a node that was killed.
-async fn freed(lab: &Lab, number: usize) {
+pub async fn freed(lab: &Lab, number: usize) {
     until("the folder is free", async || {
         plan_recovery(folder(lab, number)).is_ok()
     })
@@ -199,7 +199,7 @@ async fn a_node_that_never_was_let_in_has_nothing_to_recover() {
     first.kill(0);
 }
 
-fn copy(from: &std::path::Path, to: &std::path::Path) {
+pub fn copy(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).expect("made");
     for entry in std::fs::read_dir(from).expect("readable") {
         let entry = entry.expect("readable");

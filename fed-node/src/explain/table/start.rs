@@ -199,6 +199,21 @@ pub(super) static ROWS: &[Explanation] = &[
         &["empty the data folder", "fed-node join TOKEN   (it gets a new id)"],
     ),
     row(
+        Code::FolderOutOfDate,
+        "This node has lost entries that it had confirmed to the others.",
+        &[
+            "its data folder, or the whole machine, was put back to an older copy",
+            "another process runs on a copy of the folder",
+            "a disk that says it has written and has not",
+        ],
+        &[
+            "stop the other process, if there is one",
+            "fed-node leave NODE   (at another node)",
+            "empty the data folder",
+            "fed-node join TOKEN   (it gets a new id)",
+        ],
+    ),
+    row(
         Code::DiskOrLogFailed,
         "run ended with status 70: the disk or the log failed, and nothing may be acknowledged that is not safe.",
         &["a failed fsync", "a disk that did not answer for 10 s"],
