@@ -90,23 +90,16 @@ pub struct Entry {
     pub revision: Revision,
     /// Who, where, when.
     pub origin: Origin,
-    /// What changed, such as `user_put alice`.
+    /// What changed, such as `user_put alice`; or what happened without a change of the map, in words.
     pub what: Vec<String>,
     /// The hash of this entry and the one before it.
     pub hash: Hash,
 }
 
 impl Entry {
-    /// The entry after `head` for these changes.
+    /// The entry after `head` that says this.
     #[must_use]
-    pub fn new(head: &Head, revision: Revision, origin: Origin, changes: &[Change]) -> Self {
-        let named = changes.iter().take(MOST_NAMED);
-        let mut what: Vec<_> = named
-            .map(|change| format!("{} {}", change.kind(), change.object()))
-            .collect();
-        if changes.len() > MOST_NAMED {
-            what.push(format!("and {} more", changes.len() - MOST_NAMED));
-        }
+    pub fn new(head: &Head, revision: Revision, origin: Origin, what: Vec<String>) -> Self {
         let mut entry = Self {
             sequence: head.next,
             revision,
@@ -132,6 +125,19 @@ impl Entry {
         }
         Hash(hasher.finalize().into())
     }
+}
+
+/// Changes as an entry names them: each by its kind and its object, the first few of many.
+#[must_use]
+pub fn named(changes: &[Change]) -> Vec<String> {
+    let named = changes.iter().take(MOST_NAMED);
+    let mut what: Vec<_> = named
+        .map(|change| format!("{} {}", change.kind(), change.object()))
+        .collect();
+    if changes.len() > MOST_NAMED {
+        what.push(format!("and {} more", changes.len() - MOST_NAMED));
+    }
+    what
 }
 
 /// Where the log begins and ends.

@@ -139,6 +139,11 @@ pub enum Command {
         /// The change; neither [`Command::By`] itself, nor in a batch.
         command: Box<Command>,
     },
+    /// Something that is no change of the map and belongs into the audit log: only inside [`Command::By`]. From feature level 3 on.
+    Note {
+        /// What, in 1 to 200 printable characters.
+        text: String,
+    },
 }
 
 /// What must be in the map for a change to happen.

@@ -1,13 +1,16 @@
 //! The names of things, validated once, at the edge.
 //!
-//! A text id that exists is safe to write into a dialplan, a SIP URI or an Asterisk configuration: the
-//! constructors refuse everything else, and so does deserialising. Rules may be loosened later, never
-//! tightened, or an old log could not be read any more.
+//! A text id that was made by its constructor is safe to write into a dialplan, a SIP URI or an Asterisk configuration.
+//! Deserialising checks too, but by the rule that held when the log was begun: that rule may be loosened later, never
+//! tightened, or an old log could not be read any more. What is asked for today goes through the constructors, at the edge
+//! and, where another member sends it, at the leader ([`ContactUri::check`], [`Number::check`]).
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+mod contact;
 
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -93,6 +96,9 @@ impl InvalidId {
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $valid:expr) => {
+        text_id! { $(#[$doc])* $name, $what, $rule, $valid, readable: $valid }
+    };
+    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $valid:expr, readable: $readable:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String")]
@@ -104,9 +110,18 @@ macro_rules! text_id {
             /// # Errors
             /// [`InvalidId`] with the rule in words.
             pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
-                let text = text.into();
+                let id = Self(text.into());
+                id.check()?;
+                Ok(id)
+            }
+
+            /// Whether one that was read somewhere follows the rule of this type as it is today.
+            ///
+            /// # Errors
+            /// [`InvalidId`] with the rule in words.
+            pub fn check(&self) -> Result<(), InvalidId> {
                 let valid: fn(&str) -> bool = $valid;
-                if valid(&text) { Ok(Self(text)) } else { Err(InvalidId::new($what, &text, $rule)) }
+                if valid(&self.0) { Ok(()) } else { Err(InvalidId::new($what, &self.0, $rule)) }
             }
 
             /// The text of this id.
@@ -139,8 +154,10 @@ macro_rules! text_id {
         impl TryFrom<String> for $name {
             type Error = InvalidId;
 
+            /// For deserialising: what could be stored at any time is read.
             fn try_from(text: String) -> Result<Self, InvalidId> {
-                Self::new(text)
+                let readable: fn(&str) -> bool = $readable;
+                if readable(&text) { Ok(Self(text)) } else { Err(InvalidId::new($what, &text, $rule)) }
             }
         }
 
@@ -178,23 +195,21 @@ text_id! {
     }
 }
 text_id! {
-    /// A telephone number or alias that leads to a user.
+    /// A telephone number or alias that leads to a user. Not one that begins with `_`: to a dialplan that is a pattern.
     Number,
     "number",
-    "use 1 to 40 of 0-9 A-Z a-z + * # . _ -",
-    |text| is_made_of(text, 40, |c| c.is_ascii_alphanumeric() || b"+*#._-".contains(&c))
+    "use 1 to 40 of 0-9 A-Z a-z + * # . _ - and not _ at the beginning",
+    |text| is_number(text) && !text.starts_with('_'),
+    readable: is_number
 }
 text_id! {
-    /// Where a device said it can be reached: the URI of a SIP `Contact`, or its like.
+    /// Where a device said it can be reached: the URI of a SIP `Contact`, or its like, in the part of its grammar that phones
+    /// use. It becomes part of a dial string, so nothing in it means anything there.
     ContactUri,
     "contact",
-    "use a sip:, sips: or iax2: URI of up to 255 printable characters without blanks, quotes, commas, backslashes or angle brackets",
-    |text| {
-        let lower = text.as_bytes().to_ascii_lowercase();
-        let schemes: [&[u8]; 3] = [b"sip:", b"sips:", b"iax2:"];
-        schemes.iter().any(|scheme| lower.starts_with(scheme) && lower.len() > scheme.len())
-            && is_made_of(text, 255, |c| c.is_ascii_graphic() && !b"\"'`,\\<>".contains(&c))
-    }
+    "use a sip:, sips: or iax2: URI of up to 255 characters, [user@]host[:port][;parameter...], of A-Z a-z 0-9 - _ . ! ~ * + = : # and %XX; no , & | ( ) $ { } ? ^ ' and no ; in the user",
+    contact::is_contact,
+    readable: contact::is_readable
 }
 
 text_id! {
@@ -203,6 +218,10 @@ text_id! {
     "token id",
     "use 1 to 40 of a-z 0-9",
     |text| is_made_of(text, 40, |c| c.is_ascii_lowercase() || c.is_ascii_digit())
+}
+
+fn is_number(text: &str) -> bool {
+    is_made_of(text, 40, |c| c.is_ascii_alphanumeric() || b"+*#._-".contains(&c))
 }
 
 fn is_object_name(text: &str) -> bool {

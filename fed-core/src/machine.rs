@@ -69,12 +69,18 @@ pub trait Machine: Send + Sync + 'static {
         1
     }
 
-    /// Whether the member `from` may propose `command`: asked by the leader of what another member sends it. Unless a machine says
-    /// otherwise, everything.
+    /// Whether the member `from` may propose `command`: asked by the leader of what another member sends it, with the feature level
+    /// of the cluster and the state as the leader has it. Unless a machine says otherwise, everything.
     ///
     /// # Errors
     /// Why not, in words.
-    fn may_propose(&self, _from: NodeId, _command: &Self::Command) -> Result<(), String> {
+    fn may_propose(
+        &self,
+        _from: NodeId,
+        _level: u32,
+        _store: &dyn ReadStore,
+        _command: &Self::Command,
+    ) -> Result<(), String> {
         Ok(())
     }
 

@@ -3,7 +3,6 @@
 //! [`FederationMap`] applies commands; [`MapView`] reads. Both work on any [`crate::kv`] store. Keys are
 //! written by hand, big-endian, in `map::keys`; values go through `stored`.
 
-use crate::audit::Actor;
 use crate::command::{Command, Refusal, Reply};
 use crate::event::Change;
 use crate::ids::{NodeId, Revision, SessionId};
@@ -12,6 +11,7 @@ use crate::machine::Machine;
 
 mod apply;
 mod keys;
+mod powers;
 mod rows;
 mod view;
 
@@ -58,7 +58,8 @@ impl Machine for FederationMap {
             | Command::Bind { .. }
             | Command::PutNode { .. }
             | Command::PutSetting { .. }
-            | Command::PutToken { .. } => false,
+            | Command::PutToken { .. }
+            | Command::Note { .. } => false,
             Command::Batch(commands) => commands.iter().all(|command| self.shrinks(command)),
             // Its entry in the audit log is small, and in the end takes the place of another.
             Command::By { command, .. } => self.shrinks(command),
@@ -67,7 +68,9 @@ impl Machine for FederationMap {
 
     fn level_of(&self, command: &Command) -> u32 {
         match command {
-            Command::PutToken { .. } | Command::RevokeToken { .. } | Command::UseToken { .. } | Command::By { .. } => 2,
+            Command::Note { .. } => 3,
+            Command::By { command, .. } => self.level_of(command).max(2),
+            Command::PutToken { .. } | Command::RevokeToken { .. } | Command::UseToken { .. } => 2,
             Command::PutDevice { device, .. } if device.credentials.is_sealed() => 2,
             Command::PutSetting { value, .. } if value.is_sealed() => 2,
             Command::Batch(commands) => commands.iter().map(|command| self.level_of(command)).max().unwrap_or(1),
@@ -76,29 +79,16 @@ impl Machine for FederationMap {
     }
 
     fn newest_level(&self) -> u32 {
-        2
+        3
     }
 
-    fn may_propose(&self, from: NodeId, command: &Command) -> Result<(), String> {
-        let own = |node: NodeId, what: &str| {
-            if node == from {
-                return Ok(());
-            }
-            Err(format!("node {from} may not {what} node {node}"))
+    fn may_propose(&self, from: NodeId, level: u32, store: &dyn ReadStore, command: &Command) -> Result<(), String> {
+        let powers = powers::Powers {
+            member: from,
+            level,
+            store,
         };
-        match command {
-            Command::Bind { node, .. } | Command::Unbind { node, .. } => own(*node, "tell the registrations of"),
-            Command::OpenSession { node } => own(*node, "open a session of"),
-            Command::By { origin, command } => {
-                own(origin.via, "speak as")?;
-                if let Actor::Node(node) = origin.who {
-                    own(node, "speak as")?;
-                }
-                self.may_propose(from, command)
-            }
-            Command::Batch(commands) => commands.iter().try_for_each(|command| self.may_propose(from, command)),
-            _ => Ok(()),
-        }
+        powers.judge(command)
     }
 
     fn forgotten(&self) -> Reply {

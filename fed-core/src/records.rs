@@ -13,7 +13,7 @@ use crate::sealing::{Place, SealKey, is_sealed};
 mod check;
 mod token;
 
-pub(crate) use check::{check_setting, check_setting_key};
+pub(crate) use check::{check_note, check_setting, check_setting_key};
 pub use token::{Role, SecretHash, Token};
 
 /// Something in the map, with the revisions that made and last changed it.

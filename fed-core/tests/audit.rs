@@ -80,6 +80,33 @@ fn the_log_names_what_changed_and_never_what_it_is_now() {
 }
 
 #[test]
+fn what_is_no_change_of_the_map_is_noted_in_somebodys_name() {
+    let mut federation = Federation::default();
+    let note = |text: &str| Command::Note { text: text.to_owned() };
+    let at = federation.done(by(7, note("leadership given to node 2")));
+    assert!(federation.events.is_empty());
+    let entry = entries(&federation).remove(0);
+    assert_eq!(
+        (entry.revision, &entry.what[..]),
+        (at, &["leadership given to node 2".to_owned()][..])
+    );
+    let head = federation.view().audit_head().unwrap();
+    assert_eq!(verify(0, head.before_first, &entries(&federation)), Ok((1, head.last)));
+    let long = "x".repeat(201);
+    for refused in [
+        note("in nobody's name"),
+        by(7, Command::Batch(vec![note("in a batch")])),
+        by(7, note("")),
+        by(7, note("two\nlines")),
+        by(7, note(&long)),
+    ] {
+        let reply = federation.reply(refused);
+        assert!(matches!(reply, Reply::Refused(_)), "{reply:?}");
+    }
+    assert_eq!(entries(&federation).len(), 1);
+}
+
+#[test]
 fn a_long_batch_is_named_in_short() {
     let mut federation = Federation::default();
     let users = (0..20).map(|n| put_user(&format!("u{n}"))).collect();

@@ -233,6 +233,12 @@ fn capabilities_and_names_from_outside_are_refused_in_words() {
                 return true;
             }
         }
+        if let Ok(contact) = &contact {
+            assert!(
+                !contact.as_str().contains(['&', ',', '\n', '$', '|', '(', '{']),
+                "{contact:?} means something to a dial string"
+            );
+        }
         contact.is_ok()
     });
 }

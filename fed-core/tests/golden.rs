@@ -352,6 +352,17 @@ mod level_2 {
     }
 }
 
+/// What feature level 3 added.
+mod level_3 {
+    use super::*;
+
+    pub(super) fn commands() -> Vec<Command> {
+        let text = "leadership given to node 2".to_owned();
+        let note = Command::Note { text };
+        vec![note.clone(), common::by(300, note)]
+    }
+}
+
 fn golden(name: &str, now: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.hex"));
     if std::env::var_os("FED_GOLDEN").is_some_and(|what| what == "write") && !path.exists() {
@@ -457,6 +468,7 @@ fn tokens_and_the_audit_log_are_written_as_they_always_were() {
     assert_frozen("commands_2", &level_2::commands());
     assert_frozen("replies_2", &level_2::replies());
     assert_frozen("events_2", &level_2::events());
+    assert_frozen("commands_3", &level_3::commands());
 }
 
 #[test]

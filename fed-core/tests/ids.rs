@@ -43,6 +43,9 @@ fn numbers_are_what_phones_dial() {
         "100;x",
         "(030)",
         "1\n2",
+        "_X.",
+        "_",
+        "_1001",
         &"1".repeat(41),
     ] {
         assert!(Number::new(bad).is_err(), "{bad:?}");
@@ -50,28 +53,68 @@ fn numbers_are_what_phones_dial() {
 }
 
 #[test]
-fn contacts_are_uris_and_nothing_more() {
+fn contacts_are_what_phones_call_themselves() {
     for good in [
         "sip:alice@192.0.2.1:5060;transport=udp",
         "SIPS:alice@[2001:db8::1]:5061",
-        "sip:x7@h.invalid;transport=ws",
+        "sip:[2001:db8::1];ob",
+        "sip:192.0.2.1",
+        "sip:x7@h.invalid;transport=ws;x-ast-orig-host=h.invalid:0",
+        "sip:1001@192.0.2.1:5060;transport=TLS;rinstance=4f2a81;ob",
+        "sip:+4930123456@pbx_1.example.org;line=a-b.c_d!e~f*g",
+        "sip:al%40ice%20b@192.0.2.1",
+        "sip:alice:word@192.0.2.1",
+        "sip:*43#@192.0.2.1",
+        "sip:alice@h;uniq=ab/cd+ef==;received=sip:192.0.2.9:5060",
         "iax2:alice@192.0.2.1:4569",
     ] {
-        assert!(ContactUri::new(good).is_ok(), "{good}");
+        assert_eq!(ContactUri::new(good).map(String::from), Ok(good.to_owned()));
     }
+}
+
+#[test]
+fn contacts_that_mean_something_to_a_dial_string_are_refused() {
     let long = format!("sip:{}", "a".repeat(252));
     for bad in [
         "",
         "sip:",
+        "sip:@h",
         "alice@h",
         "tel:100",
         "sip:a b@h",
         "sip:a@h\r\nX: y",
         "sip:a@h,b",
+        "sip:a@h,30,U(x)",
         "<sip:a@h>",
         "sip:\"a\"@h",
         "sip:a\\@h",
         "sip:ä@h",
+        // Legal in a user, and another destination to Dial.
+        "sip:x&Local/900@out",
+        "sip:x&y@h",
+        "sip:x/y@h",
+        "sip:x|y@h",
+        "sip:(x)@h",
+        "sip:${EXTEN}@h",
+        "sip:x$[1]@h",
+        "sip:x^y@h",
+        "sip:'x'@h",
+        "sip:x;phone-context=y@h",
+        "sip:x@h?Subject=y",
+        "sip:x@h;a=b&c",
+        "sip:x@h;a=b?c",
+        "sip:x@h;a=b,c",
+        "sip:x@h;",
+        "sip:x@h;=b",
+        "sip:x@h:0",
+        "sip:x@h:",
+        "sip:x@h:99999",
+        "sip:x@h:+1",
+        "sip:x@[::1",
+        "sip:x@[fe80::1%25eth0]",
+        "sip:x@",
+        "sip:x%2@h",
+        "sip:x%zz@h",
         &long,
     ] {
         assert!(ContactUri::new(bad).is_err(), "{bad:?}");
@@ -100,6 +143,18 @@ fn deserialising_checks_as_the_constructors_do() {
     assert!(fed_core::codec::decode::<DeviceId>(200, 1, &stored).is_err());
 }
 
+#[test]
+fn what_an_old_log_holds_is_read_and_not_taken_anew() {
+    for (text, what) in [("sip:x&y@h", "contact"), ("sip:x@h?a=b", "contact")] {
+        let old: ContactUri = serde_json::from_str(&format!("{text:?}")).unwrap();
+        assert_eq!(old.as_str(), text);
+        assert_eq!(old.check().unwrap_err().what, what);
+    }
+    let old: Number = serde_json::from_str("\"_X.\"").unwrap();
+    assert!(old.check().is_err());
+    assert!(serde_json::from_str::<Number>("\"1&2\"").is_err());
+}
+
 /// What ends, opens or calls something in a dialplan, a SIP header or a line of configuration.
 const MEANINGFUL: &str = "&/,\n\r\0\t \"'`$\\{}()[]<>|;=@!?~^%:";
 
@@ -113,8 +168,26 @@ proptest! {
     }
 
     #[test]
-    fn no_contact_that_exists_leaves_its_header_or_its_line(text in "sip:[a-z@&;,<>\"'`\\\\ \n\r\t\0.:=?]{1,20}") {
-        let leaves = text.contains(|c: char| c.is_control() || c.is_whitespace() || ",<>\"'`\\".contains(c));
-        prop_assert!(ContactUri::new(text.as_str()).is_err() || !leaves);
+    fn no_contact_that_exists_leaves_its_dial_string_its_header_or_its_line(
+        text in "sips?:[a-z@&;,<>\"'`\\\\ \n\r\t\0.:=?|(){}$^/%\\[\\]~!*+#-]{1,24}"
+    ) {
+        let leaves = |c: char| c.is_control() || c.is_whitespace() || ",<>\"'`\\&|(){}$^?".contains(c);
+        if ContactUri::new(text.as_str()).is_ok() {
+            prop_assert!(!text.contains(leaves));
+            let user = text.rsplit_once('@').map_or("", |(user, _)| user);
+            prop_assert!(!user.contains([';', '/']));
+        }
+    }
+
+    #[test]
+    fn every_contact_of_a_usual_phone_is_taken(
+        user in "[A-Za-z0-9+]([A-Za-z0-9._+-]|%[0-9A-F]{2}){0,12}",
+        host in "[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?(\\.[a-z]{2,5}){0,2}",
+        port in proptest::option::of(1_u16..),
+        parameters in "(;[a-z][a-z-]{0,8}(=[A-Za-z0-9._:~+-]{1,12})?){0,3}",
+    ) {
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let text = format!("sip:{user}@{host}{port}{parameters}");
+        prop_assert!(ContactUri::new(text.as_str()).is_ok(), "{}", text);
     }
 }

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -65,11 +66,16 @@ pub async fn serve(
     Some(address)
 }
 
+/// Longest life of a connection. Who fetches metrics makes another one without noticing.
+const STAY: Duration = Duration::from_secs(30);
+
+/// Nobody makes himself known here, so everybody gives way to newer ones, and is let go after a while.
 fn door_limits() -> security::Limits {
     security::Limits {
         connections: 64,
-        strangers_per_address: 16,
-        stranger: None,
+        strangers_per_network: 16,
+        unknown_per_network: 16,
+        stranger: Some((64 << 10, STAY)),
         ..security::Limits::default()
     }
 }

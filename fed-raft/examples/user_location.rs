@@ -184,7 +184,7 @@ async fn main() -> Result<()> {
         ChatServer::start(oslo, "oslo").await?,
     );
 
-    provision(&oslo.cluster, "alice").await?;
+    provision(&paris.cluster, "alice").await?;
     ensure!(paris.find("alice").await? == Located::Offline);
     ensure!(paris.find("mallory").await? == Located::Unknown);
 

@@ -130,10 +130,11 @@ impl<M: Machine> Node<M> {
     /// with all that came beside it: an honest node sends no such thing.
     pub(crate) async fn propose_forwarded(&self, from: NodeId, requests: Vec<Bytes>) -> Answers<M> {
         let machine = &self.state.machine;
+        let (level, view) = (self.state.feature_level(), self.state.view());
         for request in &requests {
             let request = batch::decode_request::<M>(request).map_err(|e| ProposeError::Refused(e.to_string()))?;
             machine
-                .may_propose(from, &request.command)
+                .may_propose(from, level, &*view, &request.command)
                 .map_err(ProposeError::Refused)?;
             self.check(std::slice::from_ref(&request.command))?;
         }

@@ -104,7 +104,11 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
     let tasks = &node.life.tasks;
     let here = Arc::downgrade(&node);
     let gone = Arc::new(move |id: NodeId| here.upgrade().is_some_and(|node| node.state.is_retired(id.0)));
-    let door = Door::around(listener, &node.config.security, &[b"h2"], Limits::default(), gone);
+    let limits = match node.config.security {
+        Security::Plaintext => Limits::without_certificates(),
+        Security::Tls(_) => Limits::default(),
+    };
+    let door = Door::around(listener, &node.config.security, &[b"h2"], limits, gone);
     let serving = serve(
         Arc::downgrade(&node),
         door.map_err(|e| core(&e))?,

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 
-use fed_core::{ids::DeviceId, route::StageCondition};
+use fed_core::ids::{ContactUri, DeviceId};
+use fed_core::route::StageCondition;
 
 use super::{Decision, Leg, decide::Stage};
 
-/// Stands between the answers to one combined question; no contact URI can hold it.
+/// Stands between the answers to one combined question; no contact that is dialled holds it.
 const SEPARATOR: char = '|';
 
 /// Characters that one assignment may have; Asterisk cuts AGI commands at 2,047.
@@ -42,13 +43,29 @@ pub fn question(devices: &[DeviceId]) -> String {
     each.join(&SEPARATOR.to_string())
 }
 
-/// The answer to [`question`], by device; a device with nothing to dial is left out.
+/// The answer to [`question`], by device; a device with nothing to dial is left out. So is one that registered with something that
+/// means more to `Dial` than a contact does: it chose the text itself, and would have the callers dial what its user may not. One with
+/// the separator in it shifts the answers of those after it, which then are not theirs and are left out too.
 pub fn contacts<'a>(devices: &'a [DeviceId], answer: &'a str) -> HashMap<&'a DeviceId, &'a str> {
-    devices
-        .iter()
-        .zip(answer.split(SEPARATOR).map(str::trim))
-        .filter(|(_, dial)| !dial.is_empty())
+    let answers = answer.split(SEPARATOR).map(str::trim);
+    let registered = devices.iter().zip(answers).filter(|(_, dial)| !dial.is_empty());
+    registered
+        .filter(|(device, dial)| {
+            let own = dial.split('&').all(|leg| is_contact_of(device, leg));
+            if !own {
+                tracing::warn!(%device, "registered with a contact that cannot be dialled safely: it is not called");
+            }
+            own
+        })
         .collect()
+}
+
+/// Whether this is `PJSIP/<device>/<contact>`, and nothing else.
+fn is_contact_of(device: &DeviceId, leg: &str) -> bool {
+    let contact = leg
+        .strip_prefix("PJSIP/")
+        .and_then(|rest| rest.strip_prefix(device.as_str())?.strip_prefix('/'));
+    contact.is_some_and(|contact| ContactUri::new(contact).is_ok())
 }
 
 /// A decision in the dialplan's words.
@@ -237,6 +254,33 @@ mod tests {
             set.last().map(|(n, v)| (n.as_str(), v.as_str())),
             Some(("FED_ACTION", "dial"))
         );
+    }
+
+    #[test]
+    fn a_phone_that_registers_with_more_than_a_contact_is_not_called() {
+        let devices = ["a", "b"].map(|id| DeviceId::new(id).expect("an id"));
+        let good = "PJSIP/a/sip:a@192.0.2.1:5060;transport=tcp&PJSIP/a/sip:a@[2001:db8::1];ob";
+        let both = format!("{good}|PJSIP/b/sip:b@192.0.2.2");
+        assert_eq!(contacts(&devices, &both).len(), 2);
+        for bad in [
+            "PJSIP/a/sip:a&Local/900@out",
+            "PJSIP/a/sip:a@192.0.2.1&Local/900@out",
+            "PJSIP/a/sip:a@192.0.2.1,30,U(x)",
+            "PJSIP/a/sip:${X}@h",
+            "PJSIP/out/sip:900@h",
+            "PJSIP/ab/sip:a@h",
+            "sip:a@h",
+        ] {
+            let answer = format!("{bad}|PJSIP/b/sip:b@192.0.2.2");
+            let found = contacts(&devices, &answer);
+            assert!(
+                !found.contains_key(&devices[0]) && found.contains_key(&devices[1]),
+                "{bad}"
+            );
+        }
+        // The separator in a contact: nobody is called by what is another's.
+        let shifted = contacts(&devices, "PJSIP/a/sip:x|PJSIP/b/sip:900@out@h|PJSIP/b/sip:b@h");
+        assert!(!shifted.contains_key(&devices[1]), "{shifted:?}");
     }
 
     #[test]

@@ -92,6 +92,7 @@ impl Applier<'_> {
             Command::RevokeToken { id } => self.revoke_token(id),
             Command::UseToken { id, expect } => self.use_token(id, expect),
             Command::By { origin, command } => self.by(origin, *command),
+            Command::Note { .. } => Err(in_nobodys_name().into()),
         }
     }
 
@@ -197,6 +198,14 @@ impl Expect {
             (Self::Any | Self::Absent, None) => Err(Refusal::NotFound { object }),
             _ => self.check(object, actual),
         }
+    }
+}
+
+fn in_nobodys_name() -> Refusal {
+    Refusal::Invalid {
+        object: Object::Batch,
+        field: "note".to_owned(),
+        why: "a note is made by itself, in somebody's name".to_owned(),
     }
 }
 

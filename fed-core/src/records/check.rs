@@ -10,6 +10,7 @@ use crate::sealing::is_well_formed;
 
 const LONGEST_SETTING: usize = 4096;
 const LONGEST_SEALED: usize = 255;
+const LONGEST_NOTE: usize = 200;
 
 impl User {
     /// Checks every field. The same check is made when the user is put into the map.
@@ -110,6 +111,12 @@ impl Token {
         let bound = self.role != Role::Registrar || self.node.is_some();
         check.that("node", bound, "name the node whose registrations it may tell")
     }
+}
+
+/// Checks a note for the audit log.
+pub(crate) fn check_note(text: &str) -> Result<(), Refusal> {
+    let printable = !text.is_empty() && text.chars().count() <= LONGEST_NOTE && !text.chars().any(char::is_control);
+    Fields(Object::Batch).that("note", printable, "use 1 to 200 printable characters")
 }
 
 /// Checks the key of a setting.

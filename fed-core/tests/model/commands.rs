@@ -29,7 +29,14 @@ pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 
 fn command() -> impl Strategy<Value = Command> {
     let plain = prop_oneof![9 => single(), 1 => vec(single(), 0..4).prop_map(Command::Batch)];
-    (plain, any::<bool>()).prop_map(|(command, named)| if named { common::by(1, command) } else { command })
+    let plain =
+        (plain, any::<bool>()).prop_map(|(command, named)| if named { common::by(1, command) } else { command });
+    let note = any::<bool>().prop_map(|named| {
+        let text = "something happened".to_owned();
+        let note = Command::Note { text };
+        if named { common::by(1, note) } else { note }
+    });
+    prop_oneof![30 => plain, 1 => note]
 }
 
 fn single() -> impl Strategy<Value = Command> {
@@ -165,7 +172,7 @@ fn number() -> impl Strategy<Value = Number> {
 }
 
 fn contact() -> impl Strategy<Value = ContactUri> {
-    (0u8..5).prop_map(|n| ContactUri::new(format!("sip:c@h:{n}")).unwrap())
+    (1u8..6).prop_map(|n| ContactUri::new(format!("sip:c@h:{n}")).unwrap())
 }
 
 fn node_id() -> impl Strategy<Value = NodeId> {

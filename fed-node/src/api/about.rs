@@ -11,7 +11,7 @@ use futures::future::join_all;
 use pb::member_question::What;
 use prost::Message;
 
-use super::service::NodeView;
+use super::node::NodeView;
 use crate::diary::{AsteriskSeen, Since};
 
 /// Longest wait for a member's answer when a person waits for all of them.

@@ -6,13 +6,20 @@ use fed_core::map::MapView;
 use fed_proto::client as pb;
 use tonic::Status;
 
+use super::caller::Caller;
 use super::events::as_it_was;
 use super::failure::{damaged, not_proposed, refused};
-use super::service::NodeView;
+use super::node::NodeView;
+use super::service::ApiService;
 use super::write::parse;
 
 /// A device is registered here.
-pub(super) async fn bind(node: &NodeView, asked: pb::BindRequest) -> Result<pb::BindReply, Status> {
+pub(super) async fn bind(
+    service: &ApiService,
+    caller: &Caller,
+    asked: pb::BindRequest,
+) -> Result<pb::BindReply, Status> {
+    let node = &service.0;
     let here = own(node, asked.node)?;
     let device: DeviceId = parse("device", &asked.device)?;
     let contact: ContactUri = parse("contact", &asked.contact)?;
@@ -35,11 +42,8 @@ pub(super) async fn bind(node: &NodeView, asked: pb::BindRequest) -> Result<pb::
         user_agent: filled(asked.user_agent),
         path: filled(asked.path),
     };
-    let proposed = node
-        .cluster
-        .propose(command)
-        .await
-        .map_err(|error| not_proposed(&error))?;
+    let proposed = node.cluster.propose(service.named(caller, command)).await;
+    let proposed = proposed.map_err(|error| not_proposed(&error))?;
     match proposed.reply {
         Reply::Bound { revision, superseded } => {
             let gone = superseded
@@ -56,18 +60,20 @@ pub(super) async fn bind(node: &NodeView, asked: pb::BindRequest) -> Result<pb::
 }
 
 /// A device is no longer registered here.
-pub(super) async fn unbind(node: &NodeView, asked: pb::UnbindRequest) -> Result<pb::WriteReply, Status> {
+pub(super) async fn unbind(
+    service: &ApiService,
+    caller: &Caller,
+    asked: pb::UnbindRequest,
+) -> Result<pb::WriteReply, Status> {
+    let node = &service.0;
     let here = own(node, asked.node)?;
     let command = Command::Unbind {
         device: parse("device", &asked.device)?,
         contact: parse("contact", &asked.contact)?,
         node: here,
     };
-    let proposed = node
-        .cluster
-        .propose(command)
-        .await
-        .map_err(|error| not_proposed(&error))?;
+    let proposed = node.cluster.propose(service.named(caller, command)).await;
+    let proposed = proposed.map_err(|error| not_proposed(&error))?;
     super::write::reply(&proposed.reply, proposed.revision.0)
 }
 

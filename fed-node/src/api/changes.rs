@@ -1,15 +1,20 @@
 //! Changes on their way from the API into the log: digests are kept or sealed, and the change gets its caller's name.
 
-use fed_core::command::{Command, Expect};
+use fed_core::command::{Command, Expect, Reply};
 use fed_core::map::MapView;
 use fed_core::records::setting;
 use fed_proto::client as pb;
-use tonic::Status;
+use tonic::{Response, Status};
 
 use super::caller::Caller;
-use super::failure::damaged;
-use super::service::{ApiService, missing};
+use super::failure::{damaged, not_proposed, refused_together};
+use super::lookup::missing;
+use super::service::ApiService;
+use super::{rules, would, write};
 use crate::security;
+
+/// So many changes in one call count as a further call against what a client may make.
+const CHANGES_PER_CALL: usize = 16;
 
 /// What a node without the federation's key answers to a secret: in clear text it would lie on every disk.
 const NO_KEY: &str = "this node does not have the key that the federation seals its secrets with (security/cluster.key in its data folder), \
@@ -17,6 +22,98 @@ const NO_KEY: &str = "this node does not have the key that the federation seals 
      alone, or let this node join anew";
 
 impl ApiService {
+    /// Changes the map in the caller's name.
+    pub(super) async fn propose(&self, caller: &Caller, command: Command) -> Result<Response<pb::WriteReply>, Status> {
+        let sealed = self.sealed(vec![command]).await?;
+        let command = sealed
+            .into_iter()
+            .next()
+            .ok_or_else(|| Status::internal("a change was lost"))??;
+        let proposed = self.0.cluster.propose(self.named(caller, command)).await;
+        let proposed = proposed.map_err(|error| not_proposed(&error))?;
+        write::reply(&proposed.reply, proposed.revision.0).map(Response::new)
+    }
+
+    /// Changes the map several times in the caller's name: each by itself, or all or nothing, or only as if.
+    pub(super) async fn write_many(
+        &self,
+        caller: &Caller,
+        asked: pb::WriteManyRequest,
+    ) -> Result<pb::WriteManyReply, Status> {
+        if asked.changes.len() > write::MOST_CHANGES {
+            let text = format!(
+                "{} changes in one call, at most {} are allowed",
+                asked.changes.len(),
+                write::MOST_CHANGES
+            );
+            return Err(Status::invalid_argument(text));
+        }
+        for change in &asked.changes {
+            caller.needs(rules::of_change(change), "one of these changes")?;
+        }
+        caller.spends(u32::try_from(asked.changes.len() / CHANGES_PER_CALL).unwrap_or(u32::MAX))?;
+        let commands = asked
+            .changes
+            .into_iter()
+            .map(write::command)
+            .collect::<Result<Vec<_>, _>>()?;
+        if commands.is_empty() {
+            return Ok(pb::WriteManyReply::default());
+        }
+        let sealed = self.sealed(commands).await?.into_iter();
+        if asked.dry_run {
+            let (snapshot, _) = self.snapshot(pb::Consistency::Linearizable as i32).await?;
+            let commands = sealed.collect::<Result<Vec<_>, _>>()?;
+            let would = would::would(&snapshot, write::together(commands))?;
+            return Ok(pb::WriteManyReply {
+                would: Some(would),
+                ..pb::WriteManyReply::default()
+            });
+        }
+        if asked.all_or_nothing {
+            let commands = sealed.collect::<Result<Vec<_>, _>>()?;
+            let count = commands.len();
+            let batch = self.named(caller, write::together(commands));
+            let proposed = self.0.cluster.propose(batch).await;
+            let proposed = proposed.map_err(|error| not_proposed(&error))?;
+            if let Reply::Refused(refusal) = &proposed.reply {
+                return Err(refused_together(refusal));
+            }
+            let result = pb::WriteResult {
+                revision: proposed.revision.0,
+                refusal: String::new(),
+            };
+            return Ok(pb::WriteManyReply {
+                results: vec![result; count],
+                would: None,
+            });
+        }
+        // What cannot be proposed has its answer already; the others keep their order.
+        let mut results = Vec::new();
+        let mut commands = Vec::new();
+        for command in sealed {
+            match command {
+                Ok(command) => {
+                    results.push(None);
+                    commands.push(self.named(caller, command));
+                }
+                Err(status) => results.push(Some(pb::WriteResult {
+                    revision: 0,
+                    refusal: status.message().to_owned(),
+                })),
+            }
+        }
+        let proposed = self.0.cluster.propose_many(commands).await;
+        let mut proposed = proposed.map_err(|error| not_proposed(&error))?.into_iter();
+        let results = results.into_iter().filter_map(|known| {
+            known.or_else(|| proposed.next().map(|done| write::result(&done.reply, done.revision.0)))
+        });
+        Ok(pb::WriteManyReply {
+            results: results.collect(),
+            would: None,
+        })
+    }
+
     /// The commands with every secret sealed; one that keeps the digest it has gets it from the map. Each by itself: what is wrong with
     /// one does not concern the others.
     pub(super) async fn sealed(&self, commands: Vec<Command>) -> Result<Vec<Result<Command, Status>>, Status> {
@@ -46,13 +143,7 @@ impl ApiService {
 
     /// The command in the caller's name, so that it comes into the audit log; without it while some members do not know such commands.
     pub(super) fn named(&self, caller: &Caller, command: Command) -> Command {
-        if !self.0.vault.names_changes() {
-            return command;
-        }
-        Command::By {
-            origin: security::origin(caller.who.clone(), self.0.cluster.id()),
-            command: Box::new(command),
-        }
+        security::in_the_name_of(caller.who.clone(), &self.0.cluster, &self.0.vault, command)
     }
 }
 

@@ -14,7 +14,8 @@ use tonic::Status;
 use super::caller::{Caller, denied};
 use super::failure::damaged;
 use super::limits::Limits;
-use super::rules::rule;
+use super::refusals::Refusals;
+use super::rules::{is_change, rule};
 use crate::security::{LocalToken, TokenText, same};
 
 /// Looks a token up in the map as this node has it: that also works without a quorum.
@@ -25,6 +26,7 @@ pub struct Door {
     here: NodeId,
     guard: Option<Guard>,
     limits: Arc<Limits>,
+    refusals: Refusals,
 }
 
 /// What tokens are held against.
@@ -38,8 +40,20 @@ pub struct Guard {
 impl Door {
     /// A door of this node; without a guard everybody comes in as an administrator.
     #[must_use]
-    pub fn new(here: NodeId, guard: Option<Guard>, limits: Arc<Limits>) -> Self {
-        Self { here, guard, limits }
+    pub fn new(here: NodeId, guard: Option<Guard>, limits: Arc<Limits>, refusals: Refusals) -> Self {
+        Self {
+            here,
+            guard,
+            limits,
+            refusals,
+        }
+    }
+
+    /// Somebody was refused a call for want of the right to it: what would have been a change is noted in the audit log.
+    pub(super) fn refused(&self, who: &Actor, path: &str) {
+        if is_change(path) {
+            self.refusals.tell(who, path.rsplit('/').next().unwrap_or(path));
+        }
     }
 
     /// The counters of this door.
@@ -70,8 +84,9 @@ impl Door {
                     "this token is not known here, was revoked or has expired: ask an administrator for another (`fed-node token create`)",
                 ));
             }
-            Err(Unknown::Elsewhere(node)) => {
+            Err(Unknown::Elsewhere(id, node)) => {
                 self.limits.denied.fetch_add(1, Ordering::Relaxed);
+                self.refused(&Actor::Token(id), path);
                 return Err(Status::permission_denied(format!(
                     "this token holds at node {node} alone, this is node {}",
                     self.here
@@ -89,6 +104,7 @@ impl Door {
         if let Err(status) = checked {
             self.limits.denied.fetch_add(1, Ordering::Relaxed);
             tracing::info!(who = %caller.who, role = %caller.role, path, %source, "a call was denied");
+            self.refused(&caller.who, path);
             return Err(status);
         }
         caller.spends(1)?;
@@ -120,7 +136,7 @@ impl Door {
             return Err(Unknown::Wrong);
         };
         if let Some(node) = found.value.node.filter(|node| *node != self.here) {
-            return Err(Unknown::Elsewhere(node));
+            return Err(Unknown::Elsewhere(shown.id, node));
         }
         let mut caller = self.caller(Actor::Token(shown.id), found.value.role, Some(found.modified));
         (caller.node, caller.expires_at_unix) = (found.value.node, found.value.expires_at_unix);
@@ -152,7 +168,7 @@ impl Door {
 enum Unknown {
     Nothing,
     Wrong,
-    Elsewhere(NodeId),
+    Elsewhere(TokenId, NodeId),
     Failed(StoreError),
 }
 

@@ -10,6 +10,7 @@ use prost::Message;
 use tonic::Code;
 
 use super::*;
+use crate::api::refusals::Refusal;
 use crate::api::rules::RULES;
 
 const HERE: NodeId = NodeId(1);
@@ -20,6 +21,7 @@ type Tokens = Arc<Mutex<BTreeMap<TokenId, Record<Token>>>>;
 /// A door with tokens that tests may change.
 struct Site {
     door: Door,
+    noted: tokio::sync::mpsc::Receiver<Refusal>,
     tokens: Tokens,
     local: String,
     _data: tempfile::TempDir,
@@ -31,12 +33,14 @@ fn site() -> Site {
     let text = std::fs::read_to_string(LocalToken::file(data.path())).unwrap();
     let tokens = Tokens::default();
     let known = tokens.clone();
+    let (refusals, noted) = Refusals::channel();
     let guard = Guard {
         local,
         look_up: Box::new(move |id| Ok(known.lock().get(id).cloned())),
     };
     Site {
-        door: Door::new(HERE, Some(guard), Arc::new(Limits::new(0))),
+        door: Door::new(HERE, Some(guard), Arc::new(Limits::new(0)), refusals),
+        noted,
         tokens,
         local: text.trim().to_owned(),
         _data: data,
@@ -277,8 +281,41 @@ async fn guesses_wait_and_the_right_token_does_not() {
 
 #[tokio::test]
 async fn without_a_guard_everybody_is_an_administrator_and_named_so() {
-    let door = Door::new(HERE, None, Arc::new(Limits::new(0)));
+    let door = Door::new(HERE, None, Arc::new(Limits::new(0)), Refusals::channel().0);
     let path = "/federated.client.v1.Federation/RemoveNode";
     let caller = door.admit(path, None, SOURCE).await.unwrap();
     assert_eq!((caller.who, caller.role), (Actor::Anyone, Role::Admin));
+}
+
+#[tokio::test]
+async fn a_refused_change_is_noted_with_whose_it_was_and_a_refused_look_is_not() {
+    let mut site = site();
+    let reader = site.add(Role::Reader, |_| {});
+    let elsewhere = site.add(Role::Registrar, |token| token.node = Some(NodeId(2)));
+    for (token, call) in [
+        (&reader, "PutUser"),
+        (&elsewhere, "Bind"),
+        (&reader, "Drift"),
+        (&reader, "PutUser"),
+    ] {
+        let path = format!("/federated.client.v1.Federation/{call}");
+        let shown = format!("Bearer {}", token.reveal());
+        site.door.admit(&path, Some(&shown), SOURCE).await.unwrap_err();
+    }
+    // Nobody is nobody.
+    site.door
+        .admit("/federated.client.v1.Federation/PutUser", None, SOURCE)
+        .await
+        .unwrap_err();
+    for (token, text) in [(reader, "refused PutUser"), (elsewhere, "refused Bind")] {
+        let who = Actor::Token(token.id);
+        assert_eq!(
+            site.noted.try_recv().unwrap(),
+            Refusal {
+                who,
+                text: text.to_owned()
+            }
+        );
+    }
+    assert!(site.noted.try_recv().is_err());
 }

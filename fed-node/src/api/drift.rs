@@ -11,7 +11,8 @@ use prost::Message;
 use tonic::Status;
 
 use super::failure::not_answered;
-use super::service::{NodeView, freshness};
+use super::lookup::freshness;
+use super::node::NodeView;
 use super::{about, kept, perf, replicas};
 use crate::security::{answer_authority_key, answer_certificate};
 

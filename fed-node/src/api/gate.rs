@@ -12,6 +12,7 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
+use tonic::{Code, Status};
 
 /// A service behind a door.
 #[derive(Clone)]
@@ -58,8 +59,17 @@ where
             let admitted = door.admit(request.uri().path(), shown, source).await;
             match admitted {
                 Ok(caller) => {
+                    if let Some(visit) = request.extensions().get::<security::Visit>() {
+                        visit.make_known();
+                    }
+                    let (who, path) = (caller.who.clone(), request.uri().path().to_owned());
                     request.extensions_mut().insert(caller);
-                    inner.call(request).await
+                    let response = inner.call(request).await?;
+                    let status = Status::from_header_map(response.headers());
+                    if status.is_some_and(|status| status.code() == Code::PermissionDenied) {
+                        door.refused(&who, &path);
+                    }
+                    Ok(response)
                 }
                 Err(status) => Ok(status.into_http()),
             }
@@ -70,6 +80,6 @@ where
 
 /// Where a call comes from; one that cannot tell shares a place with all others that cannot.
 fn source(request: &Request<Body>) -> IpAddr {
-    let connection = request.extensions().get::<security::Caller>();
-    connection.map_or(Ipv4Addr::UNSPECIFIED.into(), |caller| caller.address.ip())
+    let visit = request.extensions().get::<security::Visit>();
+    visit.map_or(Ipv4Addr::UNSPECIFIED.into(), |visit| visit.caller.address.ip())
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::door::now_unix;
-use super::service::NodeView;
+use super::node::NodeView;
 use super::write;
 use crate::config::Secret;
 use crate::explain::{self, Code};

@@ -15,7 +15,7 @@ use tracing::Level;
 
 use super::about::millis;
 use super::drift::ask_member;
-use super::service::NodeView;
+use super::node::NodeView;
 use crate::diary;
 
 /// Longest wait for another node.

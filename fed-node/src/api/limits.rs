@@ -1,12 +1,13 @@
 //! How much one client may ask, and how slowly wrong tokens are answered. Memory is bounded.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fed_core::audit::Actor;
 use fed_core::ids::TokenId;
+use fed_raft::security::network_of;
 use parking_lot::Mutex;
 use tonic::Status;
 use tonic::metadata::MetadataValue;
@@ -154,17 +155,6 @@ impl Limits {
             count(&self.denied),
             count(&self.limited)
         )
-    }
-}
-
-/// A host owns a whole /64 of IPv6.
-fn network_of(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V4(_) => source,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
     }
 }
 

@@ -11,8 +11,10 @@ use fed_raft::{MembersChange, Role};
 use tonic::Status;
 
 use super::failure::{damaged, not_changed};
-use super::service::{ApiService, Removal};
+use super::node::Removal;
+use super::service::ApiService;
 use crate::membership::{Action, Basis, Federation, Member, Plan, PlanId, Shape, plan};
+use crate::security::note;
 
 /// Longest wait for the leader to say from whom it hears.
 const ANSWERING_WITHIN: Duration = Duration::from_secs(1);
@@ -128,13 +130,24 @@ impl ApiService {
             Action::Lead(id) => {
                 self.change_as_of(at, MembersChange::TransferLeadership(NodeId(id)))
                     .await?;
+                note(&node.cluster, who, format!("leadership given to node {id}")).await;
                 Ok(node.cluster.local().revision().0)
             }
             Action::Replace { old, new } => {
                 let at = self.change_as_of(at, MembersChange::Promote(NodeId(new))).await?;
+                note(&node.cluster, who.clone(), format!("member {new} promoted to voter")).await;
                 node.leave.remove(who, NodeId(old), how(false, at)).await
             }
         }
+    }
+
+    /// Gives the leadership to a node for whoever asked; the revision of the map then.
+    pub(super) async fn lead(&self, who: Actor, node: NodeId) -> Result<u64, Status> {
+        let cluster = &self.0.cluster;
+        let moved = cluster.transfer_leadership(node).await;
+        moved.map_err(|error| not_changed(&error))?;
+        note(cluster, who, format!("leadership given to node {node}")).await;
+        Ok(cluster.local().revision().0)
     }
 
     async fn change_as_of(&self, members_at: u64, change: MembersChange) -> Result<u64, Status> {

@@ -1,8 +1,8 @@
 //! The client API of a node over gRPC: everything the command line does, typed (`proto/federation.proto`).
 //!
 //! Data flows one way: [`convert`] checks what comes in, [`write`] makes commands, [`read`] answers from one snapshot,
-//! [`failure`] turns refusals and outages into distinct codes, [`service`] ties them to the cluster. Before all of them is the [`gate`]:
-//! [`door`] decides by [`rules`] who comes in, [`limits`] how often.
+//! [`failure`] turns refusals and outages into distinct codes, [`service`] ties them to the cluster, of which [`node`] is what it needs. Before all of them is the [`gate`]:
+//! [`door`] decides by [`rules`] who comes in, [`limits`] how often; [`refusals`] tell of those who may not.
 
 pub(crate) mod about;
 mod audit;
@@ -21,12 +21,15 @@ mod gate;
 mod invitation;
 mod kept;
 mod limits;
+mod lookup;
 mod members;
+mod node;
 mod operations;
 pub(crate) mod perf;
 mod pipeline;
 mod plan;
 mod read;
+mod refusals;
 mod replicas;
 mod rules;
 mod server;
@@ -41,7 +44,9 @@ mod write;
 pub use convert::BadRequest;
 pub use door::{Door, Guard};
 pub use limits::Limits;
+pub use node::{AsteriskSide, Drift, Leave, NodeView, Removal};
+pub use refusals::{Refusal, Refusals};
 pub use rules::{RULES, rule};
 pub use server::{ServeError, serve};
-pub use service::{ApiService, AsteriskSide, Drift, Leave, NodeView, Removal};
+pub use service::ApiService;
 pub(crate) use settings::check_realm;

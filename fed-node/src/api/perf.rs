@@ -5,13 +5,14 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fed_core::command::{Command, Expect};
+use fed_core::command::Command;
+use fed_core::ids::SessionId;
 use fed_proto::client as pb;
 use pb::member_question::What;
 use tonic::Status;
 
 use super::drift::ask_member;
-use super::service::NodeView;
+use super::node::NodeView;
 
 const SAMPLES: usize = 60;
 /// One measurement ends after this time with the samples it has.
@@ -20,8 +21,8 @@ const AT_MOST: Duration = Duration::from_secs(10);
 const WITHIN: Duration = Duration::from_secs(30);
 /// What is written and synced each time.
 const BLOCK: [u8; 4096] = [0x5a; 4096];
-/// A setting that nobody has: deleting it is committed and changes nothing.
-const NO_SETTING: &str = "perf-probe";
+/// A session that never was: ending it is committed, changes nothing, and is what every node may ask the leader for.
+const NO_SESSION: SessionId = SessionId(0);
 
 /// Measures this node, or another one.
 pub(super) async fn at(node: &NodeView, id: u64) -> Result<pb::PerfReply, Status> {
@@ -80,10 +81,7 @@ async fn commit(node: &NodeView) -> Vec<Duration> {
     let mut times = Vec::new();
     while times.len() < SAMPLES && begun.elapsed() < AT_MOST && node.cluster.status().quorum {
         let one = Instant::now();
-        let nothing = Command::DeleteSetting {
-            key: NO_SETTING.to_owned(),
-            expect: Expect::Any,
-        };
+        let nothing = Command::EndSession { session: NO_SESSION };
         match node.cluster.propose(nothing).await {
             Ok(_) => times.push(one.elapsed()),
             Err(error) => {

@@ -13,19 +13,22 @@ use pb::pipeline_reply::What as Answer;
 use pb::pipeline_request::What as Asked;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::caller::Caller;
 use super::door::sent_away;
 use super::failure::{damaged, not_proposed};
+use super::lookup::may_see;
 use super::read::Reader;
-use super::service::{ApiService, may_see};
+use super::service::ApiService;
 use super::watch::LOOK_EVERY;
 use super::{rules, write};
 
 /// What the client reads.
 pub(super) type Stream = ReceiverStream<Result<pb::PipelineReply, Status>>;
 
+/// The call, as the gate knows it.
+const PATH: &str = "/federated.client.v1.Federation/Pipeline";
 /// Requests of one stream that are done together.
 const TOGETHER: usize = 64;
 /// Groups of one stream under way at once; with more, the stream is not read.
@@ -86,7 +89,12 @@ async fn answer(service: &ApiService, caller: &Caller, group: Vec<pb::PipelineRe
         // As the gate does it for a single call.
         match may(caller, &request) {
             Ok(()) => sorted.take(request),
-            Err(status) => sorted.malformed.push((request.id, Err(status))),
+            Err(status) => {
+                if status.code() == Code::PermissionDenied {
+                    service.0.door.refused(&caller.who, PATH);
+                }
+                sorted.malformed.push((request.id, Err(status)));
+            }
         }
     }
     let (written, fresh, local) = tokio::join!(
@@ -216,7 +224,7 @@ async fn read(service: &ApiService, consistency: pb::Consistency, reads: Vec<(u6
 fn found<T>(what: &str, id: &impl std::fmt::Display, record: Result<Option<T>, StoreError>) -> Result<T, Status> {
     record
         .map_err(|error| damaged(&error))?
-        .ok_or_else(|| super::service::missing(what, &id.to_string()))
+        .ok_or_else(|| super::lookup::missing(what, &id.to_string()))
 }
 
 fn error(status: &Status) -> pb::PipelineError {

@@ -1,13 +1,51 @@
-//! A routing plan for the wire.
+//! Where calls would go: a routing plan, made and put on the wire.
 
-use fed_core::ids::NodeId;
+use fed_core::ids::{DeviceId, NodeId};
 use fed_core::kv::StoreError;
 use fed_core::map::MapView;
-use fed_core::route::{Cause, Outcome, Place, RoutePlan, Stage, StageCondition, Target};
+use fed_core::route::{Caller, Cause, Outcome, Place, RoutePlan, Stage, StageCondition, Target, route};
 use fed_proto::client as pb;
+use tonic::Status;
+
+use super::failure::damaged;
+use super::lookup::found;
+use super::service::ApiService;
+use super::write;
+
+impl ApiService {
+    /// Where a call would go, as this node would send it now.
+    pub(super) async fn route_now(&self, asked: pb::RouteRequest) -> Result<pb::RouteReply, Status> {
+        write::name(&asked.dialled)?;
+        let device: Option<DeviceId> = if asked.caller_device.is_empty() {
+            None
+        } else {
+            Some(write::parse("device", &asked.caller_device)?)
+        };
+        let number = Some(asked.caller_number).filter(|number| !number.is_empty());
+        let caller = Caller {
+            device,
+            number,
+            hops: 0,
+        };
+        // As a call would: fresh if it can be had, else from what this node has.
+        let fresh = self.snapshot(pb::Consistency::Linearizable as i32).await;
+        let (snapshot, freshness) = match fresh {
+            Ok(fresh) => fresh,
+            Err(_) => self.snapshot(pb::Consistency::Local as i32).await?,
+        };
+        let (view, here) = (MapView::new(&snapshot), self.0.cluster.id());
+        if let Some(caller) = &caller.device {
+            let known = view.device(caller).map_err(|error| damaged(&error))?;
+            found("device", caller.as_str(), known)?;
+        }
+        let planned = route(&view, here, &caller, &asked.dialled);
+        let reply = planned.and_then(|planned| route_reply(planned, &view, here, freshness));
+        reply.map_err(|error| damaged(&error))
+    }
+}
 
 /// The plan made at node `here` from `view`, with the freshness of that.
-pub(super) fn route_reply(
+fn route_reply(
     plan: RoutePlan,
     view: &MapView<'_>,
     here: NodeId,

@@ -14,7 +14,7 @@ use tonic::Status;
 
 use super::drift::ask_member;
 use super::failure::damaged;
-use super::service::NodeView;
+use super::node::NodeView;
 
 /// For how long a node notes the revisions that it goes through.
 const LOOK_FOR: Duration = Duration::from_millis(300);

@@ -62,6 +62,33 @@ const OPERATIONS: &[(&str, Role)] = &[
     ("Replicas", Role::Operator),
 ];
 
+/// The calls that change something, or hand everything out: refusing one of them is noted in the audit log.
+const CHANGES: [&str; 18] = [
+    "PutUser",
+    "DeleteUser",
+    "PutDevice",
+    "DeleteDevice",
+    "Write",
+    "Pipeline",
+    "RemoveNode",
+    "ApplyPlan",
+    "CreateJoinToken",
+    "TransferLeadership",
+    "PutSetting",
+    "DeleteSetting",
+    "Backup",
+    "Bind",
+    "Unbind",
+    "CreateToken",
+    "RevokeToken",
+    "ListTokens",
+];
+
+/// Whether the call of this path changes something.
+pub(super) fn is_change(path: &str) -> bool {
+    rule(path).is_some() && path.rsplit('/').next().is_some_and(|call| CHANGES.contains(&call))
+}
+
 /// Digests are as good as passwords: who may read them.
 pub(super) const CREDENTIALS: Role = Role::Admin;
 
@@ -135,6 +162,21 @@ mod tests {
                     "{path} has two rules"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_a_reader_may_not_do_is_a_change_or_only_looks() {
+        // Neither changes anything nor hands out what opens lines.
+        const LOOKS: [&str; 6] = ["PlanMembers", "ListAudit", "Drift", "Logs", "Perf", "Replicas"];
+        for call in calls() {
+            let name = call.rsplit('/').next().unwrap();
+            let looks = rule(&call) == Some(Role::Reader) && name != "Pipeline" || LOOKS.contains(&name);
+            assert_eq!(
+                is_change(&call),
+                !looks,
+                "{call}: say in rules.rs whether it changes something"
+            );
         }
     }
 

@@ -82,11 +82,15 @@ pub async fn serve(
     Ok((bound, task))
 }
 
-/// Clients need no certificate: who they are is asked with each call.
+/// Time in which a connection has to make a call that is let in; until then it may send a largest request and its headers.
+const FIRST_CALL: Duration = Duration::from_secs(10);
+
+/// Clients need no certificate: who they are is asked with each call, and the gate makes a connection known whose call it lets in.
 fn limits() -> Limits {
     Limits {
-        strangers_per_address: 512,
-        stranger: None,
+        strangers_per_network: 512,
+        unknown_per_network: 256,
+        stranger: Some((2 * LARGEST_REQUEST, FIRST_CALL)),
         ..Limits::default()
     }
 }

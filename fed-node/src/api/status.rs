@@ -11,7 +11,8 @@ use fed_proto::client as pb;
 use fed_raft::Role;
 
 use super::about::{self, Answer};
-use super::service::{NodeView, freshness};
+use super::lookup::freshness;
+use super::node::NodeView;
 use crate::diary::{Seen, Sight, Standing, State};
 
 /// Longest wait for the leader to say how far the members are behind.

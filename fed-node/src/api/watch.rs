@@ -14,7 +14,7 @@ use tonic::Status;
 
 use super::caller::Caller;
 use super::door::sent_away;
-use super::service::NodeView;
+use super::node::NodeView;
 use super::{events, rules};
 
 /// What a watching client reads.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use fed_raft::security::{Connector, Trust};
+use fed_raft::security::{Connector, NodeName, Trust, name_in_pem};
 use tokio::net::TcpStream;
 
 use super::bearer::Bearer;
@@ -30,6 +30,16 @@ pub struct Access {
         value_name = "ADDRESS"
     )]
     pub server: Option<Server>,
+
+    /// Host that the node's certificate must hold, when it is reached by another: through a tunnel [default: that of --server; on the node's own machine it must be that very node]
+    #[arg(
+        long,
+        global = true,
+        env = "FED_SERVER_NAME",
+        hide_env_values = true,
+        value_name = "HOST"
+    )]
+    pub server_name: Option<String>,
 
     /// Certificate of the authority that nodes are believed by [default: that of the node on this machine, from its data folder]
     #[arg(long, global = true, env = "FED_CA", hide_env_values = true, value_name = "FILE")]
@@ -112,7 +122,8 @@ impl Access {
         Connector::tls(self.trust(address, config)?).map_err(Failure::failed)
     }
 
-    /// Who is believed to be a node.
+    /// Who is believed, and expected: the node of this machine's data folder where its own address is asked or its own token is shown;
+    /// otherwise a node whose certificate holds the host that is asked. A node that was taken out has a certificate too, for days.
     pub(super) fn trust(&self, address: &Address, config: Option<&Config>) -> Outcome<Trust> {
         let unknown = |why: String| {
             Failure::usage(format!(
@@ -126,8 +137,38 @@ impl Access {
         let path = path.ok_or_else(|| unknown("there is no configuration that says where ca.crt is".to_owned()))?;
         let shown = path.display();
         let text = std::fs::read_to_string(&path).map_err(|error| unknown(format!("{shown}: {error}")))?;
-        Trust::authorities(&text).map_err(|error| unknown(format!("{shown}: {error}")))
+        let trust = Trust::authorities(&text).map_err(|error| unknown(format!("{shown}: {error}")))?;
+        if let Some(name) = &self.server_name {
+            return trust
+                .at(name)
+                .map_err(|why| Failure::usage(format!("--server-name: {why}")));
+        }
+        if let Some(node) = config.and_then(|config| self.own_node(address, config)) {
+            return Ok(trust.of(node));
+        }
+        if address.is_loopback() {
+            // However it is written; every node's certificate holds it.
+            return trust.at("localhost").map_err(Failure::failed);
+        }
+        Ok(trust)
     }
+
+    /// The node of this machine's data folder, when it is the one that is meant.
+    fn own_node(&self, address: &Address, config: &Config) -> Option<NodeName> {
+        let shows_its_token = self.token_file.is_none() && is_here(address, config);
+        let own_address = *address == default_server(config.client.listen.clone());
+        if !shows_its_token && !own_address {
+            return None;
+        }
+        let built_in = || SecurityFolder::of(&config.data_dir).certificate();
+        let certificate = config.tls.cert.clone().unwrap_or_else(built_in);
+        name_in_pem(&std::fs::read_to_string(certificate).ok()?)
+    }
+}
+
+/// Whether the address is of this machine, whose node's own token is shown there.
+pub(super) fn is_here(address: &Address, config: &Config) -> bool {
+    address.is_loopback() || config.client.listen == *address
 }
 
 /// Why nobody can be reached there, if that is so.
@@ -163,6 +204,46 @@ mod tests {
         assert!(!server("127.0.0.1:7400").unwrap().plain && !server("https://192.0.2.1:7400").unwrap().plain);
         for bad in ["http://192.0.2.1:7400", "ftp://127.0.0.1:1", "http://", "x"] {
             assert!(server(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// The configuration of a node with a certificate, as `init` leaves it.
+    fn node(data_dir: &std::path::Path) -> (Config, NodeName) {
+        let environment = [("FED_DATA_DIR".to_owned(), data_dir.display().to_string())];
+        let config = crate::config::load_with(None, environment, &crate::config::ConfigFlags::default()).unwrap();
+        let name: NodeName = format!("fed://{}/node/7", "a".repeat(32)).parse().unwrap();
+        let authority = fed_raft::security::Authority::make(name.cluster).unwrap();
+        let made = fed_raft::security::request_key(None).unwrap();
+        let signing = fed_raft::security::Signing {
+            name,
+            hosts: &[],
+            lifetime: std::time::Duration::from_secs(60),
+        };
+        std::fs::create_dir_all(data_dir.join("security")).unwrap();
+        let certificate = authority.sign(&made.public_key, &signing).unwrap();
+        std::fs::write(data_dir.join("security/node.crt"), certificate).unwrap();
+        (config, name)
+    }
+
+    #[test]
+    fn on_its_own_machine_the_very_node_is_expected() {
+        let data = tempfile::tempdir().unwrap();
+        let (config, name) = node(data.path());
+        let with_token = Access {
+            token_file: Some("token".into()),
+            ..Access::default()
+        };
+        let expected = |access: &Access, address: &str| access.own_node(&address.parse().unwrap(), &config);
+        // Its token is shown on loopback, whatever listens there; its address is its own, whatever is shown.
+        for (access, address, own) in [
+            (&Access::default(), "127.0.0.1:7400", true),
+            (&Access::default(), "localhost:9999", true),
+            (&Access::default(), "192.0.2.1:7400", false),
+            (&with_token, "127.0.0.1:7400", true),
+            (&with_token, "127.0.0.1:9999", false),
+            (&with_token, "192.0.2.1:7400", false),
+        ] {
+            assert_eq!(expected(access, address), own.then_some(name), "{address}");
         }
     }
 

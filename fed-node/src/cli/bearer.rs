@@ -6,6 +6,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
+use super::access::is_here;
 use super::exit::{Failure, Outcome};
 use crate::address::Address;
 use crate::config::Config;
@@ -28,9 +29,8 @@ impl Bearer {
             let text = text.ok_or_else(|| Failure::usage(format!("{shown}: there is no such file")))?;
             return Self::of(&text).ok_or_else(|| Failure::usage(format!("{shown} holds no token in its first line")));
         }
-        let here = address.is_loopback() || config.is_some_and(|config| config.client.listen == *address);
         let local = config
-            .filter(|_| here)
+            .filter(|config| is_here(address, config))
             .map(|config| LocalToken::file(&config.data_dir))
             .and_then(|file| read_private(&file).ok().flatten());
         Ok(local.and_then(|text| Self::of(&text)).unwrap_or_default())

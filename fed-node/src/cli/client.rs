@@ -8,7 +8,7 @@ use std::time::Duration;
 use fed_proto::client as pb;
 use fed_proto::client::federation_client::FederationClient;
 use fed_proto::client::operations_client::OperationsClient;
-use fed_raft::security::Connector;
+use fed_raft::security::{Connector, NotBelieved};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status};
@@ -40,6 +40,16 @@ pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// Largest answer: a page of 1,000 records with room to spare.
 const LARGEST_ANSWER: usize = 16 << 20;
 
+/// What to say of somebody who is not whom the command line meant.
+fn not_believed(address: &Address, NotBelieved { why, another }: &NotBelieved) -> String {
+    let remedy = if *another {
+        "; if it is the right one, reached by another name or through a tunnel: --server-name with a host that its certificate holds"
+    } else {
+        ""
+    };
+    format!("what answers at {address} is not believed to be the node that is meant: {why}{remedy}")
+}
+
 impl Client {
     /// Connects, and shows what `bearer` has with every call.
     ///
@@ -53,12 +63,10 @@ impl Client {
             let why = std::iter::successors(std::error::Error::source(&error), |error| error.source())
                 .last()
                 .map_or_else(|| error.to_string(), ToString::to_string);
-            match why.split_once("the other side is not believed: ") {
-                Some((_, why)) => Failure::new(
-                    Exit::Unavailable,
-                    format!("what answers at {address} is not believed to be a node: {why}"),
-                )
-                .coded(explain::Code::NodeNotBelieved),
+            match NotBelieved::behind(&error) {
+                Some(why) => {
+                    Failure::new(Exit::Unavailable, not_believed(address, why)).coded(explain::Code::NodeNotBelieved)
+                }
                 None => Failure::unreachable(address, why),
             }
         })?;

@@ -17,7 +17,13 @@ pub const DEFAULT_FILE: &str = "/etc/fed-node/fed-node.toml";
 pub const GENERATED_PASSWORD: &str = "ari-password";
 
 /// Variables of the command line that are no keys.
-const OTHER_VARIABLES: [&str; 4] = ["FED_CA", "FED_CONFIG", "FED_SERVER", "FED_TOKEN_FILE"];
+const OTHER_VARIABLES: [&str; 5] = [
+    "FED_CA",
+    "FED_CONFIG",
+    "FED_SERVER",
+    "FED_SERVER_NAME",
+    "FED_TOKEN_FILE",
+];
 
 /// The configuration from file, environment and flags.
 ///

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use fed_raft::security::network_of;
+
 /// Sources remembered at once; further ones share one bucket until older ones have filled up again.
 const SOURCES: usize = 4_096;
 
@@ -71,13 +73,6 @@ impl Limiter {
 
 fn level(bucket: &Bucket, rate: f64, burst: f64, now: Duration) -> f64 {
     (bucket.tokens + now.saturating_sub(bucket.filled_at).as_secs_f64() * rate).min(burst)
-}
-
-fn network_of(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) >> 64 << 64)),
-        v4 => v4,
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use fed_core::audit::Actor;
 use fed_core::command::{Command, Expect, Refusal, Reply};
 use fed_core::ids::NodeId;
 use fed_core::map::{FederationMap, MapView};
-use fed_core::records::Node;
 use fed_raft::{Cluster, MembersChange, MembersError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -87,13 +86,8 @@ impl Leaver {
         let record = MapView::new(&self.cluster.local())
             .node(node)
             .map_err(|error| failure::damaged(&error))?;
-        let mut delete = Command::DeleteNode { id: node };
-        if self.vault.names_changes() {
-            delete = Command::By {
-                origin: security::origin(who, self.cluster.id()),
-                command: Box::new(delete),
-            };
-        }
+        let named = |command| security::in_the_name_of(who.clone(), &self.cluster, &self.vault, command);
+        let delete = named(Command::DeleteNode { id: node });
         let proposed = self.cluster.propose(delete.clone()).await;
         let proposed = proposed.map_err(|error| failure::not_proposed(&error))?;
         if let Reply::Refused(why) = &proposed.reply
@@ -102,11 +96,13 @@ impl Leaver {
             return Err(failure::refused(why));
         }
         match self.remove_member(node, how).await {
+            // It can write no more: that it left is in the audit log by its record.
             Ok(()) if node == self.cluster.id() => Ok(proposed.revision.0),
             // One that ran until now may have put its record there again in between.
             Ok(()) => {
                 let again = self.cluster.propose(delete).await;
                 let again = again.map_err(|error| failure::not_proposed(&error))?;
+                security::note(&self.cluster, who, format!("member {node} removed")).await;
                 Ok(match again.reply {
                     Reply::Refused(_) => proposed.revision.0,
                     _ => again.revision.0,
@@ -114,7 +110,9 @@ impl Leaver {
             }
             Err(error @ MembersError::Refused(_)) => {
                 if let Some(record) = record.filter(|_| node != self.cluster.id()) {
-                    self.put_back(record.value).await;
+                    let expect = Expect::Absent;
+                    let node = record.value;
+                    self.put_back(named(Command::PutNode { node, expect })).await;
                 }
                 Err(failure::not_changed(&error))
             }
@@ -141,11 +139,9 @@ impl Leaver {
     }
 
     /// A removal that was refused leaves the map as it was. Failing to is no more than a node that is seen as a member only.
-    async fn put_back(&self, node: Node) {
-        let id = node.id;
-        let expect = Expect::Absent;
-        if let Err(error) = self.cluster.propose(Command::PutNode { node, expect }).await {
-            tracing::warn!(%id, %error, "the record of a node that was not removed could not be put back");
+    async fn put_back(&self, put: Command) {
+        if let Err(error) = self.cluster.propose(put).await {
+            tracing::warn!(%error, "the record of a node that was not removed could not be put back");
         }
     }
 }

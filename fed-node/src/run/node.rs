@@ -21,7 +21,7 @@ use super::leave::Leaver;
 use super::observer::Observer;
 use super::record::{self, Told};
 use super::{RaftPort, founder, removed, session};
-use crate::api::{self, ApiService, AsteriskSide, Door, Guard, Limits, NodeView, ServeError};
+use crate::api::{self, ApiService, AsteriskSide, Door, Guard, Limits, NodeView, Refusals, ServeError};
 use crate::backup::{Schedule, Scheduled, Source};
 use crate::config::{Config, RedirectTransport};
 use crate::diary::Diary;
@@ -146,7 +146,8 @@ impl Running {
         let port: Arc<dyn MapPort> = Arc::new(RaftPort::new(cluster.clone(), vault.clone()));
         #[cfg(feature = "otel")]
         let port = crate::traces::around(port, &cluster, &config.node.name);
-        let door = Arc::new(door(config, &cluster)?);
+        let (refusals, refused) = Refusals::channel();
+        let door = Arc::new(door(config, &cluster, refusals)?);
         let router = Arc::new(Router::new(port.clone()));
         let agi = bind_agi(config).await?;
         let agi_address = agi.local_addr().map_err(|source| agi_failed(config, source))?;
@@ -157,6 +158,7 @@ impl Running {
         let (leaving, is_leaving) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(security::keep(cluster.clone(), vault.clone()));
+        tasks.spawn(security::write_refusals(cluster.clone(), refused));
         let has_asterisk = client.is_some();
         let certificates = security::Source::of(config);
         if let (Some(source), Security::Tls(keyring)) = (&certificates, protection) {
@@ -351,7 +353,7 @@ fn ari_client(config: &Config) -> Result<Option<AriClient>, RunError> {
 }
 
 /// Who comes in: those with a token, or with `security.plaintext` everybody on this machine.
-fn door(config: &Config, cluster: &Cluster<FederationMap>) -> Result<Door, RunError> {
+fn door(config: &Config, cluster: &Cluster<FederationMap>, refusals: Refusals) -> Result<Door, RunError> {
     let limits = Arc::new(Limits::new(config.client.calls_per_s));
     let guard = if config.security.plaintext {
         tracing::warn!("security.plaintext: nobody is asked who they are");
@@ -367,7 +369,7 @@ fn door(config: &Config, cluster: &Cluster<FederationMap>) -> Result<Door, RunEr
             look_up: Box::new(move |id| MapView::new(&map.local()).token(id)),
         })
     };
-    Ok(Door::new(cluster.id(), guard, limits))
+    Ok(Door::new(cluster.id(), guard, limits, refusals))
 }
 
 fn agi_failed(config: &Config, source: std::io::Error) -> RunError {

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fed_ari::port::{MapEvent, MapPort, MapSnapshot, MapWatch, PortError, Proposed};
+use fed_core::audit::Actor;
 use fed_core::command::Command;
 use fed_core::event::Change;
 use fed_core::ids::{NodeId, Revision, SessionId};
 use fed_core::map::{FederationMap, MapView};
 use fed_raft::{Cluster, Consistency, KeepAliveError, ProposeError, ReadError, Snapshot, Watch, WatchItem};
 
-use crate::security::{Vault, by_node};
+use crate::security::{Vault, in_the_name_of};
 
 /// [`MapPort`] over the cluster.
 #[derive(Clone)]
@@ -39,12 +40,12 @@ impl RaftPort {
             command,
             Command::Bind { .. } | Command::Unbind { .. } | Command::OpenSession { .. } | Command::EndSession { .. }
         );
-        if observed || !self.vault.names_changes() {
+        if observed {
             return command;
         }
         let local = self.cluster.local();
         let sealed = self.vault.seal(command, &MapView::new(&local));
-        by_node(&self.cluster, sealed)
+        in_the_name_of(Actor::Node(self.cluster.id()), &self.cluster, &self.vault, sealed)
     }
 }
 

@@ -16,9 +16,8 @@ use futures::future::BoxFuture;
 use prost::Message;
 
 use super::folder::{read, read_secret};
-use super::founding::hosts;
+use super::hosts::Claims;
 use super::{JoinToken, Source, Vault, by_node, lifetime, same};
-use crate::address::Address;
 
 /// Longest wait for the map.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -67,8 +66,10 @@ impl Doorkeeper for Admission {
             };
             if let Source::BuiltIn(folder) = &self.source {
                 equipment.authority = read(&folder.authority()).map_err(|error| away(&error))?;
+                let mut claims = Claims::of_members(&self.cluster);
+                claims.add(node, &address);
                 equipment.certificate =
-                    sign(&self.source, name, &address, &application.public_key).map_err(Turned::Away)?;
+                    sign(&self.source, name, &claims, &application.public_key).map_err(Turned::Away)?;
             }
             Ok(equipment.encode_to_vec().into())
         })
@@ -145,13 +146,12 @@ fn lets_in(token: &Token, secret: &str, now_unix: u64) -> Result<(), &'static st
     Ok(())
 }
 
-fn sign(source: &Source, name: NodeName, address: &str, public_key: &str) -> Result<String, String> {
+fn sign(source: &Source, name: NodeName, claims: &Claims, public_key: &str) -> Result<String, String> {
     let signer = source.signer(name.cluster).map_err(|error| error.to_string())?;
     let signer = signer.ok_or_else(|| "this node has not got the authority's key".to_owned())?;
-    let advertised: Option<Address> = address.parse().ok();
     let signing = Signing {
         name,
-        hosts: &hosts(advertised.as_ref()),
+        hosts: &claims.hosts_of(name.node),
         lifetime: lifetime::DEFAULT,
     };
     signer.sign(public_key, &signing).map_err(|error| error.to_string())
@@ -165,14 +165,14 @@ pub(crate) fn answer_certificate(
     public_key: &str,
 ) -> Result<String, String> {
     let source = source.ok_or_else(|| "this node uses no certificates".to_owned())?;
-    let members = cluster.members();
-    let member = members.iter().find(|member| member.id == from);
-    let member = member.ok_or_else(|| format!("node {from} is no member"))?;
+    if !cluster.members().iter().any(|member| member.id == from) {
+        return Err(format!("node {from} is no member"));
+    }
     let name = NodeName {
         cluster: cluster.identity().cluster,
         node: from,
     };
-    sign(source, name, &member.address, public_key)
+    sign(source, name, &Claims::of_members(cluster), public_key)
 }
 
 /// The authority's key, for those that vote: they decide about everything already, and the authority must not be lost with one node.

@@ -4,8 +4,8 @@ use fed_raft::Identity;
 use fed_raft::security::{Authority, NodeName, Signing, request_key};
 
 use super::folder::{FileError, write};
+use super::hosts::Claims;
 use super::{SecurityFolder, Source, files, lifetime};
-use crate::address::Address;
 use crate::config::Config;
 use crate::talk;
 
@@ -18,7 +18,7 @@ pub(crate) fn found(config: &Config, identity: &Identity) -> Result<(), FileErro
     files::folder(&config.data_dir).map_err(FileError)?;
     match source {
         Source::BuiltIn(folder) => make_authority(&folder, config, identity.name()),
-        Source::Own { .. } => write_request(&SecurityFolder::of(&config.data_dir), identity.name()),
+        Source::Own { .. } => write_request(&SecurityFolder::of(&config.data_dir), config, identity.name()),
     }
 }
 
@@ -26,10 +26,9 @@ fn make_authority(folder: &SecurityFolder, config: &Config, name: NodeName) -> R
     let failed = |error: fed_raft::security::CredentialsError| FileError(error.to_string());
     let authority = Authority::make(name.cluster).map_err(failed)?;
     let made = request_key(None).map_err(failed)?;
-    let advertised = config.peer_advertised();
     let signing = Signing {
         name,
-        hosts: &hosts(Some(&advertised)),
+        hosts: &own_hosts(config, name),
         lifetime: lifetime::DEFAULT,
     };
     let certificate = authority.sign(&made.public_key, &signing).map_err(failed)?;
@@ -40,8 +39,9 @@ fn make_authority(folder: &SecurityFolder, config: &Config, name: NodeName) -> R
 }
 
 /// A key, and a request that another authority can answer.
-pub(super) fn write_request(folder: &SecurityFolder, name: NodeName) -> Result<(), FileError> {
-    let made = request_key(Some(name)).map_err(|error| FileError(error.to_string()))?;
+pub(super) fn write_request(folder: &SecurityFolder, config: &Config, name: NodeName) -> Result<(), FileError> {
+    let hosts = own_hosts(config, name);
+    let made = request_key(Some((name, &hosts))).map_err(|error| FileError(error.to_string()))?;
     write(&folder.key(), &made.key)?;
     write(&folder.request(), &made.request)?;
     talk!(
@@ -52,13 +52,11 @@ pub(super) fn write_request(folder: &SecurityFolder, name: NodeName) -> Result<(
     Ok(())
 }
 
-/// Under which names a node's certificate also holds for programs that compare names.
-pub(super) fn hosts(advertised: Option<&Address>) -> Vec<String> {
-    let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
-    if let Some(host) = advertised.map(|address| address.host().to_owned())
-        && !hosts.contains(&host)
-    {
-        hosts.push(host);
+/// The hosts that this node's certificate holds, as its configuration says where it is.
+fn own_hosts(config: &Config, name: NodeName) -> Vec<String> {
+    let mut claims = Claims::default();
+    for address in [config.peer_advertised(), config.client_advertised()] {
+        claims.add(name.node, &address.to_string());
     }
-    hosts
+    claims.hosts_of(name.node)
 }

@@ -57,7 +57,7 @@ pub(crate) async fn join(config: &Config, raft: &fed_raft::Config, token: &JoinT
                 write(&folder.cluster_key(), &format!("{}\n", equipment.cluster_key))?;
             }
             if matches!(Source::of(config), Some(Source::Own { .. })) {
-                return write_request(&folder, identity.name());
+                return write_request(&folder, config, identity.name());
             }
             let given = fingerprint(&equipment.authority).ok();
             if given != Some(token.authority) || equipment.certificate.is_empty() {

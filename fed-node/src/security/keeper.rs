@@ -216,6 +216,18 @@ pub(crate) fn by_node(cluster: &Cluster<FederationMap>, command: Command) -> Com
     }
 }
 
+/// The command in the name of whoever asked for it here; without a name while some members do not know such commands.
+pub(crate) fn in_the_name_of(who: Actor, cluster: &Cluster<FederationMap>, vault: &Vault, command: Command) -> Command {
+    // The vault hears of it a moment later than the leader, who takes nothing in nobody's name from then on.
+    if !vault.names_changes() && cluster.status().feature_level < LEVEL {
+        return command;
+    }
+    Command::By {
+        origin: origin(who, cluster.id()),
+        command: Box::new(command),
+    }
+}
+
 /// Who, at this node, now.
 pub(crate) fn origin(who: Actor, via: fed_core::ids::NodeId) -> Origin {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! What keeps a node's secrets, and what it proves itself with.
 //!
 //! [`files`] is the folder and how files in it are read and written, [`folder`] names them. Tokens of the client API: [`text`],
-//! [`local_token`]. The key that seals what the map holds of passwords: [`vault`], [`keeper`]. Certificates, and how a node comes by
-//! its own, keeps it fresh and hands others theirs: [`join_token`] is the text that brings a node in, [`admission`] the leader's part
+//! [`local_token`]. The key that seals what the map holds of passwords: [`vault`], [`keeper`]. What is in the audit log beside changes: [`notes`]. Certificates, and how a node comes by
+//! its own, for which [`hosts`], keeps it fresh and hands others theirs: [`join_token`] is the text that brings a node in, [`admission`] the leader's part
 //! of a join and [`joining`] the newcomer's, [`renewal`] what goes on while a node runs. What is done with certificates on the wire is
 //! fed-raft's.
 
@@ -10,12 +10,14 @@ mod admission;
 mod files;
 mod folder;
 mod founding;
+mod hosts;
 mod join_token;
 mod joining;
 mod keeper;
 mod lifetime;
 mod local_token;
 mod material;
+mod notes;
 mod renewal;
 mod text;
 mod vault;
@@ -27,10 +29,11 @@ pub(crate) use founding::found;
 pub use join_token::{BadToken, JoinToken};
 pub(crate) use joining::{JoinError, join};
 pub use keeper::keep;
-pub(crate) use keeper::{by_node, origin};
+pub(crate) use keeper::{by_node, in_the_name_of, origin};
 pub(crate) use local_token::same;
 pub use local_token::{LOCAL_TOKEN, LocalToken};
 pub(crate) use material::{Source, certificate_expires, security};
+pub(crate) use notes::{note, write_refusals};
 pub(crate) use renewal::keep_fresh;
 pub use text::{TokenSecret, TokenText, hash_of};
 pub use vault::{Vault, carries_secret};

@@ -1,4 +1,4 @@
-//! While a node runs: its certificate is renewed in time, changed files are taken up, and a voter gets the authority's key.
+//! While a node runs: its certificate is renewed in time and when the node is somewhere else, changed files are taken up, and a voter gets the authority's key.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,13 +12,14 @@ use prost::Message;
 use tokio::time::Instant;
 
 use super::folder::{FileError, SecurityFolder, read, read_secret, write};
-use super::founding::hosts;
+use super::hosts::Claims;
 use super::{Source, lifetime};
-use crate::address::Address;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Pause after something that did not work.
 const AGAIN: Duration = Duration::from_secs(10);
+/// Pause after a certificate was asked for that holds more hosts.
+const AGAIN_FOR_HOSTS: Duration = Duration::from_secs(3600);
 /// Longest wait for another node's answer.
 const WITHIN: Duration = Duration::from_secs(5);
 
@@ -30,6 +31,7 @@ pub(crate) async fn keep_fresh(cluster: Cluster<FederationMap>, keyring: Keyring
         keyring,
         source,
         not_before: None,
+        hosts_not_before: None,
     };
     loop {
         tokio::time::sleep(EVERY).await;
@@ -45,6 +47,9 @@ struct Keeper {
     stamp: [Option<SystemTime>; 3],
     /// After a failure: when it is tried again.
     not_before: Option<Instant>,
+    /// After a certificate was asked for because the one before lacked a host: when that is done again. A voter that has not heard of
+    /// the host yet, or knows that another node claims it, leaves it out.
+    hosts_not_before: Option<Instant>,
 }
 
 impl Keeper {
@@ -61,8 +66,12 @@ impl Keeper {
                 self.get_authority_key(&folder).await?;
             }
             let current = self.keyring.current();
-            if lifetime::is_due(current.expires(), lifetime::DEFAULT, SystemTime::now()) {
+            let hosts = Claims::of_members(&self.cluster).hosts_of(self.cluster.id());
+            let lacks_hosts = !hosts.iter().all(|host| current.holds(host));
+            let moved = lacks_hosts && self.hosts_not_before.is_none_or(|at| Instant::now() >= at);
+            if moved || lifetime::is_due(current.expires(), lifetime::DEFAULT, SystemTime::now()) {
                 self.renew(&folder).await?;
+                self.hosts_not_before = Some(Instant::now() + AGAIN_FOR_HOSTS);
             }
             Ok::<(), FileError>(())
         };
@@ -114,13 +123,9 @@ impl Keeper {
     }
 
     fn sign(&self, authority: &Authority, public_key: &str) -> Result<String, FileError> {
-        let me = self.cluster.id();
-        let members = self.cluster.members();
-        let address = members.iter().find(|member| member.id == me);
-        let address: Option<Address> = address.and_then(|member| member.address.parse().ok());
         let signing = Signing {
             name: self.keyring.name(),
-            hosts: &hosts(address.as_ref()),
+            hosts: &Claims::of_members(&self.cluster).hosts_of(self.cluster.id()),
             lifetime: lifetime::DEFAULT,
         };
         authority

@@ -10,7 +10,9 @@ use fed_node::security::SecurityFolder;
 use fed_proto::peer::ReadIndexRequest;
 use fed_proto::peer::peer_client::PeerClient;
 use fed_raft::Identity;
-use fed_raft::security::{Authority, Connector, Credentials, Keyring, NodeName, Signing, Trust, request_key};
+use fed_raft::security::{
+    Authority, Connector, Credentials, Door, Keyring, Limits, NodeName, Security, Signing, Trust, request_key,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 use tonic::codegen::Service;
@@ -126,6 +128,77 @@ fn a_removed_node_is_cut_off_at_once_whatever_it_still_has() {
     assert_ne!(code, 0);
     assert!(copy.log().contains("was removed from the cluster"), "{}", copy.log());
     federation.nodes[0].add_user("alice", "1001").ok();
+}
+
+/// Somebody with a node's certificate and key who answers in another's place, and the words that are shown to him.
+struct Impostor {
+    port: u16,
+    heard: std::sync::mpsc::Receiver<Vec<u8>>,
+}
+
+impl Impostor {
+    fn with(keyring: &Keyring) -> Self {
+        let security = Security::Tls(keyring.clone());
+        let (send, heard) = std::sync::mpsc::channel();
+        let (bound, port) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            Runtime::new().unwrap().block_on(async {
+                let nobody_is_gone = std::sync::Arc::new(|_| false);
+                let door = Door::open("127.0.0.1:0", &security, &[b"h2"], Limits::default(), nobody_is_gone);
+                let mut door = door.await.unwrap();
+                bound.send(door.local_addr().unwrap().port()).unwrap();
+                loop {
+                    let mut connection = door.accept().await;
+                    let mut bytes = vec![0; 1024];
+                    let read = connection.read(&mut bytes).await.unwrap_or(0);
+                    bytes.truncate(read);
+                    // The test may be over.
+                    let _ = send.send(bytes);
+                }
+            });
+        });
+        let port = port.recv().unwrap();
+        Self { port, heard }
+    }
+}
+
+#[test]
+fn the_certificate_of_a_removed_node_collects_no_tokens() {
+    let mut federation = Federation::start(2);
+    let keyring = stolen(&federation.nodes[1]);
+    federation.nodes[1].asks(&["leave", "--yes"]).ok();
+    federation.nodes[1].ends();
+    let node = &federation.nodes[0];
+    let token = node.token("admin", &["--role", "admin"]);
+    let impostor = Impostor::with(&keyring);
+    let ask = |args: &[&str]| {
+        let server = format!("--server=127.0.0.1:{}", impostor.port);
+        let asked = crate::support::fed_node()
+            .env("FED_DATA_DIR", node.data_dir())
+            .arg(server)
+            .args(args)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+        (asked.status.code(), said)
+    };
+    // On the node's machine the very node is expected, wherever it seems to be.
+    let (code, said) = ask(&["status"]);
+    assert!(
+        code == Some(5) && said.contains("it is fed://") && said.contains("FED-0056"),
+        "{code:?}: {said}"
+    );
+    // Elsewhere the host: his certificate is for his own.
+    let token = format!("--token-file={}", token.display());
+    let (code, said) = ask(&[&token, "--server-name", "pbx1.example.org", "status"]);
+    assert!(
+        code == Some(5) && said.contains("not for pbx1.example.org"),
+        "{code:?}: {said}"
+    );
+    assert!(said.contains("--server-name") && said.contains("FED-0056"), "{said}");
+    assert!(impostor.heard.try_recv().is_err(), "nothing was said to him");
+    // The right name leads to the right node.
+    node.asks(&[&token, "--server-name", "localhost", "status"]).ok();
 }
 
 fn copied(from: &Path, to: &Path) {

@@ -129,11 +129,56 @@ fn keys_that_others_may_read_are_refused_with_the_remedy() {
     let root = tempfile::tempdir().unwrap();
     let node = Node::new(root.path(), "n1");
     node.setup(&["init"]).ok();
-    let key = folder(&node).key();
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let said = node.setup(&["run"]);
-    assert_eq!(said.code, 2, "{said:?}");
-    assert!(said.err.contains(&format!("chmod 600 {}", key.display())), "{said:?}");
+    for key in [
+        folder(&node).key(),
+        folder(&node).authority_key(),
+        folder(&node).cluster_key(),
+    ] {
+        let mode = |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o644);
+        let said = node.setup(&["run"]);
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(said.err.contains(&format!("chmod 600 {}", key.display())), "{said:?}");
+        mode(0o600);
+    }
+}
+
+#[test]
+fn a_data_folder_is_its_owners_alone() {
+    let federation = Federation::start(1);
+    let root = tempfile::tempdir().unwrap();
+    let joined = Node::new(root.path(), "n2");
+    joined.setup(&["join", &federation.nodes[0].invitation()]).ok();
+    for node in [&federation.nodes[0], &joined] {
+        for folder in [node.data_dir(), node.data_dir().join("security")] {
+            let mode = std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o700, "{}", folder.display());
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_lacks_a_host_of_its_node_is_replaced() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    let before = certificate(node);
+    let made = request_key(None).unwrap();
+    let without = certified(
+        node,
+        before.name(),
+        &made.public_key,
+        Duration::from_secs(7 * 24 * 3600),
+    );
+    let keys = format!("{}{}", made.key, read(folder(node).key()));
+    std::fs::write(folder(node).key(), keys).unwrap();
+    std::fs::write(folder(node).certificate(), without).unwrap();
+    until("its certificate holds where it is", || {
+        let folder = folder(node);
+        let (authority, certificate, key) = (folder.authority(), folder.certificate(), folder.key());
+        let current = Credentials::from_pem(&read(authority), &read(certificate), &read(key)).ok()?;
+        (current.holds("127.0.0.1") && current.holds("localhost")).then_some(())
+    });
+    node.add_user("alice", "1001").ok();
 }
 
 #[test]

@@ -1,41 +1,13 @@
 //! A node that leaves, and a leaving that was interrupted half-way.
 
-use crate::support::{Federation, until};
+use crate::support::{Federation, Insider, until};
 use fed_core::command::Command;
 use fed_core::ids::NodeId;
-use fed_core::map::FederationMap;
-use fed_raft::{Cluster, Config, OnFailure};
-use tokio::runtime::Runtime;
 
-/// A member in this process: it can say to the cluster what no command line would say alone.
-struct Insider {
-    runtime: Runtime,
-    cluster: Cluster<FederationMap>,
-    _folder: tempfile::TempDir,
-}
-
-impl Insider {
-    fn join(seed: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::new(folder.path().join("cluster"), "127.0.0.1:0");
-        config.on_failure = OnFailure::StopNode;
-        let runtime = Runtime::new().unwrap();
-        runtime.block_on(Cluster::<FederationMap>::join(&config, seed)).unwrap();
-        let cluster = runtime.block_on(Cluster::start(config, FederationMap)).unwrap();
-        Self {
-            runtime,
-            cluster,
-            _folder: folder,
-        }
-    }
-
-    /// The first half of a leaving.
-    fn delete_record(&self, id: u64) {
-        let command = Command::DeleteNode { id: NodeId(id) };
-        until("the record is deleted", || {
-            self.runtime.block_on(self.cluster.propose(command.clone())).ok()
-        });
-    }
+/// The first half of a leaving.
+fn delete_record(insider: &Insider, id: u64) {
+    let command = insider.asked(Command::DeleteNode { id: NodeId(id) });
+    until("the record is deleted", || insider.propose(command.clone()).ok());
 }
 
 #[test]
@@ -43,7 +15,7 @@ fn a_leaving_that_was_interrupted_is_seen_and_can_be_finished_or_undone() {
     // The insider has no certificate.
     let mut federation = Federation::start_plain(2);
     let insider = Insider::join(&federation.nodes[0].peer_address());
-    let third = insider.cluster.id().0;
+    let third = insider.id().0;
     until("the third votes", || {
         let status = federation.nodes[0].json(&["status"]);
         let members = status["members"].as_array()?.clone();
@@ -55,7 +27,7 @@ fn a_leaving_that_was_interrupted_is_seen_and_can_be_finished_or_undone() {
     let second = federation.nodes[1].json(&["status"])["node"].as_u64().unwrap();
 
     // Who gave the order died between the two steps, and the node that was to leave is up: it puts its record back.
-    insider.delete_record(second);
+    delete_record(&insider, second);
     until("the record is back", || {
         (federation.nodes[0].asks(&["node", "show", "n2"]).code == 0).then_some(())
     });
@@ -70,7 +42,7 @@ fn a_leaving_that_was_interrupted_is_seen_and_can_be_finished_or_undone() {
             .any(|m| m["id"] == second && m["up"] == false)
             .then_some(())
     });
-    insider.delete_record(second);
+    delete_record(&insider, second);
     let first = &federation.nodes[0];
     until("the node asked has it", || {
         (first.asks(&["node", "show", "n2"]).code == 4).then_some(())
@@ -93,7 +65,7 @@ fn a_leaving_that_was_interrupted_is_seen_and_can_be_finished_or_undone() {
     );
     let again = first.asks(&["leave", &second.to_string(), "--yes"]);
     assert_eq!(again.code, 4, "it is gone: {again:?}");
-    insider.runtime.block_on(insider.cluster.shutdown());
+    insider.stop();
 }
 
 #[test]

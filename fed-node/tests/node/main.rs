@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod asterisk;
+mod audit;
 mod backup;
 mod book;
 mod canary;

@@ -51,7 +51,9 @@ fn each_role_may_what_it_is_for_and_no_more() {
         .ok();
     node.asks_as(&operator, &["setting", "set", "hop_limit", "5"]).ok();
     node.asks_as(&operator, &["audit", "list"]).ok();
-    let key = "ab".repeat(32);
+    let key = node.dir.join("capability-key");
+    write_private(&key, &"ab".repeat(32));
+    let key = format!("--value-file={}", key.display());
     refused(
         node,
         &operator,
@@ -88,6 +90,13 @@ fn each_role_may_what_it_is_for_and_no_more() {
     };
     assert!(of("user_put alice").starts_with("token "), "{log}");
     assert!(of("setting_put capability_key").starts_with("node "), "{log}");
+    // What was tried without the right to it is there too; a look is not.
+    until("refusals are in the log", || {
+        let log = node.json(&["audit", "list"]).to_string();
+        assert!(!log.contains("refused ListAudit"), "{log}");
+        let calls = ["refused Write", "refused CreateToken", "refused ListTokens"];
+        calls.iter().all(|call| log.contains(call)).then_some(())
+    });
     node.asks(&["audit", "verify"]).ok();
 }
 
@@ -170,6 +179,17 @@ fn a_registrar_tells_of_its_own_node_alone() {
         let found = there.json(&["where", "alice"]);
         found.to_string().contains("192.0.2.1:5060").then_some(())
     });
+    // What it told, and what it was refused, is in the audit log in its name.
+    let id = text.split('.').nth(1).unwrap();
+    for what in ["bound alice", "refused Bind"] {
+        until(what, || {
+            let log = here.json(&["audit", "list"]);
+            let mut entries = log.as_array()?.iter();
+            let found = entries.find(|entry| entry["what"].to_string().contains(what))?;
+            assert_eq!(found["who"], format!("token {id}"), "{found}");
+            Some(())
+        });
+    }
 }
 
 #[test]

@@ -220,8 +220,19 @@ fn a_key_of_capabilities_that_is_none_is_refused_before_it_is_sealed() {
     let federation = Federation::start(1);
     let node = &federation.nodes[0];
     for bad in ["x", "../..", "AB", &"AB".repeat(32)] {
-        let said = node.asks(&["setting", "set", "capability_key", bad]);
+        let said = node.hears(&["setting", "set", "capability_key", "-"], bad);
         assert!(said.code != 0 && said.err.contains("64 lower-case"), "{bad}: {said:?}");
     }
-    node.asks(&["setting", "set", "capability_key", &"ab".repeat(32)]).ok();
+    let key = "ab".repeat(32);
+    let said = node.asks(&["setting", "set", "capability_key", &key]);
+    assert!(
+        said.code == 2 && said.err.contains("capability_key -") && !said.err.contains(&key),
+        "{said:?}"
+    );
+    node.hears(&["setting", "set", "capability_key", "-"], format!("{key}\n"))
+        .ok();
+    let file = node.dir.join("key");
+    crate::support::write_private(&file, &key);
+    let file = format!("--value-file={}", file.display());
+    node.asks(&["setting", "set", "capability_key", &file]).ok();
 }

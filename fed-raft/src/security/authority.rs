@@ -128,13 +128,7 @@ impl Authority {
         let public_key = NodeKey::from_pem(public_key)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = called(&format!("node {}", signing.name.node));
-        params.subject_alt_names = vec![uri(signing.name)?];
-        for host in signing.hosts {
-            params.subject_alt_names.push(match host.parse() {
-                Ok(ip) => SanType::IpAddress(ip),
-                Err(_) => SanType::DnsName(host.as_str().try_into().map_err(failed("host name"))?),
-            });
-        }
+        params.subject_alt_names = names(signing.name, signing.hosts)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
@@ -147,16 +141,19 @@ impl Authority {
     }
 }
 
-/// Makes a key, and the request for a certificate that names the node, where it is known already.
+/// Makes a key, and the request for a certificate that names the node and its hosts, where they are known already.
 ///
 /// # Errors
-/// When the machine gives no randomness.
-pub fn request_key(name: Option<NodeName>) -> Result<KeyRequest, CredentialsError> {
+/// When the machine gives no randomness, or a host is no name.
+pub fn request_key(owner: Option<(NodeName, &[String])>) -> Result<KeyRequest, CredentialsError> {
     let key = KeyPair::generate().map_err(failed("key"))?;
     let mut params = CertificateParams::default();
-    params.distinguished_name = called(&name.map_or_else(|| "node".to_owned(), |name| format!("node {}", name.node)));
-    if let Some(name) = name {
-        params.subject_alt_names = vec![uri(name)?];
+    params.distinguished_name = match owner {
+        Some((name, _)) => called(&format!("node {}", name.node)),
+        None => called("node"),
+    };
+    if let Some((name, hosts)) = owner {
+        params.subject_alt_names = names(name, hosts)?;
     }
     let request = params.serialize_request(&key).map_err(failed("certificate request"))?;
     Ok(KeyRequest {
@@ -166,8 +163,15 @@ pub fn request_key(name: Option<NodeName>) -> Result<KeyRequest, CredentialsErro
     })
 }
 
-fn uri(name: NodeName) -> Result<SanType, CredentialsError> {
-    Ok(SanType::URI(name.to_string().try_into().map_err(failed("name"))?))
+fn names(name: NodeName, hosts: &[String]) -> Result<Vec<SanType>, CredentialsError> {
+    let mut names = vec![SanType::URI(name.to_string().try_into().map_err(failed("name"))?)];
+    for host in hosts {
+        names.push(match host.parse() {
+            Ok(ip) => SanType::IpAddress(ip),
+            Err(_) => SanType::DnsName(host.as_str().try_into().map_err(failed("host name"))?),
+        });
+    }
+    Ok(names)
 }
 
 fn called(name: &str) -> DistinguishedName {

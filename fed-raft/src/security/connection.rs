@@ -13,10 +13,10 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
 use super::NodeName;
-use super::guests::Seat;
+use super::guests::{Known, Seat};
 use crate::platform::net::Stream;
 
-/// Who is at the other end of a connection; in the extensions of each request that comes over it.
+/// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// The node that its certificate names; none when it showed none.
@@ -27,12 +27,29 @@ pub struct Caller {
     pub address: SocketAddr,
 }
 
+/// The connection that a request came over; in the extensions of each.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    /// Who is at the other end.
+    pub caller: Caller,
+    known: Known,
+}
+
+impl Visit {
+    /// The service knows whose connection this is: it may stay, and nobody takes its place. Without it a stranger stays no longer than
+    /// [`Limits::stranger`](super::Limits) says.
+    pub fn make_known(&self) {
+        self.known.set();
+    }
+}
+
 /// A connection that a [`Door`](super::Door) let in.
 pub struct Connection {
     stream: Bytes,
     caller: Caller,
     seat: Seat,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// None once the connection is known.
     allowance: Option<Allowance>,
 }
 
@@ -80,7 +97,7 @@ impl Connection {
         }
     }
 
-    /// Lets it send so many bytes, and stay so long.
+    /// Lets it send so many bytes, and stay so long, until it is known.
     pub(super) fn limit(&mut self, bytes: usize, stay: std::time::Duration) {
         let until = Box::pin(tokio::time::sleep(stay));
         self.allowance = Some(Allowance { bytes, until });
@@ -96,22 +113,32 @@ impl Connection {
     fn ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let ended = |why| Poll::Ready(io::Error::new(io::ErrorKind::ConnectionAborted, why));
         if self.cut.as_mut().poll(cx).is_ready() {
-            return ended("the node at the other end is no member any more");
+            return ended("cut off: it is of a node that was removed, or newer connections took its place");
         }
-        if let Some(allowance) = &mut self.allowance
+        if let Some(allowance) = self.allowance()
             && allowance.until.as_mut().poll(cx).is_ready()
         {
-            return ended("somebody without a certificate stayed too long");
+            return ended("somebody whom nobody knows stayed too long");
         }
         Poll::Pending
+    }
+
+    fn allowance(&mut self) -> Option<&mut Allowance> {
+        if self.seat.known.is_set() {
+            self.allowance = None;
+        }
+        self.allowance.as_mut()
     }
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Caller;
+    type ConnectInfo = Visit;
 
-    fn connect_info(&self) -> Caller {
-        self.caller
+    fn connect_info(&self) -> Visit {
+        Visit {
+            caller: self.caller,
+            known: self.seat.known.clone(),
+        }
     }
 }
 
@@ -130,10 +157,10 @@ impl AsyncRead for Connection {
         if read.is_pending() {
             return this.ended(cx).map(Err);
         }
-        if let Some(allowance) = &mut this.allowance {
+        if let Some(allowance) = this.allowance() {
             let read = buf.filled().len() - before;
             let left = allowance.bytes.checked_sub(read);
-            allowance.bytes = left.ok_or_else(|| io::Error::other("somebody without a certificate sent too much"))?;
+            allowance.bytes = left.ok_or_else(|| io::Error::other("somebody whom nobody knows sent too much"))?;
         }
         read
     }

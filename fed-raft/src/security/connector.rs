@@ -42,6 +42,9 @@ impl Connector {
     }
 }
 
+/// Stands for a host that no certificate can hold; neither can one hold this.
+const UNNAMED: &str = "unnamed.invalid";
+
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Outgoing>>> + Send>>;
 
 impl Service<Uri> for Connector {
@@ -61,8 +64,10 @@ impl Service<Uri> for Connector {
             let Some(config) = tls else {
                 return Ok(TokioIo::new(Outgoing::Plain(stream)));
             };
-            // Not sent, and not compared: who it is, is in the certificate.
-            let name = ServerName::try_from("fed").map_err(io::Error::other)?;
+            // Not sent: compared with the certificate, where nothing else is known of the other side.
+            let host = address.host().trim_start_matches('[').trim_end_matches(']');
+            let name = ServerName::try_from(host).or_else(|_| ServerName::try_from(UNNAMED));
+            let name = name.map_err(io::Error::other)?.to_owned();
             let stream = TlsConnector::from(config).connect(name, stream).await?;
             Ok(TokioIo::new(Outgoing::Tls(Box::new(stream))))
         })

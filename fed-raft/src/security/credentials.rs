@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
@@ -136,6 +136,17 @@ impl Credentials {
         self.valid.1
     }
 
+    /// Whether the certificate holds this host: a name, or an IP address without brackets.
+    #[must_use]
+    pub fn holds(&self, host: &str) -> bool {
+        let certificate = self.certified.cert.first();
+        let certificate = certificate.and_then(|der| EndEntityCert::try_from(der).ok());
+        let host = ServerName::try_from(host).ok();
+        certificate
+            .zip(host)
+            .is_some_and(|(certificate, host)| certificate.verify_is_valid_for_subject_name(&host).is_ok())
+    }
+
     /// SHA-256 of the first authority, as in [`fingerprint`].
     #[must_use]
     pub fn authority_fingerprint(&self) -> [u8; 32] {
@@ -162,6 +173,12 @@ pub fn name_in(certificate: &[u8]) -> Option<NodeName> {
         .filter_map(|uri| uri.parse::<NodeName>().ok());
     let first = nodes.next()?;
     nodes.next().is_none().then_some(first)
+}
+
+/// The node that the first certificate of a PEM text names.
+#[must_use]
+pub fn name_in_pem(text: &str) -> Option<NodeName> {
+    name_in(certificates(text, "certificate").ok()?.first()?)
 }
 
 /// The certificates of a PEM text; at least one.

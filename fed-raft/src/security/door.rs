@@ -33,17 +33,33 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one node. Default 64.
     pub connections_per_node: usize,
-    /// Connections from one address without a certificate. Default 8.
-    pub strangers_per_address: usize,
-    /// Handshakes under way. Default 256.
+    /// Connections from one network without a certificate. Default 8. A network is an IPv4 address, or the /64 of an IPv6 address:
+    /// see [`network_of`](super::network_of).
+    pub strangers_per_network: usize,
+    /// Of those, connections that are not known yet ([`Visit::make_known`](super::Visit::make_known)): a further one takes the place
+    /// of the oldest. Default 8.
+    pub unknown_per_network: usize,
+    /// Handshakes under way: a further one takes the place of the oldest of the network that has the most. Default 256.
     pub arriving: usize,
-    /// Handshakes under way from one address. Default 128.
-    pub arriving_per_address: usize,
+    /// Handshakes under way from one network: a further one takes the place of the oldest. Default 128.
+    pub arriving_per_network: usize,
     /// Longest handshake. Default 3 s.
     pub arrive_within: Duration,
-    /// What somebody without a certificate may send, in bytes of all its calls together, and how long it may stay. None: as much and
-    /// as long as it likes. Default 64 KiB and 30 s: enough to join.
+    /// What somebody without a certificate may send, in bytes of all its calls together, and how long it may stay, until it is known.
+    /// None: as much and as long as it likes; it counts as known at once. Default 64 KiB and 30 s: enough to join.
     pub stranger: Option<(usize, Duration)>,
+}
+
+impl Limits {
+    /// Where nobody shows a certificate and all are members: [`Security::Plaintext`] between nodes.
+    pub(crate) fn without_certificates() -> Self {
+        Self {
+            strangers_per_network: usize::MAX,
+            unknown_per_network: usize::MAX,
+            stranger: None,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Limits {
@@ -51,9 +67,10 @@ impl Default for Limits {
         Self {
             connections: 2048,
             connections_per_node: 64,
-            strangers_per_address: 8,
+            strangers_per_network: 8,
+            unknown_per_network: 8,
             arriving: 256,
-            arriving_per_address: 128,
+            arriving_per_network: 128,
             arrive_within: Duration::from_secs(3),
             stranger: Some((64 << 10, Duration::from_secs(30))),
         }
@@ -170,14 +187,8 @@ impl Door {
             return None;
         };
         let Some(tls) = &self.tls else {
-            // Without certificates all are strangers, and nothing is asked of them.
-            let free = Limits {
-                strangers_per_address: usize::MAX,
-                ..self.limits
-            };
-            return seat
-                .settle(Standing::Stranger, &free)
-                .then(|| Connection::plain(stream, from, seat));
+            let settled = seat.settle(Standing::Stranger, &self.limits);
+            return settled.then(|| limited(Connection::plain(stream, from, seat), &self.limits));
         };
         let arrival = arrive(tls.clone(), stream, from, seat, self.limits, self.gone.clone());
         self.arriving.push(Box::pin(arrival));
@@ -193,7 +204,14 @@ async fn arrive(
     limits: Limits,
     gone: Gone,
 ) -> Option<Connection> {
-    let stream = match tokio::time::timeout(limits.arrive_within, tls.accept(stream)).await {
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(limits.arrive_within, tls.accept(stream)) => shaken,
+        () = seat.cut.cancelled() => {
+            tracing::debug!(%from, "a connection was closed: newer ones took its place");
+            return None;
+        }
+    };
+    let stream = match shaken {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(%from, %error, "a connection was closed: no TLS as it should be");
@@ -218,9 +236,18 @@ async fn arrive(
         secure: true,
         address: from,
     };
-    let mut connection = Connection::tls(stream, caller, seat);
-    if let (None, Some((bytes, stay))) = (member, limits.stranger) {
+    let connection = Connection::tls(stream, caller, seat);
+    Some(if member.is_some() {
+        connection
+    } else {
+        limited(connection, &limits)
+    })
+}
+
+/// A stranger's connection.
+fn limited(mut connection: Connection, limits: &Limits) -> Connection {
+    if let Some((bytes, stay)) = limits.stranger {
         connection.limit(bytes, stay);
     }
-    Some(connection)
+    connection
 }

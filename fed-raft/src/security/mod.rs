@@ -15,17 +15,19 @@ mod door;
 mod guests;
 mod keyring;
 mod name;
+mod network;
 mod trust;
 mod validity;
 
 pub use authority::{Authority, KeyRequest, Signing, request_key};
-pub use connection::{Caller, Connection};
+pub use connection::{Caller, Connection, Visit};
 pub use connector::{Connector, Outgoing};
-pub use credentials::{Credentials, CredentialsError, fingerprint, name_in};
+pub use credentials::{Credentials, CredentialsError, fingerprint, name_in, name_in_pem};
 pub use door::{Door, Gone, Limits};
 pub use keyring::Keyring;
 pub use name::{BadName, NodeName};
-pub use trust::Trust;
+pub use network::network_of;
+pub use trust::{NotBelieved, Trust};
 
 /// How the connections between the nodes are protected.
 #[derive(Debug, Clone, Default)]

@@ -23,7 +23,7 @@ use crate::members::{Change, Changed, Order};
 use crate::node::{Leader, Node};
 use crate::raft::wire::{self, Malformed};
 use crate::read::NotConfirmed;
-use crate::security::{Caller, Door};
+use crate::security::{Caller, Door, Visit};
 use crate::session::Kept;
 
 /// Serves until `stop`, then ends gracefully.
@@ -63,10 +63,15 @@ impl<M: Machine> Service<M> {
         let node = self.here()?;
         let badge = Badge::read(request.metadata())?;
         badge.check(&node.identity)?;
-        node.check_proof(&badge, request.extensions().get::<Caller>())?;
+        node.check_proof(&badge, caller(request))?;
         node.check_caller(&badge)?;
         Ok((node, badge))
     }
+}
+
+/// Who is at the other end of the connection that a request came over.
+fn caller<T>(request: &Request<T>) -> Option<&Caller> {
+    request.extensions().get::<Visit>().map(|visit| &visit.caller)
 }
 
 /// What a caller is told when consensus has stopped here.
@@ -270,7 +275,7 @@ impl<M: Machine> Peer for Service<M> {
         // A member that passes a stranger's request on shows its own badge.
         if !badge.is_stranger() {
             badge.check(&node.identity)?;
-            node.check_proof(&badge, request.extensions().get::<Caller>())?;
+            node.check_proof(&badge, caller(&request))?;
             node.check_caller(&badge)?;
         }
         match node.leader() {
@@ -309,7 +314,7 @@ impl<M: Machine> Peer for Service<M> {
             badge.to = node.identity.node.0;
         }
         badge.check(&node.identity)?;
-        node.check_proof(&badge, request.extensions().get::<Caller>())?;
+        node.check_proof(&badge, caller(&request))?;
         node.check_caller(&badge)?;
         let (term, leader) = {
             let metrics = node.raft.metrics();

@@ -80,6 +80,43 @@ async fn another_node_of_the_same_cluster_is_not_taken_for_the_one_expected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_talks_to_the_host_or_the_node_it_meant_and_to_no_other() {
+    let lab = Secured::of(1).await;
+    let trust = || Trust::authorities(lab.authority.certificate_pem()).expect("an authority");
+    let mut other = lab.name(0);
+    other.node = NodeId(99);
+    let answer = async |trust: Trust| {
+        let mut client = dial(&lab.address(0), Connector::tls(trust).expect("TLS"));
+        let refused = client.ask(lab.request(0, 0, ask())).await.expect_err("no certificate");
+        (refused.code(), format!("{refused:?}"))
+    };
+    // Its certificate holds the address that was dialled, and this name.
+    for heard in [
+        trust(),
+        trust().at("localhost").expect("a name"),
+        trust().of(lab.name(0)),
+    ] {
+        let (code, why) = answer(heard).await;
+        assert_eq!(code, Code::Unauthenticated, "{why}");
+    }
+    let (code, why) = answer(trust().at("pbx2.example.org").expect("a name")).await;
+    assert_ne!(code, Code::Unauthenticated, "{why}");
+    let words = [
+        "not for",
+        "pbx2.example.org",
+        "localhost, 127.0.0.1",
+        &lab.name(0).to_string(),
+    ];
+    assert!(words.iter().all(|word| why.contains(word)), "{why}");
+    let (code, why) = answer(trust().of(other)).await;
+    assert!(
+        code != Code::Unauthenticated && why.contains(&format!("not {other}")),
+        "{why}"
+    );
+    assert!(trust().at("no name").is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_of_another_authority_opens_nothing() {
     let lab = Secured::of(1).await;
     let impostor = Authority::make(lab.name(0).cluster).expect("an authority");

@@ -120,7 +120,7 @@ impl Machine for Values {
     }
 
     /// A key `of-7` is node 7's.
-    fn may_propose(&self, from: NodeId, command: &Command) -> Result<(), String> {
+    fn may_propose(&self, from: NodeId, _: u32, _: &dyn ReadStore, command: &Command) -> Result<(), String> {
         match command {
             Command::Put { key, .. } if key.strip_prefix("of-").is_some_and(|of| of != from.to_string()) => {
                 Err(format!("{key} is not node {from}'s"))

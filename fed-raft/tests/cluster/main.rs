@@ -20,4 +20,5 @@ mod secured;
 mod sessions;
 mod signatures;
 mod snapshots;
+mod tampering;
 mod watches;

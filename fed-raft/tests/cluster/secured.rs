@@ -63,7 +63,7 @@ impl Doorkeeper for Porter {
 pub fn certified(authority: &Authority, name: NodeName, public_key: &str) -> String {
     let signing = Signing {
         name,
-        hosts: &["localhost".to_owned()],
+        hosts: &["localhost".to_owned(), "127.0.0.1".to_owned()],
         lifetime: Duration::from_secs(3600),
     };
     authority.sign(public_key, &signing).expect("signed")

@@ -1,11 +1,12 @@
 //! Changes in somebody's name, and their entries in the audit log.
 
 use super::{Applied, Applier, Stop};
-use crate::audit::{Entry, MOST_ENTRIES, Origin};
+use crate::audit::{Entry, MOST_ENTRIES, Origin, named};
 use crate::command::{Command, Object, Refusal};
 use crate::kv::StoreError;
 use crate::map::keys;
 use crate::map::rows;
+use crate::records::check_note;
 
 impl Applier<'_> {
     /// Does `command`, and writes down what it changed. What was refused, or changed nothing, leaves no entry: the log can
@@ -19,19 +20,23 @@ impl Applier<'_> {
             }
             .into());
         }
+        if let Command::Note { text } = command {
+            check_note(&text)?;
+            self.write_down(origin, vec![text])?;
+            return self.done();
+        }
         let before = self.events.len();
         let reply = self.dispatch(command)?;
-        self.write_down(origin, before)?;
+        let what = named(&self.events[before..]);
+        if !what.is_empty() {
+            self.write_down(origin, what)?;
+        }
         Ok(reply)
     }
 
-    fn write_down(&mut self, origin: Origin, before: usize) -> Result<(), Stop> {
-        let changes = &self.events[before..];
-        if changes.is_empty() {
-            return Ok(());
-        }
+    fn write_down(&mut self, origin: Origin, what: Vec<String>) -> Result<(), Stop> {
         let mut head = self.view().audit_head()?;
-        let entry = Entry::new(&head, self.revision, origin, changes);
+        let entry = Entry::new(&head, self.revision, origin, what);
         rows::insert(self.store, keys::AUDIT, entry.sequence.to_be_bytes().to_vec(), &entry)?;
         (head.next, head.last) = (entry.sequence + 1, entry.hash);
         while head.next - head.first > MOST_ENTRIES {

@@ -1,5 +1,7 @@
 //! What is asked of the map: nodes, routes, changes, settings, as clap types.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 /// `node ...`
@@ -65,8 +67,12 @@ pub enum SettingCommand {
     Set {
         /// Key
         key: String,
-        /// Value
-        value: String,
+        /// Value; `-`: the first line of stdin. A secret one is never taken from here, where every user of the machine can read it
+        #[arg(required_unless_present = "value_file")]
+        value: Option<String>,
+        /// Read the value from the first line of a file that only you can read
+        #[arg(long, value_name = "FILE", conflicts_with = "value")]
+        value_file: Option<PathBuf>,
     },
     /// Return one to its default
     Unset {

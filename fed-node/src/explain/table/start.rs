@@ -250,10 +250,12 @@ pub(super) static ROWS: &[Explanation] = &[
         &[
             "this user may not read the node's data folder",
             "a node of another federation, or somebody in between",
+            "another node than the one that was meant, perhaps one that was taken out; or the right one by a name that is not in its certificate",
             "the node has no certificates: security.plaintext",
         ],
         &[
             "fed-node --ca FILE status   (FILE: a copy of security/ca.crt of a node's data folder)",
+            "fed-node --server localhost:9400 --server-name pbx1 status   (through a tunnel: the host in the node's certificate)",
             "fed-node --server http://127.0.0.1:7400 status   (a node with security.plaintext)",
         ],
     ),

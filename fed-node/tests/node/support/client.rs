@@ -24,8 +24,13 @@ impl Interceptor for Show {
 
 /// A connection to the node's client API, with its certificate looked at.
 pub(crate) async fn channel(node: &Node) -> Channel {
+    endpoint(node).connect().await.unwrap()
+}
+
+/// Where and how the node's client API is connected to.
+pub(crate) fn endpoint(node: &Node) -> Endpoint {
     let address = format!("127.0.0.1:{}", node.client);
-    let endpoint = if node.plaintext {
+    if node.plaintext {
         Endpoint::from_shared(format!("http://{address}")).unwrap()
     } else {
         let authority = Certificate::from_pem(std::fs::read(node.authority()).unwrap());
@@ -34,12 +39,16 @@ pub(crate) async fn channel(node: &Node) -> Channel {
             .unwrap()
             .tls_config(tls)
             .unwrap()
-    };
-    endpoint.connect().await.unwrap()
+    }
 }
 
 /// A client of the node, with a token.
 pub(crate) async fn client(node: &Node, token: &str) -> Client {
+    client_over(channel(node).await, token)
+}
+
+/// The same over a connection that is there.
+pub(crate) fn client_over(channel: Channel, token: &str) -> Client {
     let show = Show(format!("Bearer {token}").parse().unwrap());
-    FederationClient::with_interceptor(channel(node).await, show)
+    FederationClient::with_interceptor(channel, show)
 }

@@ -2,6 +2,7 @@
 
 mod client;
 mod federation;
+mod insider;
 mod node;
 mod program;
 
@@ -10,8 +11,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub(crate) use client::{Client, channel, client};
+pub(crate) use client::{Client, channel, client, client_over, endpoint};
 pub(crate) use federation::Federation;
+pub(crate) use insider::Insider;
 pub(crate) use node::Node;
 pub(crate) use program::{Program, Said, Way, fed_node, says};
 

@@ -1,0 +1,158 @@
+//! What somebody was refused, on its way into the audit log: so much of it, and no more.
+//!
+//! Who tries what they may not is worth knowing on every node and afterwards. But the log keeps a certain number of entries, and whoever has
+//! a small role must not push out those of changes by being refused often. So the same refusal is noted once in a while, and all of
+//! a node's together at a rate at which it takes five weeks to fill the log; what is left out is counted. Whoever shows no token that is
+//! known is nobody, and is in the node's log and metrics only.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use fed_core::audit::Actor;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+/// The same caller's refusal of the same call is noted once in this time.
+const SAME: Duration = Duration::from_secs(600);
+/// So many are noted at once.
+const BURST: u32 = 10;
+/// And one in this time from then on.
+const EVERY: Duration = Duration::from_secs(60);
+/// Different refusals remembered.
+const REMEMBERED: usize = 256;
+/// Notes that wait to be written.
+const WAITING: usize = 16;
+
+/// A refusal to be noted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Who was refused.
+    pub who: Actor,
+    /// What, in words.
+    pub text: String,
+}
+
+/// Where refusals are told.
+#[derive(Debug)]
+pub struct Refusals {
+    notes: mpsc::Sender<Refusal>,
+    sieve: Mutex<Sieve>,
+}
+
+impl Refusals {
+    /// With the other end, from which they are written into the log.
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::Receiver<Refusal>) {
+        let (notes, written) = mpsc::channel(WAITING);
+        let sieve = Mutex::new(Sieve::new(Instant::now()));
+        (Self { notes, sieve }, written)
+    }
+
+    /// Somebody was refused a call.
+    pub(super) fn tell(&self, who: &Actor, call: &str) {
+        let text = self.sieve.lock().take(who, call, Instant::now());
+        if let Some(text) = text {
+            // What cannot be written in time is in the node's log.
+            let _ = self.notes.try_send(Refusal { who: who.clone(), text });
+        }
+    }
+}
+
+/// Decides which refusals are noted.
+#[derive(Debug)]
+struct Sieve {
+    left: u32,
+    filled_at: Instant,
+    lately: HashMap<(String, String), Instant>,
+    left_out: u64,
+}
+
+impl Sieve {
+    fn new(now: Instant) -> Self {
+        Self {
+            left: BURST,
+            filled_at: now,
+            lately: HashMap::new(),
+            left_out: 0,
+        }
+    }
+
+    /// The words to note, if this one is.
+    fn take(&mut self, who: &Actor, call: &str, now: Instant) -> Option<String> {
+        let due = now.saturating_duration_since(self.filled_at).as_secs() / EVERY.as_secs();
+        let due = u32::try_from(due).unwrap_or(u32::MAX);
+        if due > 0 {
+            self.left = self.left.saturating_add(due).min(BURST);
+            self.filled_at += EVERY * due;
+        }
+        self.lately.retain(|_, at| now.saturating_duration_since(*at) < SAME);
+        let key = (who.to_string(), call.to_owned());
+        if self.left == 0 || self.lately.len() >= REMEMBERED || self.lately.contains_key(&key) {
+            self.left_out += 1;
+            return None;
+        }
+        self.left -= 1;
+        self.lately.insert(key, now);
+        let before = std::mem::take(&mut self.left_out);
+        Some(match before {
+            0 => format!("refused {call}"),
+            before => format!("refused {call}; {before} refusals before were not noted"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(id: usize) -> Actor {
+        Actor::Token(fed_core::ids::TokenId::new(format!("t{id}")).unwrap())
+    }
+
+    #[test]
+    fn the_same_refusal_is_noted_once_in_a_while_and_the_others_are_counted() {
+        let now = Instant::now();
+        let mut sieve = Sieve::new(now);
+        assert_eq!(
+            sieve.take(&token(1), "PutUser", now).as_deref(),
+            Some("refused PutUser")
+        );
+        for _ in 0..1_000 {
+            assert_eq!(sieve.take(&token(1), "PutUser", now), None);
+        }
+        let other = sieve.take(&token(1), "DeleteUser", now).unwrap();
+        assert_eq!(other, "refused DeleteUser; 1000 refusals before were not noted");
+        assert!(sieve.take(&token(2), "PutUser", now).is_some());
+        assert!(sieve.take(&token(1), "PutUser", now + SAME).is_some());
+    }
+
+    #[test]
+    fn however_many_are_refused_the_log_grows_slowly() {
+        let start = Instant::now();
+        let mut sieve = Sieve::new(start);
+        let mut noted = 0;
+        // A thousand seconds, a hundred refusals of different callers in each.
+        for second in 0..1_000 {
+            for n in 0..100 {
+                let now = start + Duration::from_secs(second);
+                noted += usize::from(sieve.take(&token(second as usize * 100 + n), "Write", now).is_some());
+            }
+        }
+        assert!((20..=27).contains(&noted), "{noted}");
+        assert!(sieve.lately.len() <= REMEMBERED);
+    }
+
+    #[test]
+    fn notes_that_nobody_writes_do_not_gather() {
+        let (refusals, mut written) = Refusals::channel();
+        for n in 0..100 {
+            refusals.tell(&token(n), "Write");
+        }
+        written.close();
+        let mut count = 0;
+        while written.try_recv().is_ok() {
+            count += 1;
+        }
+        assert_eq!(count, BURST);
+    }
+}
