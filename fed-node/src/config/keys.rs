@@ -243,7 +243,13 @@ pub static KEYS: &[Key] = &[
         value: "NAME",
         default: "fed",
         help: "ARI user of this node.",
-        set: |c, v| set_filled(&mut c.asterisk.username, v),
+        set: |c, v| {
+            // The name of a section, and that one has a meaning of its own.
+            if v.eq_ignore_ascii_case("general") || v.contains(|c: char| c.is_control() || "[];".contains(c)) {
+                return Err("must be the name of an ARI user: neither `general` nor with [ ] ; in it".to_owned());
+            }
+            set_filled(&mut c.asterisk.username, v)
+        },
     },
     Key {
         name: "asterisk.password",

@@ -117,6 +117,21 @@ fn contradictions_between_keys_are_named() {
 }
 
 #[test]
+fn the_ari_user_has_the_name_of_a_section_of_its_own() {
+    for name in ["general", "General", "fed]", "a;b"] {
+        let error = from_text(&format!("[asterisk]\nusername = \"{name}\"\n")).unwrap_err();
+        assert!(error.contains("must be the name of an ARI user"), "{error}");
+    }
+    assert_eq!(
+        from_text("[asterisk]\nusername = \"me@office\"\n")
+            .unwrap()
+            .asterisk
+            .username,
+        "me@office"
+    );
+}
+
+#[test]
 fn a_wildcard_is_not_advertised() {
     let error = from_text("[peer]\nadvertise = \"0.0.0.0:7401\"\n").unwrap_err();
     assert!(error.contains("no address others could use"), "{error}");
