@@ -1,19 +1,19 @@
-//! The whole product under partitions: three real Asterisks, users who register, move and call all the while, and one host after another cut
-//! off from the rest.
+//! The whole product under partitions: three real Asterisks, users who register, move and call all the while, and a network that falls apart in
+//! every way that three hosts have.
 
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use fed_chaos::Verdict;
 use fed_tests::eventually;
 use fed_tests::lab::cases::{self, Case};
-use fed_tests::lab::{Asker, Lab, Version};
+use fed_tests::lab::{Asker, Host, Lab, Version};
 use fed_tests::phone::{Phone, Transport};
 use fed_tests::traffic::{Caller, Mover, Place, Traffic};
 
-/// How long a host is cut off: long enough for elections, for the end of its session, and for moves on both sides.
+/// How long a fault lasts: long enough for elections, for the end of a session, and for moves on both sides.
 const CUT: Duration = Duration::from_secs(8);
 
 /// How long everything is whole in between.
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     cases::main(
         || Lab::start_federated(&[Version::V22, Version::V22, Version::V16]),
         &[Case {
-            name: "one_host_after_another_is_cut_off_while_users_register_move_and_call",
+            name: "the_network_falls_apart_in_every_way_while_users_register_move_and_call",
             body: partitions,
         }],
     )
@@ -38,14 +38,19 @@ fn main() -> ExitCode {
 fn partitions(lab: &mut Lab) -> Result<()> {
     let traffic = traffic(lab)?;
     let names: Vec<String> = lab.hosts.iter().map(|host| host.name.clone()).collect();
-    let network = &mut lab.network;
+    let Lab { network, hosts, .. } = lab;
     let (journal, movers) = traffic.during(|journal| {
         sleep(WHOLE);
-        for host in 0..names.len() {
-            journal.cut(host);
-            for other in (0..names.len()).filter(|other| *other != host) {
-                network.cut(&names[host], &names[other])?;
-            }
+        for fault in FAULTS {
+            let cut = fault.of(leader(hosts)?);
+            println!("    {}", cut.words(&names));
+            let ways: Vec<(&str, &str)> = cut
+                .ways
+                .iter()
+                .map(|(from, to)| (&*names[*from], &*names[*to]))
+                .collect();
+            journal.cut(&cut.hosts, cut.lost);
+            network.block(&ways)?;
             sleep(CUT);
             network.heal()?;
             journal.healed();
@@ -90,6 +95,95 @@ fn partitions(lab: &mut Lab) -> Result<()> {
         judged.places.tested
     );
     Ok(())
+}
+
+/// A way in which three hosts can lose each other.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// The leader is alone, the others have the majority.
+    LeaderAlone,
+    /// One of the others is alone; the leader keeps the majority.
+    FollowerAlone,
+    /// And the other of them.
+    OtherFollowerAlone,
+    /// Nobody hears anybody.
+    AllApart,
+    /// The leader and one other do not hear each other, and both hear the third: two majorities that overlap.
+    Bridge,
+    /// The leader is heard and hears nobody.
+    DeafLeader,
+}
+
+const FAULTS: [Fault; 6] = [
+    Fault::LeaderAlone,
+    Fault::FollowerAlone,
+    Fault::OtherFollowerAlone,
+    Fault::AllApart,
+    Fault::Bridge,
+    Fault::DeafLeader,
+];
+
+/// What is done to the wires.
+struct Cut {
+    fault: Fault,
+    /// From, to.
+    ways: Vec<(usize, usize)>,
+    /// Those that may be cut off from the leader.
+    hosts: Vec<usize>,
+    /// They are, and the others have a leader.
+    lost: bool,
+}
+
+impl Fault {
+    /// The cut while this one of three leads.
+    fn of(self, leader: usize) -> Cut {
+        let (follower, other) = ((leader + 1) % 3, (leader + 2) % 3);
+        let both = |a: usize, b: usize| [(a, b), (b, a)];
+        let alone = |host: usize| [both(host, (host + 1) % 3), both(host, (host + 2) % 3)].concat();
+        let (ways, hosts) = match self {
+            Fault::LeaderAlone => (alone(leader), vec![leader]),
+            Fault::FollowerAlone => (alone(follower), vec![follower]),
+            Fault::OtherFollowerAlone => (alone(other), vec![other]),
+            Fault::AllApart => (
+                [alone(leader), both(follower, other).to_vec()].concat(),
+                vec![leader, follower, other],
+            ),
+            Fault::Bridge => (both(leader, follower).to_vec(), vec![leader, follower]),
+            Fault::DeafLeader => (vec![(follower, leader), (other, leader)], vec![leader]),
+        };
+        let lost = matches!(
+            self,
+            Fault::LeaderAlone | Fault::FollowerAlone | Fault::OtherFollowerAlone
+        );
+        Cut {
+            fault: self,
+            ways,
+            hosts,
+            lost,
+        }
+    }
+}
+
+impl Cut {
+    fn words(&self, names: &[String]) -> String {
+        let ways: Vec<String> = self
+            .ways
+            .iter()
+            .map(|(from, to)| format!("{} to {}", names[*from], names[*to]))
+            .collect();
+        format!("{:?}: nothing passes from {}", self.fault, ways.join(", "))
+    }
+}
+
+/// Who leads, as it says itself.
+fn leader(hosts: &[Host]) -> Result<usize> {
+    eventually(AGREED, || {
+        let leads = |host: &Host| Ok::<bool, anyhow::Error>(host.node()?.json(&["status"])?["role"] == "leader");
+        hosts
+            .iter()
+            .position(|host| leads(host).unwrap_or(false))
+            .context("nobody leads")
+    })
 }
 
 /// Four users on the move, and at each host a phone that calls one of them and a neighbour of its own.

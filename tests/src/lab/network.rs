@@ -13,6 +13,7 @@ use super::run_id::RunId;
 pub struct Network {
     switch: Namespace,
     run: RunId,
+    /// Ways on which nothing passes: from, to.
     cut: BTreeSet<(String, String)>,
 }
 
@@ -69,7 +70,16 @@ impl Network {
     /// # Errors
     /// When nft fails.
     pub fn cut(&mut self, a: &str, b: &str) -> Result<()> {
-        self.cut.insert((a.to_owned(), b.to_owned()));
+        self.block(&[(a, b), (b, a)])
+    }
+
+    /// Nothing passes on these ways any more, each from the first place to the second. All of them at one moment.
+    ///
+    /// # Errors
+    /// When nft fails.
+    pub fn block(&mut self, ways: &[(&str, &str)]) -> Result<()> {
+        self.cut
+            .extend(ways.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())));
         self.apply_cuts()
     }
 
@@ -97,10 +107,8 @@ impl Network {
         let mut script =
             String::from("add table bridge fedlab\ndelete table bridge fedlab\ntable bridge fedlab {\n chain cut {\n");
         script.push_str("  type filter hook forward priority 0;\n");
-        for (a, b) in &self.cut {
-            script.push_str(&format!(
-                "  iifname \"{a}\" oifname \"{b}\" drop;\n  iifname \"{b}\" oifname \"{a}\" drop;\n"
-            ));
+        for (from, to) in &self.cut {
+            script.push_str(&format!("  iifname \"{from}\" oifname \"{to}\" drop;\n"));
         }
         script.push_str(" }\n}\n");
         super::command::finish(self.switch.command("nft").arg(script)).map(drop)

@@ -15,11 +15,13 @@ const BOUND: Duration = Duration::from_secs(4);
 /// For so long after a cut or its healing the longer bound counts.
 const UNREST: Duration = Duration::from_secs(5);
 
-/// One host cut off from the others.
-#[derive(Debug, Clone, Copy)]
+/// A fault of the network.
+#[derive(Debug, Clone)]
 pub struct Fault {
-    /// Which.
-    pub host: usize,
+    /// Hosts that may be cut off by it: what they say may be old, and what registers there may be known there only, until it is over.
+    pub hosts: Vec<usize>,
+    /// The others have a majority and hear nothing of these hosts, so they must notice that they are gone.
+    pub lost: bool,
     /// Since when.
     pub since: Instant,
     /// Until when; `None` while it lasts.
@@ -95,10 +97,11 @@ impl Journal {
         }
     }
 
-    /// Notes that a host is about to be cut off.
-    pub fn cut(&self, host: usize) {
+    /// Notes that these hosts are about to be cut off; `lost`: for certain, from a majority.
+    pub fn cut(&self, hosts: &[usize], lost: bool) {
         self.notes.lock().faults.push(Fault {
-            host,
+            hosts: hosts.to_vec(),
+            lost,
             since: Instant::now(),
             until: None,
         });
@@ -117,7 +120,7 @@ impl Journal {
             .lock()
             .faults
             .last()
-            .copied()
+            .cloned()
             .filter(|fault| fault.until.is_none())
     }
 
@@ -163,7 +166,7 @@ impl Journal {
         }
     }
 
-    /// The phone that answers is the last that rang: one that was left a moment before may have rung first.
+    /// Each phone that rang was taken for the place where the user is, whether it answered or a later one did.
     pub(super) fn call(
         &self,
         at: usize,
@@ -174,34 +177,33 @@ impl Journal {
     ) {
         let mut notes = self.notes.lock();
         notes.calls += 1;
-        match outcome {
-            Ok(answered) if rang.len() == 1 => notes.lookups.push(Lookup {
+        let to = *outcome.as_ref().unwrap_or(&Instant::now());
+        for place in rang {
+            notes.lookups.push(Lookup {
                 asked_at: at,
                 device: device.to_owned(),
-                found: rang,
+                found: vec![place],
                 from,
-                to: answered,
-            }),
-            Ok(_) => {}
-            Err(why) => notes.failed.push(Failed {
+                to,
+            });
+        }
+        if let Err(why) = outcome {
+            notes.failed.push(Failed {
                 at,
                 device: Some(device.to_owned()),
                 from,
-                to: Instant::now(),
+                to,
                 why: format!("{why:#}"),
-            }),
+            });
         }
     }
 
     /// What all of it comes to, once everybody is quiet and everything is healed.
     pub fn judge(&self, hosts: &[String]) -> Judgement {
         let notes = self.notes.lock();
-        let mut sightings = notes.registered(self.began, hosts);
-        sightings.extend(notes.cut_away(self.began, hosts));
-        sightings.extend(notes.seen(self.began, hosts));
         let failed = notes.failed.iter().filter(|failed| notes.had_to_work(failed));
         Judgement {
-            places: check(&sightings),
+            places: check(&notes.sightings(self.began, hosts)),
             failed_calls: failed
                 .map(|failed| {
                     format!(
@@ -224,7 +226,7 @@ impl Notes {
     fn cut_at(&self, host: usize, moment: Instant) -> Option<&Fault> {
         self.faults
             .iter()
-            .find(|fault| fault.host == host && fault.lasts_at(moment))
+            .find(|fault| fault.hosts.contains(&host) && fault.lasts_at(moment))
     }
 
     /// How long something that happened then may take to be known.
@@ -246,11 +248,18 @@ impl Notes {
         earlier.max_by_key(|r| r.ok).map(|r| r.host)
     }
 
+    fn sightings(&self, began: Instant, hosts: &[String]) -> Vec<Sighting> {
+        let mut sightings = self.registered(began, hosts);
+        sightings.extend(self.cut_away(began, hosts));
+        sightings.extend(self.seen(began, hosts));
+        sightings
+    }
+
     fn registered(&self, began: Instant, hosts: &[String]) -> Vec<Sighting> {
         self.registrations
             .iter()
             .map(|r| {
-                // At a host that is cut off it counts only there, until the cut is healed.
+                // At a host that is cut off it may count only there, until the cut is healed.
                 let cut = self.cut_at(r.host, r.ok).or_else(|| self.cut_at(r.host, r.ok + CALM));
                 Sighting {
                     device: r.device.clone(),
@@ -268,27 +277,43 @@ impl Notes {
         devices.sort_unstable();
         devices.dedup();
         let mut sightings = Vec::new();
-        for fault in &self.faults {
-            let here = |moment| {
-                let place = move |device: &&&str| self.place_at(device, moment) == Some(fault.host);
+        let each = |fault: &Fault| {
+            fault
+                .hosts
+                .iter()
+                .map(|host| (fault.clone(), *host))
+                .collect::<Vec<_>>()
+        };
+        for (fault, host) in self.faults.iter().flat_map(each) {
+            let here = |moment: Instant| {
+                let place = move |device: &&&str| self.place_at(device, moment) == Some(host);
                 devices.iter().filter(place).map(|device| (*device).to_owned())
             };
-            // Whoever arrives at the very moment may be on either side.
-            for device in here(fault.since + CALM).chain(here(fault.since)) {
+            let healed = fault.until.map(|until| ns(began, until));
+            // Where the others need not notice, they may, at any moment before it is over.
+            let gone = match fault.lost {
+                true => Some(ns(began, fault.since + BOUND + CALM)),
+                false => healed.map(|healed| healed - 1),
+            };
+            // Whoever arrives at the very moment may be on either side; whoever arrives later is known to the others only if they hear of it.
+            let later = fault.until.filter(|_| !fault.lost);
+            for device in here(fault.since + CALM)
+                .chain(here(fault.since))
+                .chain(later.into_iter().flat_map(here))
+            {
                 sightings.push(Sighting {
                     device,
                     start_ns: ns(began, fault.since - CALM),
-                    end_ns: Some(ns(began, fault.since + BOUND + CALM)),
-                    what: What::Left(hosts[fault.host].clone()),
+                    end_ns: gone,
+                    what: What::Left(hosts[host].clone()),
                 });
             }
-            let Some(healed) = fault.until else { continue };
-            for device in here(healed) {
+            for device in fault.until.into_iter().flat_map(here) {
                 sightings.push(Sighting {
                     device,
-                    start_ns: ns(began, healed),
-                    end_ns: Some(ns(began, healed + BOUND)),
-                    what: What::Registered(hosts[fault.host].clone()),
+                    start_ns: ns(began, fault.until.unwrap_or(fault.since)),
+                    end_ns: fault.until.map(|healed| ns(began, healed + BOUND)),
+                    what: What::Registered(hosts[host].clone()),
                 });
             }
         }
@@ -301,7 +326,7 @@ impl Notes {
             let caught_up = |fault: &Fault| fault.until.is_some_and(|until| until + BOUND < lookup.from);
             self.faults
                 .iter()
-                .any(|fault| fault.host == lookup.asked_at && fault.since <= lookup.to && !caught_up(fault))
+                .any(|fault| fault.hosts.contains(&lookup.asked_at) && fault.since <= lookup.to && !caught_up(fault))
         };
         self.lookups
             .iter()
@@ -332,4 +357,86 @@ impl Notes {
 
 fn ns(began: Instant, moment: Instant) -> i64 {
     i64::try_from(moment.saturating_duration_since(began).as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device registers at 0 at first and at the hosts and seconds given, the hosts given are cut off from the 10th to the 18th second,
+    /// and host 2 looks for it once. Whether that is wrong.
+    fn is_wrong(moves: &[(usize, f64)], cut: &[usize], lost: bool, looked: f64, found: &[usize]) -> bool {
+        let began = Instant::now();
+        let at = |seconds: f64| began + Duration::from_secs(100) + Duration::from_secs_f64(seconds);
+        let mut notes = Notes::default();
+        for (host, seconds) in [(0, 0.0)].iter().chain(moves) {
+            notes.registrations.push(Registration {
+                device: "d".into(),
+                host: *host,
+                sent: at(*seconds),
+                ok: at(*seconds),
+            });
+        }
+        if !cut.is_empty() {
+            notes.faults.push(Fault {
+                hosts: cut.to_vec(),
+                lost,
+                since: at(10.0),
+                until: Some(at(18.0)),
+            });
+        }
+        notes.lookups.push(Lookup {
+            asked_at: 2,
+            device: "d".into(),
+            found: found.to_vec(),
+            from: at(looked),
+            to: at(looked),
+        });
+        let hosts: Vec<String> = (0..3).map(|host| format!("h{host}")).collect();
+        !check(&notes.sightings(began, &hosts)).faults.is_empty()
+    }
+
+    #[test]
+    fn a_place_that_was_left_is_wrong_after_the_bound() {
+        let moved = [(1, 2.0)];
+        assert!(!is_wrong(&moved, &[], false, 2.5, &[0]));
+        assert!(is_wrong(&moved, &[], false, 4.0, &[0]));
+        assert!(!is_wrong(&moved, &[], false, 4.0, &[1]));
+        assert!(is_wrong(&moved, &[], false, 4.0, &[]), "she is registered");
+    }
+
+    #[test]
+    fn a_host_that_a_majority_lost_is_gone_for_it_and_back_after_healing() {
+        assert!(!is_wrong(&[], &[0], true, 12.0, &[0]));
+        assert!(is_wrong(&[], &[0], true, 17.0, &[0]));
+        assert!(!is_wrong(&[], &[0], true, 17.0, &[]));
+        assert!(is_wrong(&[], &[0], true, 24.0, &[]));
+        assert!(!is_wrong(&[], &[0], true, 24.0, &[0]));
+    }
+
+    #[test]
+    fn a_host_that_may_be_heard_may_be_found_or_not_and_must_be_found_after_healing() {
+        for found in [&[0][..], &[]] {
+            assert!(!is_wrong(&[], &[0, 1], false, 17.0, found));
+        }
+        assert!(is_wrong(&[], &[0, 1], false, 24.0, &[]));
+        assert!(is_wrong(&[], &[0, 1], false, 17.0, &[1]), "she never was there");
+    }
+
+    #[test]
+    fn who_asks_where_nobody_has_a_majority_may_be_told_anything() {
+        assert!(!is_wrong(&[(1, 12.0)], &[0, 1, 2], false, 17.0, &[0]));
+        assert!(is_wrong(&[(1, 12.0)], &[0, 1, 2], false, 24.0, &[0]));
+    }
+
+    #[test]
+    fn a_registration_behind_a_cut_is_not_lost_when_it_is_healed() {
+        let moved = [(1, 5.0), (0, 12.0)];
+        for lost in [true, false] {
+            assert!(!is_wrong(&moved, &[0], lost, 17.0, &[1]));
+            assert!(is_wrong(&moved, &[0], lost, 24.0, &[1]));
+            assert!(!is_wrong(&moved, &[0], lost, 24.0, &[0]));
+        }
+        assert!(is_wrong(&moved, &[0], true, 24.0, &[]));
+    }
 }

@@ -43,7 +43,7 @@ impl Mover {
     /// Registers here and there.
     ///
     /// The first mover also goes to a host that is cut off, once, and stays there until the cut is healed: a phone that had moved elsewhere in the
-    /// majority meanwhile would have to give way, since no clock says which was later.
+    /// majority meanwhile would have to give way, since no clock says which was later. Where nobody has a majority it moves once all the same.
     pub(super) fn move_about(
         &mut self,
         number: usize,
@@ -58,13 +58,23 @@ impl Mover {
             pause(Duration::from_millis(1_500 + chance.below(2_000)), over);
             let cut = journal.cut_off();
             let to = match cut {
-                Some(cut) if number == 0 && self.at != cut.host && !journal.moved_since(&device, cut.since) => cut.host,
-                Some(cut) if number == 0 && self.at == cut.host => continue,
-                // Whoever was caught at the host that is cut off may come away from it, nobody else goes there.
-                _ => {
-                    let others: Vec<usize> = (0..places.len())
-                        .filter(|place| *place != self.at && cut.is_none_or(|cut| cut.host != *place))
-                        .collect();
+                Some(cut) if number == 0 => {
+                    let all = cut.hosts.len() == places.len();
+                    let free = (all || !cut.hosts.contains(&self.at)) && !journal.moved_since(&device, cut.since);
+                    let mut there = cut.hosts.into_iter().filter(|host| *host != self.at);
+                    match there.next() {
+                        Some(there) if free => there,
+                        _ => continue,
+                    }
+                }
+                // Whoever was caught at a host that is cut off may come away from it, nobody else goes there.
+                cut => {
+                    let cut_off = cut.map(|cut| cut.hosts).unwrap_or_default();
+                    let mut others = (0..places.len()).collect::<Vec<_>>();
+                    others.retain(|place| *place != self.at && !cut_off.contains(place));
+                    if others.is_empty() {
+                        continue;
+                    }
                     others[usize::try_from(chance.below(others.len() as u64))?]
                 }
             };
