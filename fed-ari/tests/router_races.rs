@@ -165,3 +165,22 @@ async fn cut_off_from_the_others_the_own_registrar_is_asked_as_well() {
         assert_eq!(legs[0][0], Leg::Registered(alice()), "registered at {at}");
     }
 }
+
+/// After a split the others may have ended this node's session: until it has another one, the map knows of nobody here.
+#[tokio::test]
+async fn while_this_node_has_no_session_the_own_registrar_is_asked_as_well() {
+    let map = map(1);
+    let session = map.snapshot().view().session_of(NodeId(1)).expect("reads");
+    map.apply(Command::EndSession {
+        session: session.expect("it is open"),
+    });
+    let router = Router::new(Arc::new(map.port(NodeId(1))));
+    let ask = Ask {
+        question: Question::Route,
+        dialled: "alice".into(),
+        device: None,
+        number: None,
+        again: false,
+    };
+    assert_eq!(legs(&router.ask(&ask).await), [[Leg::Registered(alice())]]);
+}

@@ -151,7 +151,9 @@ fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
         number: ask.number.clone(),
         hops: 0,
     };
-    let plan = if moment.stale {
+    // Without an open session of its own (the others ended it while this node was cut off) the map knows of no registration here either.
+    let alone = moment.stale || view.session_of(here)?.is_none();
+    let plan = if alone {
         route::route_alone(view, here, &caller, &ask.dialled)?
     } else {
         route::route(view, here, &caller, &ask.dialled)?

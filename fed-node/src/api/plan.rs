@@ -3,7 +3,7 @@
 use fed_core::ids::{DeviceId, NodeId};
 use fed_core::kv::StoreError;
 use fed_core::map::MapView;
-use fed_core::route::{Caller, Cause, Outcome, Place, RoutePlan, Stage, StageCondition, Target, route};
+use fed_core::route::{Caller, Cause, Outcome, Place, RoutePlan, Stage, StageCondition, Target, route, route_alone};
 use fed_proto::client as pb;
 use tonic::Status;
 
@@ -29,6 +29,7 @@ impl ApiService {
         };
         // As a call would: fresh if it can be had, else from what this node has.
         let fresh = self.snapshot(pb::Consistency::Linearizable as i32).await;
+        let decide = if fresh.is_ok() { route } else { route_alone };
         let (snapshot, freshness) = match fresh {
             Ok(fresh) => fresh,
             Err(_) => self.snapshot(pb::Consistency::Local as i32).await?,
@@ -38,7 +39,7 @@ impl ApiService {
             let known = view.device(caller).map_err(|error| damaged(&error))?;
             found("device", caller.as_str(), known)?;
         }
-        let planned = route(&view, here, &caller, &asked.dialled);
+        let planned = decide(&view, here, &caller, &asked.dialled);
         let reply = planned.and_then(|planned| route_reply(planned, &view, here, freshness));
         reply.map_err(|error| damaged(&error))
     }

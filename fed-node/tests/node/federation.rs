@@ -212,7 +212,13 @@ fn without_a_quorum_reads_go_on_and_writes_are_refused_in_time() {
     assert!(ahead.code == 5 && ahead.err.contains("no quorum"), "{ahead:?}");
     let read = alone.asks(&["user", "show", "alice"]).ok();
     assert!(read.out.contains("1001") && read.err.contains("stale"), "{read:?}");
-    assert!(alone.asks(&["route", "1001"]).ok().out.contains("stale"));
+    let route = alone.asks(&["route", "1001", "--explain"]).ok();
+    assert!(
+        route.out.contains("stale")
+            && route.out.contains("ring alice here")
+            && route.out.contains("may be registered here"),
+        "as a call would now: {route:?}"
+    );
     let started = Instant::now();
     let refused = alone.add_user("bob", "1002");
     assert_eq!(refused.code, 5, "{refused:?}");
