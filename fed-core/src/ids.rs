@@ -195,11 +195,12 @@ text_id! {
     }
 }
 text_id! {
-    /// A telephone number or alias that leads to a user. Not one that begins with `_`: to a dialplan that is a pattern.
+    /// A telephone number or alias that leads to a user. Not one that begins with `_`, which is a pattern to a dialplan, or with
+    /// `.` or `-`, which the generated context does not take for something dialled.
     Number,
     "number",
-    "use 1 to 40 of 0-9 A-Z a-z + * # . _ - and not _ at the beginning",
-    |text| is_number(text) && !text.starts_with('_'),
+    "use 1 to 40 of 0-9 A-Z a-z + * # . _ - and none of . _ - at the beginning",
+    |text| is_number(text) && !text.starts_with(['.', '_', '-']),
     readable: is_number
 }
 text_id! {

@@ -46,6 +46,8 @@ fn numbers_are_what_phones_dial() {
         "_X.",
         "_",
         "_1001",
+        ".104",
+        "-55",
         &"1".repeat(41),
     ] {
         assert!(Number::new(bad).is_err(), "{bad:?}");
