@@ -199,21 +199,6 @@ pub(super) static ROWS: &[Explanation] = &[
         &["empty the data folder", "fed-node join TOKEN   (it gets a new id)"],
     ),
     row(
-        Code::FolderOutOfDate,
-        "This node has lost entries that it had confirmed to the others.",
-        &[
-            "its data folder, or the whole machine, was put back to an older copy",
-            "another process runs on a copy of the folder",
-            "a disk that says it has written and has not",
-        ],
-        &[
-            "stop the other process, if there is one",
-            "fed-node leave NODE   (at another node)",
-            "empty the data folder",
-            "fed-node join TOKEN   (it gets a new id)",
-        ],
-    ),
-    row(
         Code::DiskOrLogFailed,
         "run ended with status 70: the disk or the log failed, and nothing may be acknowledged that is not safe.",
         &["a failed fsync", "a disk that did not answer for 10 s"],
@@ -257,6 +242,21 @@ pub(super) static ROWS: &[Explanation] = &[
             "fed-node --ca FILE status   (FILE: a copy of security/ca.crt of a node's data folder)",
             "fed-node --server localhost:9400 --server-name pbx1 status   (through a tunnel: the host in the node's certificate)",
             "fed-node --server http://127.0.0.1:7400 status   (a node with security.plaintext)",
+        ],
+    ),
+    row(
+        Code::FolderOutOfDate,
+        "This node has lost entries that it had confirmed to the others.",
+        &[
+            "its data folder, or the whole machine, was put back to an older copy",
+            "another process runs on a copy of the folder",
+            "a disk that says it has written and has not",
+        ],
+        &[
+            "stop the other process, if there is one",
+            "fed-node leave NODE   (at another node)",
+            "empty the data folder",
+            "fed-node join TOKEN   (it gets a new id)",
         ],
     ),
 ];
