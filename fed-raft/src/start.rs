@@ -52,6 +52,7 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
 
     #[cfg(feature = "simulation")]
     tell_start(&log, &state).map_err(|e| identity::at(&config.data_dir, e))?;
+    state.check_snapshot_ahead()?;
 
     fit_log_to_state(&log, &state)
         .await
@@ -119,6 +120,7 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
     tasks.spawn(read::run(node.clone(), asking));
     tasks.spawn(session::run(node.clone()));
     tasks.spawn(upkeep::run(node.clone()));
+    tasks.spawn(upkeep::check_snapshot(node.clone()));
     tasks.spawn(count_leaders(node.clone()));
     tasks.close();
     // A simulated disk has no threads of the machine beside it.
@@ -132,7 +134,10 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
 #[cfg(feature = "simulation")]
 fn tell_start<M: Machine>(log: &LogStore, state: &State<M>) -> std::io::Result<()> {
     let snapshot = state.last_snapshot();
-    let damaged = snapshot.as_ref().and_then(|snapshot| snapshot.damage());
+    let damaged = snapshot.as_ref().filter(|snapshot| !snapshot.check());
+    let damaged = damaged
+        .and_then(|snapshot| snapshot.damage())
+        .map(|damage| damage.to_string());
     let last = snapshot.and_then(|snapshot| snapshot.manifest.last);
     log.tell_start(state.view().applied(), last.map(Into::into), damaged)
 }

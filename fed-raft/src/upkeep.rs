@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::members::{Change, Changed};
 use crate::node::{Leader, Node};
+use crate::platform::tasks;
 use crate::raft::{LogId, Peer};
 use crate::status::Role;
 
@@ -50,6 +51,10 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
             node.life.fail(&failure.to_string(), node.config.on_failure);
             return;
         }
+        if let Some(damage) = node.state.last_snapshot().and_then(|snapshot| snapshot.damage()) {
+            node.life.fail(&damage.to_string(), node.config.on_failure);
+            return;
+        }
         node.learn_addresses();
         node.keep_log_short(&mut logged).await;
         node.get_in().await;
@@ -59,6 +64,17 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
             led = Led::default();
         }
     }
+}
+
+/// Reads the snapshot that was there at the start, beside everything else: who needs it, perhaps months later, is to get a whole one.
+/// [`run`] ends the node when it is not.
+pub(crate) async fn check_snapshot<M: Machine>(node: Arc<Node<M>>) {
+    let Some(snapshot) = node.state.last_snapshot() else {
+        return;
+    };
+    drop(node);
+    // A thread that could not be started says nothing of the snapshot, and whoever sends it checks again.
+    drop(tasks::blocking(move || Ok(snapshot.check())).await);
 }
 
 /// Where the last snapshot was asked for.

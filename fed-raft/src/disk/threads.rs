@@ -129,7 +129,7 @@ fn watch<M: Machine>(node: &Weak<Node<M>>, mut watchdog: Watchdog, runtime: &Han
         match watchdog.look(here.disk.under_way.load(Ordering::Acquire), passed) {
             Verdict::Fine => {}
             Verdict::HandOver => {
-                tracing::error!(%folder, late = ?here.config.disk_late, "the disk does not answer: this node gives up leading");
+                tracing::error!(%folder, late = ?here.config.disk_late, "the disk does not answer: this node must not lead");
                 let leading = here.clone();
                 runtime.spawn(async move { leading.hand_over().await });
             }

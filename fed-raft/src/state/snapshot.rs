@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use fed_core::machine::Machine;
 
@@ -21,6 +21,8 @@ pub(crate) struct SnapshotDir {
     pub(crate) path: PathBuf,
     pub(crate) manifest: Manifest,
     obsolete: AtomicBool,
+    /// The first file that was found not to be what the manifest says.
+    damaged: OnceLock<PathBuf>,
 }
 
 impl SnapshotDir {
@@ -29,17 +31,35 @@ impl SnapshotDir {
             path,
             manifest,
             obsolete: AtomicBool::new(false),
+            damaged: OnceLock::new(),
         }
     }
 
-    /// What is wrong with its files, if something is.
-    #[cfg(feature = "simulation")]
-    pub(crate) fn damage(&self) -> Option<String> {
-        let whole = |file: &ManifestFile| file.matches(&self.path.join(&file.name)).unwrap_or(false);
-        let damaged = self.manifest.files.iter().find(|file| !whole(file))?;
-        Some(format!("{} damaged in {}", damaged.name, self.path.display()))
+    /// Reads all its files and compares them with the manifest; whether they are what it says. Blocks for as long as that takes.
+    pub(crate) fn check(&self) -> bool {
+        let damaged = self.manifest.files.iter().find(|file| {
+            match file.matches(&self.path.join(&file.name)) {
+                Ok(whole) => !whole,
+                // Any other error says nothing of what the file holds.
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            }
+        });
+        if let Some(file) = damaged {
+            self.damaged.get_or_init(|| self.path.join(&file.name));
+        }
+        damaged.is_none()
+    }
+
+    /// What [`SnapshotDir::check`] found, with the two ways out.
+    pub(crate) fn damage(&self) -> Option<StartError> {
+        self.damaged.get().map(|path| StartError::Damaged {
+            path: path.clone(),
+            what: NOT_THE_MANIFESTS.to_owned(),
+        })
     }
 }
+
+const NOT_THE_MANIFESTS: &str = "the snapshot's file is damaged: it is not what the manifest beside it says";
 
 impl Drop for SnapshotDir {
     fn drop(&mut self) {
@@ -60,6 +80,12 @@ pub(super) fn find(folder: &Path) -> Result<Option<Arc<SnapshotDir>>, StartError
         let path = folder.join(entry.name);
         let found = match Manifest::read(&path) {
             Ok(manifest) => SnapshotDir::new(path, manifest),
+            // Its name is given to a folder last, when all that is in it is synced.
+            Err(error) if has_its_name(&path) => {
+                let path = path.join(manifest::FILE);
+                let what = format!("the snapshot's manifest is damaged: {error}");
+                return Err(StartError::Damaged { path, what });
+            }
             Err(_) => {
                 fs::remove_dir_all(&path).map_err(|e| at(&path, e))?;
                 continue;
@@ -77,7 +103,25 @@ pub(super) fn find(folder: &Path) -> Result<Option<Arc<SnapshotDir>>, StartError
     Ok(newest.map(Arc::new))
 }
 
+/// Whether the folder is called what a complete snapshot is: see [`State::adopt_snapshot`].
+fn has_its_name(folder: &Path) -> bool {
+    let name = folder.file_name().map(|name| name.to_string_lossy());
+    name.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 impl<M: Machine> State<M> {
+    /// Refuses a snapshot that the state is to be made of and that is damaged: the state is behind it when the node died while it was
+    /// installed.
+    pub(crate) fn check_snapshot_ahead(&self) -> Result<(), StartError> {
+        let Some(snapshot) = self.last_snapshot() else {
+            return Ok(());
+        };
+        if snapshot.manifest.last.map(LogId::from) <= self.view().applied() || snapshot.check() {
+            return Ok(());
+        }
+        snapshot.damage().map_or(Ok(()), Err)
+    }
+
     pub(crate) fn last_snapshot(&self) -> Option<Arc<SnapshotDir>> {
         self.last_snapshot.lock().clone()
     }

@@ -37,6 +37,11 @@ pub(super) async fn snapshot(
     snapshot: Arc<SnapshotDir>,
 ) -> Sent {
     let header = header(&vote, &snapshot).map_err(|e| broken(&e))?;
+    let checked = snapshot.clone();
+    let whole = tasks::blocking(move || Ok(checked.check())).await;
+    if !whole.map_err(|e| broken(&e))? {
+        return Err(broken(&"it is damaged, and this node ends for it"));
+    }
     let (parts, input) = mpsc::channel(4);
     offer(&parts, Part::Header(header)).await?;
     let request = channels.request(node, ReceiverStream::new(input));

@@ -44,7 +44,12 @@ async fn a_leader_whose_disk_hangs_gives_up_leading_and_then_stops() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_hangs_for_a_moment_costs_nothing_but_the_leadership() {
-    let lab = Lab::tuned(3, impatient).await;
+    let lab = Lab::tuned(3, |config| {
+        impatient(config);
+        // However long a busy machine takes for what follows, it is a moment.
+        config.disk_dead = Duration::from_secs(3600);
+    })
+    .await;
     let leader = lab.leader().await;
     let hung = lab.node(leader).clone();
     let faults = lab.hosts[leader].config.faults.clone();
@@ -56,7 +61,11 @@ async fn a_disk_that_hangs_for_a_moment_costs_nothing_but_the_leadership() {
     .await;
     faults.stall(false);
     lab.put(leader, "a", "1").await;
-    hung.transfer_leadership(hung.id()).await.expect("it may lead again");
+    // Where the machine is busy, the disk is late again now and then, and so may be an answer.
+    until("it may lead again", async || {
+        hung.transfer_leadership(hung.id()).await.is_ok()
+    })
+    .await;
     lab.agree().await;
     assert_eq!(hung.status().stopped, None);
 }

@@ -3,6 +3,7 @@
 
 mod backups;
 mod basics;
+mod damaged_snapshots;
 mod disk;
 mod engine;
 mod faults;

@@ -6,7 +6,7 @@ use crate::lab::{Lab, until};
 use crate::machine::Command;
 
 /// A log that is cut short all the time.
-async fn forgetful(size: usize) -> Lab {
+pub async fn forgetful(size: usize) -> Lab {
     Lab::tuned(size, |config| {
         config.snapshot_bytes = 16 << 10;
         config.keep_entries = 5;
@@ -15,7 +15,7 @@ async fn forgetful(size: usize) -> Lab {
 }
 
 /// Writes at a node until its log has lost what everybody had at the beginning.
-async fn outgrow(lab: &Lab, at: usize) {
+pub async fn outgrow(lab: &Lab, at: usize) {
     let before = lab.node(at).status().last_index;
     let leader = lab.leader().await;
     let mut n = 0;
@@ -95,6 +95,13 @@ async fn a_node_restarts_after_its_own_snapshots() {
     assert_eq!(after.state_hash, before.state_hash);
 }
 
+/// The folders of complete snapshots.
+pub fn complete(snapshots: &Path) -> Vec<PathBuf> {
+    let folders = std::fs::read_dir(snapshots).expect("readable");
+    let whole = |path: &PathBuf| path.join("MANIFEST.fed").is_file();
+    folders.flatten().map(|entry| entry.path()).filter(whole).collect()
+}
+
 /// A node with a state of a few megabytes, all of it in a snapshot and none of it in the log; the snapshot's folder.
 async fn big(lab: &Lab) -> PathBuf {
     let node = lab.node(0).clone();
@@ -109,9 +116,7 @@ async fn big(lab: &Lab) -> PathBuf {
     let mut found = None;
     until("all is in one snapshot", async || {
         let status = node.status();
-        let complete = |path: &PathBuf| path.join("MANIFEST.fed").is_file();
-        let folders = std::fs::read_dir(&snapshots).expect("readable");
-        let mut folders: Vec<PathBuf> = folders.flatten().map(|entry| entry.path()).filter(complete).collect();
+        let mut folders = complete(&snapshots);
         found = folders.pop().filter(|_| folders.is_empty());
         status.snapshot_index + 20 > status.last_index && status.purged_index > 10 && found.is_some()
     })
