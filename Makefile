@@ -24,10 +24,10 @@ lab-prerequisites: prerequisites
 build: prerequisites ## build fed-node and everything beside it
 	$(ENV); cargo build --workspace --all-targets --locked
 
-# Always the whole workspace, so that every command sees the dependencies with the same features and nothing is built twice.
-test: lab-prerequisites ## every test: unit, property, whole-process, and the lab of real Asterisks
-	$(ENV); cargo build --workspace --bins --locked
-	$(ENV); cargo test --workspace --locked --no-fail-fast
+# Always the whole workspace, so that every command sees the dependencies with the same features and nothing is built twice. The programs
+# that the tests start are built with them. FEATURES= adds some, such as fed-node/otel with its tests.
+test: lab-prerequisites ## every test: unit, property, whole-process, and the lab of real Asterisks (FEATURES=)
+	$(ENV); cargo test --workspace --locked --no-fail-fast $(if $(FEATURES),--features $(FEATURES))
 
 test-fast: prerequisites ## everything that needs no root and no Asterisk
 	$(ENV); cargo build --workspace --bins --locked
@@ -119,7 +119,8 @@ upgrade-test: prerequisites ## three nodes of an older program (OLD=path) replac
 	$(ENV); cargo build --workspace --bins --locked
 	$(ENV); FED_OLD_BINARY=$(abspath $(OLD)) cargo test --workspace --locked --test node -- upgrade:: --ignored --nocapture
 
-deny: prerequisites ## what may come into the program: licences, bans, sources, advisories (cargo-deny)
+# The first time it compiles cargo-deny into the cache, if none is installed.
+deny: prerequisites ## what may come into the program (deny.toml): bans, licences, sources, known holes; part of .ci/run
 	$(ENV); scripts/deny
 
 book: ## the book of docs/, as HTML (mdbook)
