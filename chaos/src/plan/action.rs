@@ -174,6 +174,8 @@ pub enum Damage {
     Log,
     /// The state that is made of it.
     State,
+    /// The last snapshot, which is kept for those who need it.
+    Snapshot,
 }
 
 /// How the wires are cut into parts.

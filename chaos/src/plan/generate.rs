@@ -39,7 +39,11 @@ pub const ROWS: &[Row] = &[
         "power-cuts",
         "the power of one, of a majority, of all goes, 50 times; unsynced data is lost or torn",
     ),
-    row(10, "damage", "a bit flips in the log and in the state of a minority"),
+    row(
+        10,
+        "damage",
+        "a bit flips in the log, in the state and in a snapshot of a minority",
+    ),
     row(11, "bad-disks", "disks full, failing and slow"),
     row(
         12,
@@ -299,7 +303,7 @@ fn power_cuts(script: &mut Script) {
 }
 
 fn damages(script: &mut Script) {
-    for place in [Damage::Log, Damage::State, Damage::Log] {
+    for place in [Damage::Log, Damage::State, Damage::Snapshot] {
         script.pass(4.0);
         script.act(Action::Damage {
             who: Selector::Follower,

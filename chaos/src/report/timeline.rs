@@ -12,6 +12,8 @@ use crate::words::Origin;
 const WIDTH: f64 = 1_100.0;
 const LEFT: f64 = 60.0;
 const LANE: f64 = 16.0;
+/// Width of a numeral of the picture's text.
+const NUMERAL: f64 = 6.5;
 /// Columns in which operations are counted.
 const COLUMNS: usize = 260;
 /// Height of the two curves.
@@ -108,17 +110,26 @@ pub(super) fn svg(operations: &[Operation], entries: &[Entry], impossible: Optio
     svg
 }
 
+/// The numbers of faults that are close together are left out, so that those that are there can be read.
 fn draw_faults(svg: &mut String, entries: &[Entry], scale: &Scale, height: f64) {
+    let mut free_from = 0.0;
     for (number, (at_ns, words)) in faults(entries).enumerate() {
         let x = scale.x(at_ns);
+        let number = (number + 1).to_string();
+        let width = NUMERAL * number.len() as f64;
+        let label = if x - width / 2.0 < free_from {
+            String::new()
+        } else {
+            free_from = x + width / 2.0 + NUMERAL / 2.0;
+            format!("<text x=\"{x:.1}\" y=\"11\" text-anchor=\"middle\">{number}</text>")
+        };
         let _ = write!(
             svg,
-            "<g><title>{}: {}</title><line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"14\" y2=\"{:.0}\" stroke=\"#c1121f\" \
-             stroke-opacity=\".35\"/><text x=\"{x:.1}\" y=\"11\" text-anchor=\"middle\">{}</text></g>",
+            "<g><title>{number}, {}: {}</title><line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"14\" y2=\"{:.0}\" stroke=\"#c1121f\" \
+             stroke-opacity=\".35\"/>{label}</g>",
             scale.moment(at_ns),
             escaped(words),
             height - 18.0,
-            number + 1
         );
     }
 }
@@ -210,5 +221,39 @@ fn draw_operations(svg: &mut String, operations: &[Operation], scale: &Scale, co
         bar(counts_at + CURVE - known - unknown, unknown, "#d1495b");
         let worst = column.worst_ms / slowest * CURVE;
         bar(latency_at + CURVE - worst, worst, "#7d8b99");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_faults_do_not_lie_on_each_other() {
+        let fault = |at_ms: i64| Entry::Healed {
+            at_ns: at_ms * 1_000_000,
+        };
+        // The last fault comes half a second after the one before; the others are a millisecond apart.
+        let entries: Vec<Entry> = (0..200).map(fault).chain([fault(700)]).collect();
+        let scale = Scale {
+            from_ns: 0,
+            length_ns: 1_000_000_000,
+        };
+        let mut svg = String::new();
+        draw_faults(&mut svg, &entries, &scale, 200.0);
+        assert_eq!(svg.matches("<line").count(), 201, "every fault has its line");
+        let labels: Vec<(f64, f64)> = svg
+            .split("<text x=\"")
+            .skip(1)
+            .map(|rest| {
+                let x: f64 = rest.split('"').next().unwrap().parse().unwrap();
+                let number = rest.split('>').nth(1).unwrap().split('<').next().unwrap();
+                let half = NUMERAL * number.len() as f64 / 2.0;
+                (x - half, x + half)
+            })
+            .collect();
+        assert!(labels.len() > 5, "{labels:?}");
+        assert!(labels.windows(2).all(|pair| pair[0].1 < pair[1].0), "{labels:?}");
+        assert!(svg.ends_with(">201</text></g>"), "{svg}");
     }
 }

@@ -88,6 +88,7 @@ impl Director<'_> {
         let (words, ending): (&[&str], &str) = match place {
             Damage::Log => (&["/log/"], ".log"),
             Damage::State => (&["/state/"], ".sst"),
+            Damage::Snapshot => (&["/snapshots/"], ".sst"),
         };
         let damaged = &mut self.arena.nodes[node];
         let Some(disk) = &mut damaged.disk else {

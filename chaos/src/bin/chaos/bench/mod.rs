@@ -18,6 +18,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use fed_chaos::Verdict;
 use fed_chaos::load::Report;
+use tokio::signal::unix::{SignalKind, signal};
 
 use sides::Sides;
 
@@ -99,7 +100,7 @@ impl Bench {
             tokio::select! {
                 done = self.measure() => done,
                 // What was started is killed when it is dropped.
-                _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+                () = told_to_end() => Err("interrupted".into()),
             }
         })
     }
@@ -166,6 +167,21 @@ impl Bench {
             inside::measure(&sides, root, plan, report).await?;
         }
         Ok(())
+    }
+}
+
+/// Comes back when somebody, or a terminal that closes, wants this program to end; never where that cannot be heard of.
+async fn told_to_end() {
+    let heard = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = heard(SignalKind::interrupt()) => {}
+        () = heard(SignalKind::terminate()) => {}
+        () = heard(SignalKind::hangup()) => {}
     }
 }
 
