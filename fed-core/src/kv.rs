@@ -69,6 +69,15 @@ pub trait ReadStore: Send + Sync {
     /// [`StoreError`] when the store fails.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// As [`ReadStore::get`], for a table whose rows never change once they are there, and are asked for in the order of
+    /// their keys, each once: the store may read ahead.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    fn get_in_turn(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(table, key)
+    }
+
     /// Visits the keys of `table` between `start` and `end` in byte order, until `visit` breaks. An empty or
     /// inverted range visits nothing.
     ///
@@ -91,12 +100,26 @@ pub trait WriteStore: ReadStore {
     /// Removes what is under `key`, if anything.
     fn delete(&mut self, table: Table, key: Vec<u8>);
 
+    /// Removes what is under `key`, where the caller has just read that it is `was`: nobody else need look, or keep in mind that
+    /// it is gone.
+    fn discard(&mut self, table: Table, key: Vec<u8>, was: Vec<u8>) {
+        drop(was);
+        self.delete(table, key);
+    }
+
     /// Makes one change.
     fn change(&mut self, change: Change) {
-        match change.value {
-            Some(value) if change.inserted => self.insert(change.table, change.key, value),
-            Some(value) => self.put(change.table, change.key, value),
-            None => self.delete(change.table, change.key),
+        let Change {
+            table,
+            key,
+            value,
+            before,
+        } = change;
+        match (value, before) {
+            (Some(value), Before::Nothing) => self.insert(table, key, value),
+            (Some(value), Before::Unknown | Before::Was(_)) => self.put(table, key, value),
+            (None, Before::Was(was)) => self.discard(table, key, was),
+            (None, Before::Unknown | Before::Nothing) => self.delete(table, key),
         }
     }
 }
@@ -110,8 +133,19 @@ pub struct Change {
     pub key: Vec<u8>,
     /// The new value; `None` removes the key.
     pub value: Option<Vec<u8>>,
-    /// There was nothing under the key before: see [`WriteStore::insert`].
-    pub inserted: bool,
+    /// What was under the key before.
+    pub before: Before,
+}
+
+/// What whoever changes a row knows of what was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// Who wants to know must look.
+    Unknown,
+    /// There was nothing: see [`WriteStore::insert`].
+    Nothing,
+    /// This: see [`WriteStore::discard`].
+    Was(Vec<u8>),
 }
 
 /// Visits all keys of `table` that begin with `prefix`.

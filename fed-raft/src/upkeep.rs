@@ -25,10 +25,14 @@ const CAUGHT_UP: u64 = 1000;
 /// What is said of an engine that ended without saying why.
 const ENDED: &str = "the consensus engine ended by itself, with a panic that the log tells; start the node again";
 
+/// Who was let in asks again when it has not heard of it for so long: the leader may have died before it was committed.
+const ENTER_AGAIN: Duration = Duration::from_secs(5);
+
 /// Looks after the node until it stops.
 pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
     let mut logged = Logged::default();
     let mut led = Led::default();
+    let mut entered = None;
     let mut metrics = node.raft.metrics();
     // The engine's task owns the other end: it is closed when that ends, be it by a panic.
     let ended = async move { while metrics.changed().await.is_ok() {} };
@@ -57,7 +61,7 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
         }
         node.learn_addresses();
         node.keep_log_short(&mut logged).await;
-        node.get_in().await;
+        node.get_in(&mut entered).await;
         if node.leader() == Leader::Here {
             node.look_after_members(&mut led).await;
         } else {
@@ -159,8 +163,9 @@ impl<M: Machine> Node<M> {
         }
     }
 
-    /// Asks to be let in when this node is no member yet, or is known under another address.
-    async fn get_in(&self) {
+    /// Asks to be let in when this node is no member yet, or is known under another address. Who was let in a moment ago hears of
+    /// it when it has caught up so far.
+    async fn get_in(&self, entered: &mut Option<Instant>) {
         let me = self.identity.node.0;
         let known = {
             let metrics = self.raft.metrics();
@@ -175,13 +180,19 @@ impl<M: Machine> Node<M> {
         if known.as_ref() == Some(&peer) || self.identity.founder && known.is_none() {
             return;
         }
+        if entered.is_some_and(|at| at.elapsed() < ENTER_AGAIN) {
+            return;
+        }
         let made = match self.leader() {
             Leader::Here => self.change_here(&Change::Enter(me, peer).into()).await,
             Leader::There { id, address } => self.enter_over(id, &address, peer).await,
             Leader::Unknown => self.enter_over_seeds(peer).await,
         };
         match made {
-            Changed::Done(_) => tracing::info!(node = me, "let into the cluster"),
+            Changed::Done(_) => {
+                tracing::info!(node = me, "let into the cluster");
+                *entered = Some(Instant::now());
+            }
             Changed::Refused(why) => {
                 tracing::warn!(node = me, why, "not let into the cluster");
                 tokio::time::sleep(Duration::from_secs(1)).await;

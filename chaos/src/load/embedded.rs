@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use fed_core::audit::{Actor, Origin};
 use fed_core::command::{Command, Expect, Reply};
 use fed_core::ids::{ContactUri, DeviceId, Revision, SessionId, UserId};
 use fed_core::map::{FederationMap, MapView};
@@ -116,14 +117,24 @@ impl Embedded {
             path: None,
         };
         let expect = Expect::Any;
-        Ok(Command::Batch(vec![
+        let command = Command::Batch(vec![
             Command::PutUser { user: record, expect },
             Command::PutDevice {
                 device: Device::new(device, user, credentials),
                 expect,
             },
             bind,
-        ]))
+        ]);
+        // A member makes users in somebody's name only.
+        let origin = Origin {
+            who: Actor::Local,
+            via: self.cluster.id(),
+            at_unix: 0,
+        };
+        Ok(Command::By {
+            origin,
+            command: Box::new(command),
+        })
     }
 
     /// Waits until this node has applied what another one has.

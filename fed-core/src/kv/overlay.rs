@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::{Bound, ControlFlow};
 
-use super::{Change, ReadStore, StoreError, Table, Visit, WriteStore, is_empty_range};
+use super::{Before, Change, ReadStore, StoreError, Table, Visit, WriteStore, is_empty_range};
 
 type Rows = BTreeMap<Vec<u8>, Row>;
 
 /// What becomes of one row.
 struct Row {
     value: Option<Vec<u8>>,
-    /// The base has none.
-    inserted: bool,
+    /// What the base has.
+    before: Before,
 }
 
 /// Changes over `base`, visible to this overlay's own reads and scans. Dropping it drops them.
@@ -42,18 +42,18 @@ impl<'a> Overlay<'a> {
                 table,
                 key,
                 value: row.value,
-                inserted: row.inserted,
+                before: row.before,
             }));
         }
         changes
     }
 
-    /// What was inserted stays so, whatever becomes of it.
-    fn set(&mut self, table: Table, key: Vec<u8>, value: Option<Vec<u8>>, inserted: bool) {
+    /// What is known of the base stays so, whatever becomes of the row.
+    fn set(&mut self, table: Table, key: Vec<u8>, value: Option<Vec<u8>>, before: Before) {
         match self.tables.entry(table).or_default().entry(key) {
             Entry::Occupied(mut row) => row.get_mut().value = value,
             Entry::Vacant(place) => {
-                place.insert(Row { value, inserted });
+                place.insert(Row { value, before });
             }
         }
     }
@@ -64,6 +64,13 @@ impl ReadStore for Overlay<'_> {
         match self.tables.get(&table).and_then(|rows| rows.get(key)) {
             Some(buffered) => Ok(buffered.value.clone()),
             None => self.base.get(table, key),
+        }
+    }
+
+    fn get_in_turn(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.tables.get(&table).and_then(|rows| rows.get(key)) {
+            Some(buffered) => Ok(buffered.value.clone()),
+            None => self.base.get_in_turn(table, key),
         }
     }
 
@@ -109,7 +116,7 @@ impl ReadStore for Overlay<'_> {
 
 impl WriteStore for Overlay<'_> {
     fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
-        self.set(table, key, Some(value), false);
+        self.set(table, key, Some(value), Before::Unknown);
     }
 
     fn insert(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
@@ -117,11 +124,20 @@ impl WriteStore for Overlay<'_> {
             self.get(table, &key).is_ok_and(|there| there.is_none()),
             "{table:?}: an inserted row was there"
         );
-        self.set(table, key, Some(value), true);
+        self.set(table, key, Some(value), Before::Nothing);
     }
 
     fn delete(&mut self, table: Table, key: Vec<u8>) {
-        self.set(table, key, None, false);
+        self.set(table, key, None, Before::Unknown);
+    }
+
+    fn discard(&mut self, table: Table, key: Vec<u8>, was: Vec<u8>) {
+        debug_assert!(
+            self.get(table, &key)
+                .is_ok_and(|there| there.as_deref() == Some(was.as_slice())),
+            "{table:?}: a discarded row was another"
+        );
+        self.set(table, key, None, Before::Was(was));
     }
 }
 
@@ -131,10 +147,11 @@ mod tests {
     use crate::kv::MemStore;
 
     #[test]
-    fn what_was_inserted_stays_so_and_what_was_removed_before_was_not() {
+    fn what_is_known_of_the_base_stays_so_whatever_becomes_of_a_row() {
         const TABLE: Table = Table(20);
         let mut base = MemStore::new();
         base.put(TABLE, b"there".to_vec(), b"1".to_vec());
+        base.put(TABLE, b"used".to_vec(), b"1".to_vec());
         let mut overlay = Overlay::new(&base);
         overlay.insert(TABLE, b"changed".to_vec(), b"1".to_vec());
         overlay.put(TABLE, b"changed".to_vec(), b"2".to_vec());
@@ -143,25 +160,30 @@ mod tests {
         overlay.put(TABLE, b"put".to_vec(), b"1".to_vec());
         overlay.delete(TABLE, b"there".to_vec());
         overlay.insert(TABLE, b"there".to_vec(), b"2".to_vec());
+        overlay.discard(TABLE, b"used".to_vec(), b"1".to_vec());
+        overlay.insert(TABLE, b"written".to_vec(), b"1".to_vec());
+        overlay.discard(TABLE, b"written".to_vec(), b"1".to_vec());
         let found: Vec<_> = overlay
             .into_changes()
             .into_iter()
-            .map(|change| (change.key, change.value, change.inserted))
+            .map(|change| (change.key, change.value, change.before))
             .collect();
-        let row = |key: &str, value: Option<&str>, inserted| {
+        let row = |key: &str, value: Option<&str>, before| {
             (
                 key.as_bytes().to_vec(),
                 value.map(|value| value.as_bytes().to_vec()),
-                inserted,
+                before,
             )
         };
         assert_eq!(
             found,
             [
-                row("changed", Some("2"), true),
-                row("gone", None, true),
-                row("put", Some("1"), false),
-                row("there", Some("2"), false),
+                row("changed", Some("2"), Before::Nothing),
+                row("gone", None, Before::Nothing),
+                row("put", Some("1"), Before::Unknown),
+                row("there", Some("2"), Before::Unknown),
+                row("used", None, Before::Was(b"1".to_vec())),
+                row("written", None, Before::Nothing),
             ]
         );
     }

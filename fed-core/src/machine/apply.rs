@@ -4,7 +4,7 @@ use super::ledger::{FIRST_OF_MACHINE, Ledger};
 use super::requests::{self, Known};
 use super::{Machine, Outcome, Outcomes, Request};
 use crate::ids::Revision;
-use crate::kv::{Change, Overlay, StoreError, WriteStore};
+use crate::kv::{Before, Change, Overlay, StoreError, WriteStore};
 
 /// Applies `requests` in order. Revisions, hash and replies do not depend on how a log is cut into batches.
 ///
@@ -86,22 +86,24 @@ fn write(store: &mut dyn WriteStore, ledger: &mut Ledger, changes: Vec<Change>) 
             table,
             key,
             value,
-            inserted,
+            before,
         } = change;
         if table.0 < FIRST_OF_MACHINE {
             return Err(StoreError::Reserved { table: table.0 });
         }
-        if inserted {
+        match (value, before) {
+            (Some(new), Before::Nothing) => ledger.insert(store, table, key, new),
             // Inserted and removed again leaves nothing to write.
-            if let Some(new) = value {
-                ledger.insert(store, table, key, new);
+            (None, Before::Nothing) => {}
+            (None, Before::Was(old)) => ledger.discard(store, table, key, old),
+            (Some(new), Before::Was(old)) => ledger.put(store, table, key, Some(&old), new),
+            (value, Before::Unknown) => {
+                let old = store.get(table, &key)?;
+                match value {
+                    Some(new) => ledger.put(store, table, key, old.as_deref(), new),
+                    None => ledger.delete(store, table, key, old.as_deref()),
+                }
             }
-            continue;
-        }
-        let old = store.get(table, &key)?;
-        match value {
-            Some(new) => ledger.put(store, table, key, old.as_deref(), new),
-            None => ledger.delete(store, table, key, old.as_deref()),
         }
     }
     Ok(wrote)

@@ -70,6 +70,12 @@ impl Ledger {
         store.delete(table, key);
     }
 
+    /// Removes a row that was just read, keeping the hash right; `old` is the value that is there.
+    pub(super) fn discard(&mut self, store: &mut dyn WriteStore, table: Table, key: Vec<u8>, old: Vec<u8>) {
+        self.forget(table, &key, Some(&old));
+        store.discard(table, key, old);
+    }
+
     fn forget(&mut self, table: Table, key: &[u8], old: Option<&[u8]>) {
         if let Some(old) = old {
             self.hash = self.hash.wrapping_sub(row_hash(table, key, old));

@@ -12,9 +12,12 @@ pub(super) fn read<T: Stored>(store: &dyn ReadStore, table: Table, key: &[u8]) -
     let Some(bytes) = store.get(table, key)? else {
         return Ok(None);
     };
-    T::decode(&bytes)
-        .map(Some)
-        .map_err(|source| damaged(table, key, source))
+    decode(table, key, &bytes).map(Some)
+}
+
+/// The value of a row that was read.
+pub(super) fn decode<T: Stored>(table: Table, key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+    T::decode(bytes).map_err(|source| damaged(table, key, source))
 }
 
 pub(super) fn write<T: Stored>(

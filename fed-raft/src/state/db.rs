@@ -1,13 +1,15 @@
 //! The database of one generation: one key space, the first byte of a key is its table.
 
-use std::ops::Bound;
+use std::collections::VecDeque;
+use std::ops::{Bound, ControlFlow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fed_core::kv::{Change, ReadStore, StoreError, Table, Visit};
+use fed_core::kv::{Before, Change, ReadStore, StoreError, Table, Visit};
 use parking_lot::Mutex;
 
+use super::ahead::{self, Ahead};
 use super::rows::Rows;
 use crate::error::StartError;
 use crate::log::failed;
@@ -24,6 +26,7 @@ pub(super) struct Generation {
     obsolete: AtomicBool,
     /// Rows for apply, which alone reads and writes a generation in use; readers have a [`View`](super::View).
     rows: Mutex<Rows>,
+    ahead: Mutex<Ahead>,
     /// `None` only while it is dropped: the folder may go after the database is closed.
     db: Option<Arc<Db>>,
 }
@@ -56,11 +59,10 @@ impl Generation {
         let mut rows = self.rows.lock();
         for change in changes {
             let key = full_key(change.table, &change.key);
-            // What is inserted is a log of some kind: nobody asks for it again soon.
-            if change.inserted {
-                rows.forget(&key);
-            } else {
-                rows.put(key, change.value.as_deref());
+            match change.before {
+                Before::Unknown => rows.put(key, change.value.as_deref()),
+                // What is inserted or discarded is a log of some kind: nobody asks for it again soon.
+                Before::Nothing | Before::Was(_) => rows.forget(&key),
             }
         }
         Ok(())
@@ -91,6 +93,25 @@ impl ReadStore for Generation {
         Ok(found)
     }
 
+    fn get_in_turn(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut ahead = self.ahead.lock();
+        if let Some(found) = ahead.take(table, key) {
+            return Ok(Some(found));
+        }
+        let (mut rows, mut bytes) = (VecDeque::new(), 0);
+        self.scan(table, Bound::Included(key), Bound::Unbounded, &mut |key, value| {
+            bytes += value.len();
+            rows.push_back((key.to_vec(), value.to_vec()));
+            if rows.len() < ahead::ROWS && bytes < ahead::BYTES {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        ahead.keep(table, rows);
+        Ok(ahead.take(table, key))
+    }
+
     fn scan(&self, table: Table, start: Bound<&[u8]>, end: Bound<&[u8]>, visit: Visit<'_>) -> Result<(), StoreError> {
         scan(&**self.db(), table, start, end, visit)
     }
@@ -118,6 +139,7 @@ pub(super) fn open(path: &Path, number: u64) -> Result<(Generation, StoredMeta),
         path: path.to_owned(),
         obsolete: AtomicBool::new(false),
         rows: Mutex::new(Rows::default()),
+        ahead: Mutex::new(Ahead::default()),
         db: Some(Arc::new(db)),
     };
     Ok((generation, meta))
@@ -184,4 +206,39 @@ fn full_key(table: Table, key: &[u8]) -> Vec<u8> {
 
 fn backend(error: DatabaseError) -> StoreError {
     StoreError::Backend(error.to_string())
+}
+
+#[cfg(all(test, not(feature = "simulation")))]
+mod tests {
+    use super::*;
+
+    const LOG: Table = Table(20);
+
+    #[test]
+    fn rows_read_in_turn_are_those_that_are_there_and_leave_those_in_use_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let meta = StoredMeta::default();
+        create(folder.path(), &meta).expect("a new one");
+        let (generation, _) = open(folder.path(), 1).expect("opens");
+        let change = |n: u64, value: Option<u64>, before| Change {
+            table: LOG,
+            key: n.to_be_bytes().to_vec(),
+            value: value.map(|value| value.to_be_bytes().to_vec()),
+            before,
+        };
+        let most = 3 * ahead::ROWS as u64;
+        let rows: Vec<_> = (0..most).map(|n| change(n, Some(n), Before::Nothing)).collect();
+        generation.write(&rows, &meta).expect("written");
+        let in_turn = |n: u64| generation.get_in_turn(LOG, &n.to_be_bytes()).expect("read");
+        for n in 0..most {
+            let was = in_turn(n).expect("it is there");
+            assert_eq!(was, n.to_be_bytes());
+            let gone = change(n, None, Before::Was(was));
+            let next = change(most + n, Some(most + n), Before::Nothing);
+            generation.write(&[gone, next], &meta).expect("written");
+            assert_eq!(generation.get(LOG, &n.to_be_bytes()), Ok(None), "discarded");
+        }
+        assert_eq!(in_turn(0), None, "no row comes back");
+        assert_eq!(in_turn(most), Some(most.to_be_bytes().to_vec()), "written meanwhile");
+    }
 }

@@ -88,7 +88,7 @@ fn keep_deleted(
 ) -> Result<Vec<fed_core::kv::Change>, fed_core::kv::StoreError> {
     use std::ops::{Bound, ControlFlow};
 
-    use fed_core::kv::{Change, ReadStore, Table};
+    use fed_core::kv::{Before, Change, ReadStore, Table};
     let mut kept = Vec::new();
     for table in (16..32).map(Table) {
         old.scan(table, Bound::Unbounded, Bound::Unbounded, &mut |key, value| {
@@ -97,7 +97,7 @@ fn keep_deleted(
                     table,
                     key: key.to_vec(),
                     value: Some(value.to_vec()),
-                    inserted: false,
+                    before: Before::Unknown,
                 });
             }
             ControlFlow::Continue(())

@@ -5,6 +5,7 @@
 //! - Its own write-ahead log is never synced: the Raft log is what is synced, and the state follows it.
 //! - A snapshot that comes in becomes a new generation; one small file, renamed, says which is valid.
 
+mod ahead;
 mod apply;
 mod backup;
 mod db;

@@ -41,11 +41,12 @@ impl Applier<'_> {
         (head.next, head.last) = (entry.sequence + 1, entry.hash);
         while head.next - head.first > MOST_ENTRIES {
             let key = head.first.to_be_bytes();
-            let oldest: Option<Entry> = rows::read(self.store, keys::AUDIT, &key)?;
+            let oldest = self.store.get_in_turn(keys::AUDIT, &key)?;
             let oldest = oldest
                 .ok_or_else(|| StoreError::Inconsistent(format!("entry {} of the audit log is missing", head.first)))?;
-            self.store.delete(keys::AUDIT, key.to_vec());
-            (head.first, head.before_first) = (head.first + 1, oldest.hash);
+            let hash = rows::decode::<Entry>(keys::AUDIT, &key, &oldest)?.hash;
+            self.store.discard(keys::AUDIT, key.to_vec(), oldest);
+            (head.first, head.before_first) = (head.first + 1, hash);
         }
         rows::write(self.store, keys::AUDIT_HEAD, Vec::new(), &head)?;
         Ok(())

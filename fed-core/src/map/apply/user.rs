@@ -73,6 +73,7 @@ impl Applier<'_> {
             only(name, user, holder)?;
         }
         if let Ok(holder) = UserId::new(name)
+            && holder != *user
             && self.view().user(&holder)?.is_some()
         {
             only(name, user, holder)?;

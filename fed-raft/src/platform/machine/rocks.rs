@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction,
-    IteratorMode, Options, Range, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRecoveryMode, Direction, IteratorMode, Options, Range, ReadOptions, WriteBatch, WriteOptions,
 };
 use self_cell::self_cell;
 
@@ -192,12 +192,20 @@ fn options(kind: Kind) -> Options {
             table.set_bloom_filter(10.0, false);
             table.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE));
             table.set_cache_index_and_filter_blocks(true);
-            table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+            // In parts of a block's size: whole, those of a large file do not fit into the cache's shards, and each get reads and
+            // checks a megabyte.
+            table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+            table.set_partition_filters(true);
+            table.set_metadata_block_size(4 << 10);
+            table.set_pin_top_level_index_and_filter(true);
             options.set_block_based_table_factory(&table);
             // What is hot is in the first levels: compressing it costs more than it saves.
             let [plain, packed] = [DBCompressionType::None, DBCompressionType::Lz4];
             options.set_compression_per_level(&[plain, plain, packed, packed, packed, packed, packed]);
             options.set_write_buffer_size(32 << 20);
+            // Most of what a new row asks is whether something is there that is not: a filter answers that without four searches.
+            options.set_memtable_whole_key_filtering(true);
+            options.set_memtable_prefix_bloom_ratio(0.05);
             options.set_max_open_files(512);
         }
     }
@@ -255,5 +263,36 @@ fn failed(error: rocksdb::Error) -> DatabaseError {
         rocksdb::ErrorKind::IOError if what.contains("lock") => DatabaseError::InUse(what),
         rocksdb::ErrorKind::IOError => DatabaseError::Io(what),
         _ => DatabaseError::Damaged(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
+
+    use super::*;
+
+    #[test]
+    fn a_look_up_in_a_large_file_reads_a_few_blocks_and_not_all_that_finds_them() {
+        const ROWS: u32 = 100_000;
+        let folder = tempfile::tempdir().expect("a folder");
+        let rocks = Rocks::create(folder.path(), Kind::State).expect("a new one");
+        let write = rocks.write(|changes| {
+            for n in 0..ROWS {
+                changes.put(TABLES, &n.to_be_bytes(), b"value");
+            }
+        });
+        write.expect("written");
+        rocks.db.flush().expect("in a file");
+        drop(rocks);
+        let rocks = Rocks::open(folder.path(), Kind::State).expect("opens, nothing in its cache");
+        set_perf_stats(PerfStatsLevel::EnableCount);
+        let mut seen = PerfContext::default();
+        seen.reset();
+        let found = rocks.get(TABLES, &(ROWS / 2).to_be_bytes()).expect("read");
+        assert_eq!(found.as_deref(), Some(&b"value"[..]));
+        // The filter alone, ten bits for each row, is 125,000 bytes.
+        let read = seen.metric(PerfMetric::BlockReadByte);
+        assert!((1..40_000).contains(&read), "{read} bytes");
     }
 }

@@ -107,7 +107,10 @@ impl Bench {
 
     async fn measure(self) -> Result<Verdict, Box<dyn Error>> {
         let folder = match &self.dir {
-            Some(dir) => tempfile::tempdir_in(dir)?,
+            Some(dir) => {
+                std::fs::create_dir_all(dir)?;
+                tempfile::tempdir_in(dir)?
+            }
             None => tempfile::tempdir()?,
         };
         let fed_node = match &self.fed_node {
