@@ -1,6 +1,7 @@
 //! What a node does by itself: snapshots and purging, getting itself into the cluster, promoting learners.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use fed_core::machine::Machine;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::Instant;
 
+use crate::error::StartError;
 use crate::members::{Change, Changed};
 use crate::node::{Leader, Node};
 use crate::platform::tasks;
@@ -44,7 +46,7 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
             () = &mut ended => {
                 let metrics = node.raft.metrics();
                 let failure = metrics.borrow_watched().running_state.clone().err();
-                let why = failure.map_or_else(|| ENDED.to_owned(), |failure| failure.to_string());
+                let why = failure.map_or_else(|| ENDED.to_owned(), |failure| told(failure.to_string(), &node.config.data_dir));
                 node.life.fail(&why, node.config.on_failure);
                 return;
             }
@@ -52,7 +54,8 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
         }
         let failure = node.raft.metrics().borrow_watched().running_state.clone();
         if let Err(failure) = failure {
-            node.life.fail(&failure.to_string(), node.config.on_failure);
+            let why = told(failure.to_string(), &node.config.data_dir);
+            node.life.fail(&why, node.config.on_failure);
             return;
         }
         if let Some(damage) = node.state.last_snapshot().and_then(|snapshot| snapshot.damage()) {
@@ -68,6 +71,15 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
             led = Led::default();
         }
     }
+}
+
+/// What an operator is told of the engine's failure: of damage, which RocksDB begins with this word, with the two ways out.
+fn told(failure: String, data_dir: &Path) -> String {
+    if !failure.contains("Corruption: ") {
+        return failure;
+    }
+    let (path, what) = (data_dir.to_owned(), failure);
+    StartError::Damaged { path, what }.to_string()
 }
 
 /// Reads the snapshot that was there at the start, beside everything else: who needs it, perhaps months later, is to get a whole one.
@@ -282,6 +294,15 @@ mod tests {
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn damage_that_is_read_while_the_node_runs_is_told_with_the_two_ways_out() {
+        let damage = "applying log entry 197: the store failed: Corruption: block checksum mismatch in 000015.sst";
+        let text = told(damage.to_owned(), Path::new("/data"));
+        assert!(text.starts_with("/data: ") && text.contains(damage), "{text}");
+        assert!(text.contains("join again") && text.contains("backup"), "{text}");
+        assert_eq!(told("a panic".to_owned(), Path::new("/data")), "a panic");
+    }
 
     #[test]
     fn a_voter_is_long_dead_only_after_an_unbroken_silence() {

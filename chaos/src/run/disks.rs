@@ -11,6 +11,9 @@ use crate::disk::Fault;
 use crate::plan::{Cover, Damage, Selector};
 use crate::seeded::Seeded;
 
+/// What a node says that names its damage: the first way out.
+pub(super) const WAY_OUT: &str = "join again";
+
 /// How long a node on damaged data may take to notice.
 const NOTICE: Duration = Duration::from_secs(10);
 
@@ -109,7 +112,9 @@ impl Director<'_> {
             noticed = self.arena.nodes[node].process.process().check().is_err();
         }
         let log = self.arena.nodes[node].process.process().log_tail();
-        let said = log.lines().last().unwrap_or_default().to_owned();
+        // Other parts of it may have said something later.
+        let said = log.lines().rfind(|line| line.contains(WAY_OUT)).or(log.lines().last());
+        let said = said.unwrap_or_default().to_owned();
         self.journal.write(Entry::Damaged {
             at_ns,
             node: node + 1,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::disks::WAY_OUT;
 use super::super::journal::Entry;
 use super::{Finding, finding, kept, samples};
 use crate::plan::Bars;
@@ -46,7 +47,7 @@ pub(super) fn damages(entries: &[Entry]) -> Option<Finding> {
             ..
         } = entry
         {
-            all.push((*noticed, format!("n{node} {file}: {said}")));
+            all.push((*noticed && said.contains(WAY_OUT), format!("n{node} {file}: {said}")));
         }
     }
     let missed: Vec<&str> = all
@@ -55,7 +56,7 @@ pub(super) fn damages(entries: &[Entry]) -> Option<Finding> {
         .map(|(_, words)| words.as_str())
         .collect();
     let seen = format!(
-        "{} of {} noticed {}",
+        "{} of {} noticed, with a way out {}",
         all.len() - missed.len(),
         all.len(),
         missed.join("; ")
