@@ -1,8 +1,9 @@
 //! The SIP redirect server (RFC 3261 section 8.3): whoever asks for a device is told where it is.
 //!
 //! It answers an INVITE with `302 Moved Temporarily` and the address of the node where the device is registered, read from the
-//! map at that moment, or with the right refusal. It holds no call and no transaction, carries no media and stands in nobody's
-//! path: losing it loses no call.
+//! map at that moment, or with the right refusal. It holds no call, carries no media and stands in nobody's
+//! path: losing it loses no call. Of transactions it remembers for a while what it answered, so that a datagram sent again gets the
+//! very same answer.
 //!
 //! Data flows one way: `message` reads a request, `decision` says what to answer (pure), `response` writes it (pure),
 //! `server` owns the sockets. What the map knows comes in through [`Locator`] ([`MapLocator`] over the
@@ -18,6 +19,7 @@ mod limiter;
 mod locator;
 mod lookup;
 mod message;
+mod repeats;
 mod response;
 mod server;
 mod stats;

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fed_core::ids::NodeId;
 use parking_lot::Mutex;
@@ -175,9 +175,27 @@ pub(super) enum Answer<F> {
 }
 
 impl<L: Locator, S: Stamper> Core<L, S> {
+    /// How long it has been running.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// What is the same in every repetition of one request and in nothing else, hashed with a key that nobody knows.
+    pub(super) fn transaction(&self, request: &Request, source: SocketAddr) -> u64 {
+        let named = (
+            &request.call_id,
+            &request.from,
+            &request.to,
+            &request.cseq,
+            &request.asked,
+        );
+        let method = request.method as u8;
+        self.tags.hash_one((source, request.top_via.identity(), method, named))
+    }
+
     /// Whether `source` may send one more message now.
     pub(super) fn admit(&self, source: IpAddr) -> bool {
-        let admitted = self.limiter.lock().admit(source, self.started.elapsed());
+        let admitted = self.limiter.lock().admit(source, self.uptime());
         if !admitted {
             add(&self.stats.dropped);
         }

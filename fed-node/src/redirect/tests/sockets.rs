@@ -132,6 +132,46 @@ async fn a_repeated_request_gets_the_same_to_tag_and_its_cancel_too() {
     assert_ne!(headers(&receive(&client).await, "To")[0], tags[0]);
 }
 
+/// A nonce of its own for every answer, as the real one.
+#[derive(Default)]
+struct Counting(std::sync::atomic::AtomicU32);
+
+impl Stamper for Counting {
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            nonce: self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            ..Fixed.stamp()
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_invite_sent_again_gets_the_very_same_answer() {
+    let server = RedirectServer::start(config("127.0.0.1:0"), HERE, Map, Counting::default())
+        .await
+        .expect("a free port");
+    let client = datagram_client(&server).await;
+    let invite = request("INVITE", "sip:there@h", "");
+    let ask = async |message: &str| {
+        client.send(message.as_bytes()).await.expect("sent");
+        receive(&client).await
+    };
+    let first = ask(&invite).await;
+    assert_eq!(status(&first), 302);
+    for _ in 0..3 {
+        assert_eq!(ask(&invite).await, first);
+    }
+    assert_eq!(server.stats().counts().redirected, 1, "it was located once");
+    for (old, new) in [
+        ("-INVITE-1", "-INVITE-2"),
+        ("CSeq: 17", "CSeq: 18"),
+        ("call-1@", "call-2@"),
+    ] {
+        let another = ask(&invite.replace(old, new)).await;
+        assert_ne!(headers(&another, "Contact"), headers(&first, "Contact"), "{new}");
+    }
+}
+
 #[tokio::test]
 async fn a_flood_from_one_source_is_cut_to_its_rate() {
     let server = start(RedirectConfig {
