@@ -71,9 +71,29 @@ pub enum ConfigError {
         /// What it should be.
         why: String,
     },
-    /// Two keys contradict each other.
-    #[error("{0}")]
-    Contradiction(String),
+    /// Keys contradict each other, or a key what is there.
+    #[error("{}: {why}", shown(places))]
+    Contradiction {
+        /// The keys, and where the value of each came from.
+        places: Vec<(&'static str, Origin)>,
+        /// What does not fit, with the values.
+        why: String,
+    },
+}
+
+/// Every place once, in the order of the keys.
+fn shown(places: &[(&'static str, Origin)]) -> String {
+    let mut all: Vec<String> = Vec::new();
+    for (key, origin) in places {
+        let place = match origin {
+            Origin::Default => format!("default of {key}"),
+            origin => origin.to_string(),
+        };
+        if !all.contains(&place) {
+            all.push(place);
+        }
+    }
+    all.join(" and ")
 }
 
 /// Everything that is wrong, at once.

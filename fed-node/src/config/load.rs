@@ -7,7 +7,7 @@ use super::types::{
     AgiConfig, AsteriskConfig, BackupConfig, ClientConfig, DiskConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig,
     PeerConfig, RaftConfig, RedirectConfig, RedirectTransport, SecurityConfig, SipConfig, TlsConfig,
 };
-use super::{Config, ConfigError, ConfigErrors, ConfigFlags, KEYS, Origin, Secret, read_secret_file};
+use super::{Config, ConfigError, ConfigErrors, ConfigFlags, KEYS, Origin, Secret, whole};
 use crate::address::Address;
 
 /// Read when it exists and no other file is named.
@@ -89,7 +89,7 @@ pub fn load_with(
         }
     }
     if errors.is_empty() {
-        check_whole(&mut config, &mut errors);
+        errors = whole::check(&mut config, &found);
     }
     if errors.is_empty() {
         Ok(config)
@@ -127,97 +127,6 @@ pub(super) fn read_environment(
                 key: name,
                 nearest: Some(nearest),
             });
-        }
-    }
-}
-
-/// What no single key can tell.
-fn check_whole(config: &mut Config, errors: &mut Vec<ConfigError>) {
-    let mut contradict = |text: String| errors.push(ConfigError::Contradiction(text));
-    let raft = &config.raft;
-    if raft.election_min_ms >= raft.election_max_ms {
-        contradict(format!(
-            "raft.election_min_ms ({}) must be less than raft.election_max_ms ({})",
-            raft.election_min_ms, raft.election_max_ms
-        ));
-    }
-    if raft.heartbeat_ms * 3 > raft.election_min_ms {
-        contradict(format!(
-            "raft.heartbeat_ms ({}) must be at most a third of raft.election_min_ms ({})",
-            raft.heartbeat_ms, raft.election_min_ms
-        ));
-    }
-    let listeners = [
-        ("peer.listen", &config.peer.listen),
-        ("client.listen", &config.client.listen),
-        ("redirect.listen", &config.redirect.listen),
-        ("agi.listen", &config.agi.listen),
-    ];
-    for (index, (name, address)) in listeners.iter().enumerate() {
-        for (other_name, other) in &listeners[index + 1..] {
-            let same_host = address.host() == other.host() || address.is_wildcard() || other.is_wildcard();
-            if address.port() != 0 && address.port() == other.port() && same_host {
-                contradict(format!(
-                    "{name} ({address}) and {other_name} ({other}) are the same port: change one"
-                ));
-            }
-        }
-    }
-    if !config.backup.every.is_zero() {
-        match config.backup.key_file.as_deref().map(read_secret_file) {
-            Some(Ok(key)) => config.backup.key = Some(key),
-            Some(Err(why)) => contradict(format!("backup.key_file: {why}")),
-            None => contradict(
-                "backup.every is set, but no backup.key_file: write a secret into a file that only fed-node can read, and name it".to_owned(),
-            ),
-        }
-    }
-    if !config.agi.listen.is_loopback() {
-        contradict(format!(
-            "agi.listen ({}) can be reached from elsewhere: FastAGI is plain text and asks nobody who they are, and the answer is the way into a call; listen on 127.0.0.1 or ::1, where its Asterisk is",
-            config.agi.listen
-        ));
-    }
-    if config.security.plaintext {
-        let metrics = config
-            .metrics
-            .listen
-            .as_ref()
-            .map(|address| ("metrics.listen", address));
-        for (name, address) in listeners.into_iter().chain(metrics) {
-            if !address.is_loopback() {
-                contradict(format!(
-                    "security.plaintext asks nobody who they are, and {name} ({address}) can be reached from elsewhere: listen on 127.0.0.1 or ::1, or leave security.plaintext out"
-                ));
-            }
-        }
-    }
-    let tls = [
-        ("tls.ca", &config.tls.ca),
-        ("tls.cert", &config.tls.cert),
-        ("tls.key", &config.tls.key),
-    ];
-    let (set, unset): (Vec<_>, Vec<_>) = tls.iter().partition(|(_, path)| path.is_some());
-    if let ([(set, _), ..], [(unset, _), ..]) = (&set[..], &unset[..]) {
-        contradict(format!(
-            "{set} is set and {unset} is not: an authority of your own needs tls.ca, tls.cert and tls.key; leave all three out for the built-in one"
-        ));
-    }
-    if config.security.plaintext && !set.is_empty() {
-        contradict("security.plaintext and tls.ca are both set: leave one out".to_owned());
-    }
-    let generated = config.data_dir.join(GENERATED_PASSWORD);
-    if config.asterisk.password.is_empty() && config.asterisk.password_file.is_none() && generated.exists() {
-        config.asterisk.password_file = Some(generated);
-    }
-    if let Some(file) = config.asterisk.password_file.clone() {
-        if config.asterisk.password.is_empty() {
-            match read_secret_file(&file) {
-                Ok(secret) => config.asterisk.password = secret,
-                Err(why) => contradict(format!("asterisk.password_file: {why}")),
-            }
-        } else {
-            contradict("asterisk.password and asterisk.password_file are both set: keep the file".to_owned());
         }
     }
 }

@@ -107,13 +107,59 @@ fn a_misspelt_variable_is_an_error_and_a_foreign_one_is_not() {
 }
 
 #[test]
-fn contradictions_between_keys_are_named() {
-    let error = from_text("[raft]\nelection_min_ms = 2000\n[agi]\nlisten = \"127.0.0.1:7400\"\n").unwrap_err();
-    assert!(error.contains("raft.election_min_ms (2000) must be less"), "{error}");
-    assert!(
-        error.contains("client.listen (127.0.0.1:7400) and agi.listen (127.0.0.1:7400) are the same port"),
-        "{error}"
+fn contradictions_name_both_keys_with_the_place_of_each() {
+    let error =
+        from_text("[raft]\nelection_min_ms = 2000\nelection_max_ms = 1500\n[agi]\nlisten = \"127.0.0.1:7400\"\n")
+            .unwrap_err();
+    assert_eq!(
+        error.lines().collect::<Vec<_>>(),
+        [
+            "FILE:2 and FILE:3: raft.election_min_ms (2000) must be less than raft.election_max_ms (1500)",
+            "default of client.listen and FILE:5: client.listen (127.0.0.1:7400) and agi.listen (127.0.0.1:7400) are the same port: change one",
+        ]
     );
+    for (text, expected) in [
+        (
+            "[asterisk]\npassword = \"a\"\npassword_file = \"/b\"\n",
+            "FILE:2 and FILE:3: asterisk.password and",
+        ),
+        (
+            "[backup]\nevery = \"1h\"\n",
+            "FILE:2: backup.every is set, but no backup.key_file",
+        ),
+        (
+            "[tls]\nca = \"/ca\"\ncert = \"/cert\"\n",
+            "FILE:2 and FILE:3: tls.ca is set and tls.key is not",
+        ),
+        (
+            "[security]\nplaintext = true\n",
+            "FILE:2 and default of peer.listen: security.plaintext asks nobody",
+        ),
+    ] {
+        let error = from_text(text).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn contradictions_name_the_variable_and_the_flag_they_come_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    std::fs::write(
+        &path,
+        "[raft]\nelection_min_ms = 2000\n[client]\nlisten = \"127.0.0.1:7411\"\n",
+    )
+    .unwrap();
+    let environment = [("FED_RAFT_ELECTION_MAX_MS".to_owned(), "1500".to_owned())];
+    let flags = ConfigFlags::from_pairs([("agi.listen", "127.0.0.1:7411")]);
+    let error = load_with(Some(&path), environment, &flags).unwrap_err().to_string();
+    let place = path.display();
+    for expected in [
+        format!("{place}:2 and environment variable FED_RAFT_ELECTION_MAX_MS: raft.election_min_ms (2000)"),
+        format!("{place}:4 and flag --agi-listen: client.listen (127.0.0.1:7411)"),
+    ] {
+        assert!(error.contains(&expected), "{error}");
+    }
 }
 
 #[test]

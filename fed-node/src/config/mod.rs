@@ -11,6 +11,7 @@ mod load;
 mod secret;
 mod types;
 mod value;
+mod whole;
 
 pub use effective::effective;
 pub use error::{ConfigError, ConfigErrors, Origin};

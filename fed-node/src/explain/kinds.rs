@@ -202,7 +202,7 @@ impl Coded for ConfigError {
             Self::Unreadable { .. } | Self::Syntax { .. } => Code::ConfigUnreadable,
             Self::UnknownKey { .. } => Code::ConfigUnknownKey,
             Self::BadValue { .. } => Code::ConfigBadValue,
-            Self::Contradiction(_) => Code::ConfigContradiction,
+            Self::Contradiction { .. } => Code::ConfigContradiction,
         }
     }
 }
