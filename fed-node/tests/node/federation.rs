@@ -302,15 +302,36 @@ fn what_would_be_ignored_or_never_end_is_refused() {
     }
     let said = node.asks(&["user", "add", "alice", "--no-device", "--preferred-node", "99"]);
     assert_eq!(said.code, 2, "{said:?}");
-    assert!(said.err.contains("no node 99"), "{said:?}");
+    let name = node.json(&["node", "list"])[0]["name"].as_str().unwrap().to_owned();
+    let known = format!("no node 99 to prefer: there are {name} (id 1)");
+    assert!(said.err.contains(&known), "{said:?}");
     assert_eq!(node.asks(&["user", "show", "alice"]).code, 4, "nothing was added");
-    node.asks(&["user", "add", "alice", "--no-device", "--preferred-node", "1"])
+    node.asks(&["user", "add", "alice", "--no-device", "--preferred-node", &name])
         .ok();
+    assert_eq!(node.json(&["user", "show", "alice"])["preferred_nodes"][0], 1);
     assert_eq!(node.asks(&["user", "set", "alice", "--preferred-node", "99"]).code, 2);
     assert_eq!(node.asks(&["watch", "--count", "0"]).code, 2);
     let said = node.hears(&["user", "add", "bob", "--password-stdin"], b"caf\xe9\n");
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.err.contains("the password on stdin"), "{said:?}");
+}
+
+#[test]
+fn a_watch_that_ends_after_a_change_ends_with_its_revision() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    let mut after = node.json(&["status"])["revision"].as_u64().unwrap();
+    node.hears(&["user", "add", "carol", "--password-stdin"], b"secret\n")
+        .ok();
+    // What the node says of itself may come between.
+    let events = until("the watch tells of carol", || {
+        let seen = node.asks(&["-o", "json", "watch", "--after", &after.to_string(), "--count", "1"]);
+        let events: Vec<serde_json::Value> = seen.ok().out.lines().map(|line| line.parse().unwrap()).collect();
+        after = events[0]["revision"].as_u64().unwrap();
+        events.iter().any(|event| event["object"] == "carol").then_some(events)
+    });
+    assert_eq!(events.len(), 2, "user and device are one revision: {events:?}");
+    assert!(events.iter().all(|event| event["revision"] == after), "{events:?}");
 }
 
 #[test]

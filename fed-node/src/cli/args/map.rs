@@ -40,7 +40,7 @@ pub struct WatchArgs {
     /// Begin after this revision instead of now; the map must have reached it
     #[arg(long, value_name = "REVISION")]
     pub after: Option<u64>,
-    /// End after this many changes, at least 1
+    /// End after this many changes, at least 1, and the rest of the last one's revision: going on with --after it misses none
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 }

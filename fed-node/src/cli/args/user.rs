@@ -99,9 +99,9 @@ pub struct UserFields {
     /// Service class; empty clears
     #[arg(long, value_name = "CLASS")]
     pub service_class: Option<String>,
-    /// Node id whose devices ring first; repeat for several. Replaces all there were
-    #[arg(long = "preferred-node", value_name = "ID")]
-    pub preferred_nodes: Vec<u64>,
+    /// Node, by name or id, whose devices ring first; repeat for several. Replaces all there were
+    #[arg(long = "preferred-node", value_name = "NODE")]
+    pub preferred_nodes: Vec<String>,
 }
 
 /// Where a password comes from; never from an argument, which every user of the machine can read.

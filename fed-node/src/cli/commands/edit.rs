@@ -34,8 +34,8 @@ pub(super) fn nothing_named(command: &[&str]) -> Failure {
     ))
 }
 
-/// Writes the fields given over the user.
-pub(super) fn user(user: &mut pb::User, fields: UserFields) {
+/// Writes the fields given over the user; `preferred_nodes` are those named, as ids.
+pub(super) fn user(user: &mut pb::User, fields: UserFields, preferred_nodes: Vec<u64>) {
     if let Some(name) = fields.name {
         user.display_name = name;
     }
@@ -57,8 +57,8 @@ pub(super) fn user(user: &mut pb::User, fields: UserFields) {
     if let Some(refuse) = fields.do_not_disturb {
         user.do_not_disturb = refuse;
     }
-    if !fields.preferred_nodes.is_empty() {
-        user.preferred_nodes = fields.preferred_nodes;
+    if !preferred_nodes.is_empty() {
+        user.preferred_nodes = preferred_nodes;
     }
 }
 
@@ -114,18 +114,17 @@ mod tests {
             mailbox: Some(String::new()),
             ..UserFields::default()
         };
-        user(&mut alice, fields);
+        user(&mut alice, fields, vec![2]);
         assert_eq!(
             (alice.display_name.as_str(), alice.mailbox.clone(), alice.numbers.len()),
             ("Alice", None, 1)
         );
-        user(
-            &mut alice,
-            UserFields {
-                numbers: vec![String::new()],
-                ..UserFields::default()
-            },
-        );
+        let fields = UserFields {
+            numbers: vec![String::new()],
+            ..UserFields::default()
+        };
+        user(&mut alice, fields, Vec::new());
         assert!(alice.numbers.is_empty());
+        assert_eq!(alice.preferred_nodes, [2]);
     }
 }

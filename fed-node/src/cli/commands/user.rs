@@ -35,9 +35,9 @@ async fn add(client: &Client, args: UserAddArgs, intent: Intent) -> Outcome {
             "--no-device adds no device: leave out the password and the options of a device, or --no-device",
         ));
     }
-    nodes_exist(client, &args.fields.preferred_nodes).await?;
+    let preferred = preferred(client, &args.fields.preferred_nodes).await?;
     let mut user = edit::new_user(&args.id);
-    edit::user(&mut user, args.fields.clone());
+    edit::user(&mut user, args.fields.clone(), preferred);
     convert::user(user.clone()).map_err(Failure::usage)?;
     let absent = Some(pb::Expect {
         what: Some(pb::expect::What::Absent(true)),
@@ -68,19 +68,41 @@ async fn add(client: &Client, args: UserAddArgs, intent: Intent) -> Outcome {
     Ok(())
 }
 
-/// Refuses the id of a node that is not there.
-async fn nodes_exist(client: &Client, ids: &[u64]) -> Outcome {
-    if ids.is_empty() {
-        return Ok(());
+/// Ids of nodes that may be named by name or id.
+async fn preferred(client: &Client, named: &[String]) -> Outcome<Vec<u64>> {
+    if named.is_empty() {
+        return Ok(Vec::new());
     }
-    let nodes = all_nodes(client).await?;
-    let there = |id: u64| nodes.iter().flat_map(|record| &record.node).any(|node| node.id == id);
-    match ids.iter().find(|id| !there(**id)) {
-        Some(id) => Err(Failure::usage(format!(
-            "there is no node {id} to prefer: `fed-node node list` shows the ids"
-        ))),
-        None => Ok(()),
-    }
+    let nodes: Vec<pb::Node> = all_nodes(client).await?.into_iter().filter_map(|r| r.node).collect();
+    ids_of(&nodes, named)
+}
+
+/// The ids of the nodes named; one whose name is another's id is meant by the id.
+fn ids_of(nodes: &[pb::Node], named: &[String]) -> Outcome<Vec<u64>> {
+    let id_of = |text: &String| {
+        let by_id = |id: u64| nodes.iter().find(|node| node.id == id);
+        let found = text.parse().ok().and_then(by_id);
+        let found = found.or_else(|| nodes.iter().find(|node| node.name == *text));
+        found.map(|node| node.id).ok_or_else(|| no_such_node(nodes, text))
+    };
+    named.iter().map(id_of).collect()
+}
+
+fn no_such_node(nodes: &[pb::Node], text: &str) -> Failure {
+    let nearest = nodes
+        .iter()
+        .map(|node| (strsim::damerau_levenshtein(text, &node.name), node.name.as_str()))
+        .min()
+        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1));
+    let meant = nearest.map_or_else(|| ":".to_owned(), |(_, name)| format!("; did you mean {name}?"));
+    let known: Vec<String> = nodes
+        .iter()
+        .map(|node| format!("{} (id {})", node.name, node.id))
+        .collect();
+    Failure::usage(format!(
+        "there is no node {text} to prefer{meant} there are {}",
+        known.join(", ")
+    ))
 }
 
 /// Says which of the fields lead nowhere. They may all the same: whom they are for may be added afterwards.
@@ -147,7 +169,7 @@ async fn set(client: &Client, args: UserSetArgs, intent: Intent) -> Outcome {
     if args.fields == UserFields::default() {
         return Err(edit::nothing_named(&["user", "set"]));
     }
-    nodes_exist(client, &args.fields.preferred_nodes).await?;
+    let preferred = preferred(client, &args.fields.preferred_nodes).await?;
     let request = pb::GetRequest {
         id: args.id.clone(),
         ..pb::GetRequest::default()
@@ -156,7 +178,7 @@ async fn set(client: &Client, args: UserSetArgs, intent: Intent) -> Outcome {
     let record = client.read_to_change(read).await?;
     let revision = record.stamp.unwrap_or_default().modified;
     let mut user = record.user.unwrap_or_default();
-    edit::user(&mut user, args.fields.clone());
+    edit::user(&mut user, args.fields.clone(), preferred);
     let expect = Some(pb::Expect {
         what: Some(pb::expect::What::Revision(revision)),
     });
@@ -256,4 +278,36 @@ async fn place_of(client: &Client, who: &str) -> Outcome<pb::WhereReply> {
         async move { api.r#where(request).await }
     };
     client.read(ask).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn preferred_nodes_are_named_by_name_or_id_and_an_unknown_one_with_the_nearest() {
+        let node = |id, name: &str| pb::Node {
+            id,
+            name: name.to_owned(),
+            ..pb::Node::default()
+        };
+        let nodes = [node(1, "berlin"), node(2, "hamburg"), node(3, "2")];
+        let ids = |named: &[&str]| {
+            let named: Vec<String> = named.iter().map(|&text| text.to_owned()).collect();
+            ids_of(&nodes, &named).map_err(|failure| failure.message)
+        };
+        assert_eq!(ids(&["hamburg", "1", "3"]), Ok(vec![2, 1, 3]));
+        assert_eq!(ids(&["2"]), Ok(vec![2]), "an id before a name");
+        assert_eq!(
+            ids(&["1", "hamburk"]),
+            Err(
+                "there is no node hamburk to prefer; did you mean hamburg? there are berlin (id 1), hamburg (id 2), 2 (id 3)"
+                    .to_owned()
+            )
+        );
+        assert_eq!(
+            ids(&["7"]),
+            Err("there is no node 7 to prefer: there are berlin (id 1), hamburg (id 2), 2 (id 3)".to_owned())
+        );
+    }
 }

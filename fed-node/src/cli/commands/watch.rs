@@ -49,12 +49,13 @@ pub(super) async fn watch(client: &Client, args: &WatchArgs, output: Output) -> 
             None => continue,
         };
         last = events.revision;
+        // A revision is shown whole: whoever goes on after it has missed nothing.
+        left = left.saturating_sub(events.events.len() as u64);
         for event in events.events {
             show(event, events.revision, output)?;
-            left -= 1;
-            if left == 0 {
-                return Ok(());
-            }
+        }
+        if left == 0 {
+            return Ok(());
         }
     }
     let text = format!("the node ended the watch (it is stopping); go on at another with --server and --after {last}");
