@@ -93,7 +93,7 @@ fn no_such_node(nodes: &[pb::Node], text: &str) -> Failure {
         .iter()
         .map(|node| (strsim::damerau_levenshtein(text, &node.name), node.name.as_str()))
         .min()
-        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1));
+        .filter(|(distance, name)| *distance < name.len() && *distance <= (name.len() / 3).max(1));
     let meant = nearest.map_or_else(|| ":".to_owned(), |(_, name)| format!("; did you mean {name}?"));
     let known: Vec<String> = nodes
         .iter()
