@@ -148,11 +148,18 @@ async fn the_hop_limit_ends_a_chase() {
     );
 }
 
+/// Cut off, or after a split in which the others ended this node's session, the map here does not know who is registered here.
 #[tokio::test]
-async fn cut_off_from_the_others_the_own_registrar_is_asked_as_well() {
-    for at in [0, 2] {
+async fn while_the_map_cannot_know_who_is_here_the_own_registrar_is_asked_as_well() {
+    for (at, is_cut_off) in [(0, true), (2, true), (1, false)] {
         let map = map(at);
-        map.cut_off(NodeId(1), true);
+        if is_cut_off {
+            map.cut_off(NodeId(1), true);
+        } else {
+            let session = map.snapshot().view().session_of(NodeId(1)).expect("reads");
+            let session = session.expect("it is open");
+            map.apply(Command::EndSession { session });
+        }
         let router = Router::new(Arc::new(map.port(NodeId(1))));
         let ask = Ask {
             question: Question::Route,
@@ -162,25 +169,10 @@ async fn cut_off_from_the_others_the_own_registrar_is_asked_as_well() {
             again: false,
         };
         let legs = legs(&router.ask(&ask).await);
-        assert_eq!(legs[0][0], Leg::Registered(alice()), "registered at {at}");
+        assert_eq!(
+            legs[0][0],
+            Leg::Registered(alice()),
+            "registered at {at}, cut off: {is_cut_off}"
+        );
     }
-}
-
-/// After a split the others may have ended this node's session: until it has another one, the map knows of nobody here.
-#[tokio::test]
-async fn while_this_node_has_no_session_the_own_registrar_is_asked_as_well() {
-    let map = map(1);
-    let session = map.snapshot().view().session_of(NodeId(1)).expect("reads");
-    map.apply(Command::EndSession {
-        session: session.expect("it is open"),
-    });
-    let router = Router::new(Arc::new(map.port(NodeId(1))));
-    let ask = Ask {
-        question: Question::Route,
-        dialled: "alice".into(),
-        device: None,
-        number: None,
-        again: false,
-    };
-    assert_eq!(legs(&router.ask(&ask).await), [[Leg::Registered(alice())]]);
 }
