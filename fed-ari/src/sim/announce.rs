@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::channel::Channel;
+
 /// A connected application.
 pub(crate) struct App {
     pub(crate) sender: mpsc::UnboundedSender<String>,
@@ -69,6 +71,11 @@ pub(crate) fn contact_status(name: &str, online: bool, aor: &str, uri: &str, sta
     let state = if online { "online" } else { "offline" };
     json!({ "type": "ContactStatusChange", "endpoint": endpoint(name, state, &[]),
             "contact_info": { "uri": uri, "contact_status": status, "aor": aor, "roundtrip_usec": "0" } })
+}
+
+/// `ChannelDestroyed`.
+pub(crate) fn channel_destroyed(channel: &Channel) -> Value {
+    json!({ "type": "ChannelDestroyed", "cause": channel.cause(), "cause_txt": "", "channel": channel.describe() })
 }
 
 /// `DeviceStateChanged`.

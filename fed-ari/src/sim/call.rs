@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio_util::task::AbortOnDropHandle;
-
 use super::{
     Shared, cause,
     channel::{Channel, Place, Progress},
@@ -32,7 +30,6 @@ pub enum CallOutcome {
 pub struct Call {
     channel: Option<Arc<Channel>>,
     ended: tokio::sync::watch::Receiver<Option<CallOutcome>>,
-    _task: AbortOnDropHandle<()>,
 }
 
 impl Drop for Call {
@@ -140,7 +137,7 @@ pub(super) async fn play(shared: &Arc<Shared>, channel: &Arc<Channel>) -> Run {
     if let Run::Ended(q850) = run {
         channel.hang_up(q850);
     }
-    shared.world.lock().channels.remove(&channel.id);
+    shared.world.lock().leave(channel);
     run
 }
 
@@ -148,18 +145,13 @@ pub(super) async fn play(shared: &Arc<Shared>, channel: &Arc<Channel>) -> Run {
 pub(crate) fn originate(shared: &Arc<Shared>, device: &str, dialled: &str) -> Call {
     let channel = enter(&mut shared.world.lock(), device, device, dialled, "");
     let (sender, ended) = tokio::sync::watch::channel(None);
-    let task = {
-        let (shared, channel) = (Arc::clone(shared), channel.clone());
+    if let Some(channel) = channel.clone() {
+        let shared = Arc::clone(shared);
+        // Ends by itself when the call is hung up, as it is with its handle.
         tokio::spawn(async move {
-            if let Some(channel) = channel {
-                let run = play(&shared, &channel).await;
-                sender.send_replace(Some(finished(run)));
-            }
-        })
-    };
-    Call {
-        channel,
-        ended,
-        _task: AbortOnDropHandle::new(task),
+            let run = play(&shared, &channel).await;
+            sender.send_replace(Some(finished(run)));
+        });
     }
+    Call { channel, ended }
 }

@@ -91,6 +91,12 @@ impl Channel {
         self.ended.is_cancelled().then(|| self.cause())
     }
 
+    /// The endpoint it is of.
+    pub(crate) fn endpoint(&self) -> &str {
+        let name = self.name.trim_start_matches("PJSIP/");
+        name.rsplit_once('-').map_or(name, |(endpoint, _)| endpoint)
+    }
+
     /// Some phone rings for it.
     pub(crate) fn ring(&self) {
         self.progress.send_if_modified(|progress| {

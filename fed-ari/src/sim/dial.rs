@@ -4,14 +4,27 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 
-use super::{Shared, cause, channel::Channel, phone::LegEnd, sip::Leg};
+use super::{
+    Shared, cause,
+    channel::Channel,
+    phone::{LegEnd, PhoneScript},
+    sip::Leg,
+};
 
-/// What answered, and how its end will be noticed.
-enum Answered {
+/// What answered.
+struct Answered {
+    /// Contact or URI.
+    by: String,
+    line: Line,
+    own: LegChannel,
+}
+
+/// How its end will be noticed.
+enum Line {
     /// A scripted phone at this server, hanging up after the time given.
-    Phone { contact: String, talk: Option<Duration> },
+    Phone(Option<Duration>),
     /// Something reached over SIP.
-    Sip { uri: String, leg: Leg },
+    Sip(Leg),
 }
 
 /// Legs that failed, by what `Dial` counts.
@@ -47,8 +60,9 @@ impl Failures {
     }
 }
 
-/// Dials `TARGET[&TARGET..][,TIMEOUT[,OPTIONS]]` and stays until the call ends; sets `DIALSTATUS` and `HANGUPCAUSE`.
-pub(crate) async fn dial(shared: &Arc<Shared>, channel: &Arc<Channel>, args: &str) {
+/// Dials `TARGET[&TARGET..][,TIMEOUT[,OPTIONS]]` and stays until the call ends; sets `DIALSTATUS` and `HANGUPCAUSE`. A cause where the
+/// caller's call ends with it: it was answered, and no option `g` says to go on.
+pub(crate) async fn dial(shared: &Arc<Shared>, channel: &Arc<Channel>, args: &str) -> Option<u16> {
     let mut args = args.splitn(3, ',');
     let targets: Vec<&str> = args
         .next()
@@ -61,6 +75,7 @@ pub(crate) async fn dial(shared: &Arc<Shared>, channel: &Arc<Channel>, args: &st
         .and_then(|t| t.trim().parse::<f64>().ok())
         .filter(|s| *s > 0.0)
         .unwrap_or(86_400.0);
+    let goes_on = args.next().is_some_and(|options| options.contains('g'));
     let deadline = tokio::time::sleep(Duration::from_secs_f64(timeout));
     tokio::pin!(deadline);
     let mut legs: FuturesUnordered<_> = targets.iter().map(|target| leg(shared, channel, target)).collect();
@@ -68,7 +83,7 @@ pub(crate) async fn dial(shared: &Arc<Shared>, channel: &Arc<Channel>, args: &st
     let (status, q850) = loop {
         tokio::select! {
             () = channel.ended.cancelled() => break ("CANCEL", 0),
-            () = &mut deadline => break ("NOANSWER", 19),
+            () = &mut deadline => break ("NOANSWER", 0),
             end = legs.next() => match end {
                 None => break (failures.status(targets.len().max(1)), failures.cause),
                 Some(Err(q850)) => failures.count(q850),
@@ -84,23 +99,25 @@ pub(crate) async fn dial(shared: &Arc<Shared>, channel: &Arc<Channel>, args: &st
     let status = if targets.is_empty() { "CHANUNAVAIL" } else { status };
     channel.set("DIALSTATUS", status);
     channel.set("HANGUPCAUSE", &q850.to_string());
+    (status == "ANSWER" && !goes_on).then_some(q850)
 }
 
 async fn talk(channel: &Channel, answered: Answered) {
-    match answered {
-        Answered::Phone { contact, talk } => {
-            channel.answer(&contact);
-            let length = talk.unwrap_or(Duration::from_secs(86_400));
-            tokio::select! {
-                () = channel.ended.cancelled() => {}
-                () = tokio::time::sleep(length) => {}
-            }
+    let Answered { by, line, own } = answered;
+    own.0.answer(&by);
+    channel.answer(&by);
+    let end = async {
+        match line {
+            Line::Phone(talk) => tokio::time::sleep(talk.unwrap_or(Duration::from_secs(86_400))).await,
+            Line::Sip(leg) => leg.talk(&channel.ended).await,
         }
-        Answered::Sip { uri, leg } => {
-            channel.answer(&uri);
-            leg.talk(&channel.ended).await;
-        }
+    };
+    tokio::select! {
+        () = end => {}
+        () = channel.ended.cancelled() => {}
+        () = own.0.ended.cancelled() => {}
     }
+    own.0.hang_up(16);
 }
 
 /// One target: who is behind it, and what becomes of calling there. Fails with a Q.850 cause.
@@ -130,28 +147,70 @@ async fn leg(shared: &Arc<Shared>, channel: &Arc<Channel>, target: &str) -> Resu
             follow,
         )
     };
-    let Some((script, device)) = phone else {
-        return outside(shared, channel, &uri, follow).await;
-    };
     let own = LegChannel::begin(shared, endpoint, channel);
-    let ringing = || {
-        shared.world.lock().rings.push((device.clone(), uri.clone()));
-        own.0.ring();
-        channel.ring();
+    let ended = Arc::clone(&own.0);
+    let called = async {
+        match phone {
+            Some((script, device)) => here(shared, channel, own, script, device, uri).await,
+            None => outside(shared, channel, own, &uri, follow).await,
+        }
     };
     tokio::select! {
-        end = script.play(ringing) => match end {
-            LegEnd::Answered(talk) => {
-                own.0.answer(&uri);
-                Ok(Answered::Phone { contact: uri, talk })
-            }
-            LegEnd::Failed(status) => Err(cause::of_status(status)),
-        },
-        () = own.0.ended.cancelled() => Err(own.0.cause()),
+        result = called => result,
+        () = ended.ended.cancelled() => Err(ended.cause()),
     }
 }
 
-/// The channel of one leg, listed for as long as it rings.
+/// A phone of this server.
+async fn here(
+    shared: &Shared,
+    channel: &Channel,
+    own: LegChannel,
+    script: PhoneScript,
+    device: String,
+    uri: String,
+) -> Result<Answered, u16> {
+    let ringing = || {
+        shared.world.lock().rings.push((device, uri.clone()));
+        own.0.ring();
+        channel.ring();
+    };
+    match script.play(ringing).await {
+        LegEnd::Answered(talk) => Ok(Answered {
+            by: uri,
+            line: Line::Phone(talk),
+            own,
+        }),
+        LegEnd::Failed(status) => Err(own.fail(status)),
+    }
+}
+
+/// Something that SIP leads to.
+async fn outside(
+    shared: &Shared,
+    channel: &Channel,
+    own: LegChannel,
+    uri: &str,
+    follow: bool,
+) -> Result<Answered, u16> {
+    let mut leg = Leg::new(shared.sip_address, &channel.caller, own.0.call_id.clone())
+        .await
+        .map_err(|_| own.fail(503))?;
+    let ringing = || {
+        own.0.ring();
+        channel.ring();
+    };
+    match leg.invite(uri, follow, ringing).await {
+        Ok(by) => Ok(Answered {
+            by,
+            line: Line::Sip(leg),
+            own,
+        }),
+        Err(status) => Err(own.fail(status)),
+    }
+}
+
+/// The channel of one leg, there for as long as it rings and talks.
 struct LegChannel(Arc<Channel>, Arc<Shared>);
 
 impl LegChannel {
@@ -166,22 +225,17 @@ impl LegChannel {
         world.channels.insert(id, Arc::clone(&channel));
         Self(channel, Arc::clone(shared))
     }
+
+    /// Ends it with what a SIP status means, and says what that is.
+    fn fail(&self, status: u16) -> u16 {
+        let q850 = cause::of_status(status);
+        self.0.hang_up(q850);
+        q850
+    }
 }
 
 impl Drop for LegChannel {
     fn drop(&mut self) {
-        self.1.world.lock().channels.remove(&self.0.id);
-    }
-}
-
-async fn outside(shared: &Shared, channel: &Channel, uri: &str, follow: bool) -> Result<Answered, u16> {
-    let number = shared.world.lock().next();
-    let call_id = format!("{}-{number}", channel.id);
-    let mut leg = Leg::new(shared.sip_address, &channel.caller, call_id)
-        .await
-        .map_err(|_| 34_u16)?;
-    match leg.invite(uri, follow, || channel.ring()).await {
-        Ok(uri) => Ok(Answered::Sip { uri, leg }),
-        Err(status) => Err(cause::of_status(status)),
+        self.1.world.lock().leave(&self.0);
     }
 }

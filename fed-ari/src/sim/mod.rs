@@ -3,7 +3,7 @@
 //! It behaves like 16.28 and 22.10 do, as far as the federation depends on it; each behaviour was seen on both before it was
 //! written here, and the lab runs the same scenarios against both. What it has: dynamic configuration objects with their merge, traps and
 //! refusals; the registrar; events; Stasis; the installed dialplan, run by an interpreter of the subset it uses; `Dial` with scripted
-//! phones at this server and real SIP (UDP, one request at a time) to everywhere else; restarts, lost events, slow and failing answers.
+//! phones at this server and real SIP (UDP; TCP where a URI says so; one request at a time) to everywhere else; SIP that comes in over UDP; restarts, lost events, slow and failing answers.
 
 mod agi;
 mod announce;
@@ -19,6 +19,7 @@ mod http_channels;
 mod http_objects;
 mod incoming;
 mod journal;
+mod line;
 mod message;
 mod notation;
 mod object;
@@ -197,7 +198,7 @@ impl SimAsterisk {
         call::originate(&self.shared, device, dialled)
     }
 
-    /// Ends the process: connections break, nothing answers, memory is forgotten. Registrations over UDP are on its disk.
+    /// Ends the process: connections break, nothing answers, memory is forgotten. Registrations are on its disk, but for those that are a connection.
     pub async fn stop(&self) {
         self.shared.running.send_replace(false);
         if let Some(door) = self.door.lock().await.take() {

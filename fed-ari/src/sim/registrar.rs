@@ -20,8 +20,6 @@ pub struct Registration {
     pub path: String,
     /// Address and port the REGISTER came from.
     pub via: (String, u16),
-    /// Over a connection (TCP, TLS, WebSocket): forgotten when Asterisk restarts.
-    pub reliable: bool,
     /// The digest (HA1) that the phone knows; none = the right one.
     pub ha1: Option<String>,
 }
@@ -37,9 +35,8 @@ pub(crate) struct Binding {
 }
 
 impl Registration {
-    /// A registration for an hour with the right password. A URI with `transport=` other than UDP counts as over a connection.
+    /// A registration for an hour with the right password.
     pub fn new(device: &str, uri: &str) -> Self {
-        let lower = uri.to_ascii_lowercase();
         Self {
             aor: device.to_owned(),
             uri: uri.to_owned(),
@@ -47,9 +44,17 @@ impl Registration {
             user_agent: "sim phone".to_owned(),
             path: String::new(),
             via: ("127.0.0.1".to_owned(), 5060),
-            reliable: lower.contains("transport=") && !lower.contains("transport=udp"),
             ha1: None,
         }
+    }
+
+    /// Whether its contact is the very connection that it came on, which ends with Asterisk. A phone that listens for connections can
+    /// be reached again.
+    pub(crate) fn ends_with_its_connection(&self) -> bool {
+        let lower = self.uri.to_ascii_lowercase();
+        let reliable = lower.contains(";transport=") && !lower.contains(";transport=udp");
+        let (host, port) = &self.via;
+        reliable && self.uri.contains(&format!("@{host}:{port};"))
     }
 
     fn id(&self) -> String {
@@ -194,7 +199,10 @@ impl World {
             ("via_port", r.via.1.to_string()),
             ("call_id", format!("sim-{arrival}")),
             ("reg_server", "sim".to_owned()),
-            ("prune_on_boot", if r.reliable { "yes" } else { "no" }.to_owned()),
+            (
+                "prune_on_boot",
+                if r.ends_with_its_connection() { "yes" } else { "no" }.to_owned(),
+            ),
             ("path", r.path.clone()),
             ("endpoint", r.aor.clone()),
             ("uri", r.uri.clone()),

@@ -1,11 +1,16 @@
-//! As much SIP as a simulated Asterisk needs to ask a redirect server and to call another one: text messages over UDP.
+//! As much SIP as a simulated Asterisk needs to ask a redirect server and to call another one: text messages over UDP, and over TCP
+//! where the URI says so.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use tokio::{net::UdpSocket, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::message::Message;
+use super::{line::Line, message::Message};
 
 /// Redirects followed for one leg.
 const MOST_REDIRECTS: usize = 5;
@@ -37,8 +42,8 @@ pub(crate) async fn resolve(uri: &str) -> Option<SocketAddr> {
 
 /// A leg on its way out.
 pub(crate) struct Leg {
-    socket: UdpSocket,
-    local: SocketAddr,
+    ip: IpAddr,
+    line: Line,
     call_id: String,
     from: String,
     sequence: u32,
@@ -49,8 +54,8 @@ pub(crate) struct Leg {
 impl Drop for Leg {
     fn drop(&mut self) {
         if let Some((target, message)) = self.parting.take() {
-            // Nobody waits for the answer, and a full buffer loses it as a network would.
-            let _ = self.socket.try_send_to(message.as_bytes(), target);
+            // Nobody waits for the answer.
+            self.line.send_now(&message, target);
         }
     }
 }
@@ -58,12 +63,11 @@ impl Drop for Leg {
 impl Leg {
     /// A leg from this server, in the name of a caller.
     pub(crate) async fn new(server: SocketAddr, caller: &str, call_id: String) -> io::Result<Self> {
-        let socket = UdpSocket::bind((server.ip(), 0)).await?;
-        let local = socket.local_addr()?;
-        let from = format!("<sip:{caller}@{server}>;tag={}", local.port());
+        let line = Line::datagrams(server.ip()).await?;
+        let from = format!("<sip:{caller}@{server}>;tag={}", line.local()?.port());
         Ok(Self {
-            socket,
-            local,
+            ip: server.ip(),
+            line,
             call_id,
             from,
             sequence: 0,
@@ -76,11 +80,12 @@ impl Leg {
         let mut uri = uri.to_owned();
         for _ in 0..MOST_REDIRECTS {
             let target = resolve(&uri).await.ok_or(503_u16)?;
+            self.turn_to(&uri, target).await.map_err(|_| 503_u16)?;
             let answer = self.ask(&uri, target, &ringing).await?;
             let status = answer.status().unwrap_or(500);
             let to = answer.get("To").to_owned();
             self.parting = None;
-            self.send(target, &self.request("ACK", &uri, &to, "ACK")).await;
+            self.line.send(&self.request("ACK", &uri, &to, "ACK"), target).await;
             match status {
                 200..=299 => {
                     self.sequence += 1;
@@ -101,24 +106,30 @@ impl Leg {
         Err(482)
     }
 
+    /// Takes the line that leads there.
+    async fn turn_to(&mut self, uri: &str, target: SocketAddr) -> io::Result<()> {
+        if uri.to_ascii_lowercase().contains(";transport=tcp") {
+            self.line = Line::connection(target).await?;
+        } else if self.line.is_reliable() {
+            self.line = Line::datagrams(self.ip).await?;
+        }
+        Ok(())
+    }
+
     /// One INVITE until its final answer.
     async fn ask(&mut self, uri: &str, target: SocketAddr, ringing: &impl Fn()) -> Result<Message, u16> {
         self.sequence += 1;
         let to = format!("<{uri}>");
         let invite = self.request("INVITE", uri, &to, "INVITE");
         self.parting = Some((target, self.request("CANCEL", uri, &to, "CANCEL")));
-        self.send(target, &invite).await;
+        self.line.send(&invite, target).await;
         let given_up = Instant::now() + LOST;
         let mut resend = RESEND;
         let mut heard = false;
-        let mut buffer = vec![0; 65_535];
         loop {
             let pause = if heard { LOST * 10 } else { resend };
-            match tokio::time::timeout(pause, self.socket.recv_from(&mut buffer)).await {
-                Ok(Ok((size, _))) => {
-                    let Some(answer) = Message::parse(&buffer[..size]) else {
-                        continue;
-                    };
+            match tokio::time::timeout(pause, self.line.receive()).await {
+                Ok(Ok((answer, _))) => {
                     let ours = answer.get("CSeq") == format!("{} INVITE", self.sequence);
                     match answer.status() {
                         Some(status) if ours && status >= 200 => return Ok(answer),
@@ -138,7 +149,9 @@ impl Leg {
                 Err(_) if heard || Instant::now() >= given_up => return Err(408),
                 Err(_) => {
                     resend *= 2;
-                    self.send(target, &invite).await;
+                    if !self.line.is_reliable() {
+                        self.line.send(&invite, target).await;
+                    }
                 }
             }
         }
@@ -146,16 +159,14 @@ impl Leg {
 
     /// Stays in the answered call until either side ends it.
     pub(crate) async fn talk(mut self, ended: &CancellationToken) {
-        let mut buffer = vec![0; 65_535];
         loop {
             tokio::select! {
                 () = ended.cancelled() => return,
-                received = self.socket.recv_from(&mut buffer) => {
-                    let Ok((size, from)) = received else { return };
-                    let Some(message) = Message::parse(&buffer[..size]) else { continue };
+                received = self.line.receive() => {
+                    let Ok((message, from)) = received else { return };
                     if message.method() == "BYE" {
                         self.parting = None;
-                        self.send(from, &message.answer(200, "", None)).await;
+                        self.line.send(&message.answer(200, "", None), from).await;
                         return;
                     }
                 }
@@ -163,22 +174,19 @@ impl Leg {
         }
     }
 
-    async fn send(&self, target: SocketAddr, message: &str) {
-        // An error shows up at the next receive.
-        let _ = self.socket.send_to(message.as_bytes(), target).await;
-    }
-
     fn request(&self, method: &str, uri: &str, to: &str, sequence_of: &str) -> String {
         let Self {
-            local,
+            line,
             call_id,
             from,
             sequence,
             ..
         } = self;
+        let local = line.local().unwrap_or_else(|_| SocketAddr::new(self.ip, 0));
+        let transport = line.transport();
         // ACK of a refusal and CANCEL belong to their INVITE's transaction.
         format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{call_id}-{sequence}\r\nMax-Forwards: 70\r\nFrom: {from}\r\n\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{call_id}-{sequence}\r\nMax-Forwards: 70\r\nFrom: {from}\r\n\
              To: {to}\r\nCall-ID: {call_id}\r\nCSeq: {sequence} {sequence_of}\r\nContact: <sip:{local}>\r\nContent-Length: 0\r\n\r\n"
         )
     }

@@ -230,6 +230,16 @@ impl World {
         );
     }
 
+    /// Forgets a channel that has ended, and tells those who watch its endpoint.
+    pub(crate) fn leave(&mut self, channel: &Channel) {
+        if self.channels.remove(&channel.id).is_none() {
+            return;
+        }
+        let mut sources = announce::endpoint_sources(channel.endpoint());
+        sources.push(format!("channel:{}", channel.id));
+        self.announce(&sources, &announce::channel_destroyed(channel));
+    }
+
     /// Sends an event to every application that subscribed one of the sources.
     pub(crate) fn announce(&mut self, sources: &[String], event: &Value) {
         if self.faults.lose_events {
@@ -240,8 +250,8 @@ impl World {
         }
     }
 
-    /// What a restart of Asterisk forgets: memory objects, variables, channels, applications, and registrations over connections. Those over
-    /// UDP are in its database and come back with their aor.
+    /// What a restart of Asterisk forgets: memory objects, variables, channels, applications, and registrations that are a connection. The
+    /// others are in its database and come back with their aor.
     pub(crate) fn forget(&mut self) {
         self.objects.clear();
         self.online.clear();
@@ -250,7 +260,7 @@ impl World {
             channel.hang_up(0);
         }
         self.apps.clear();
-        self.bindings.retain(|_, b| !b.registration.reliable);
+        self.bindings.retain(|_, b| !b.registration.ends_with_its_connection());
         self.started = SystemTime::now();
     }
 }

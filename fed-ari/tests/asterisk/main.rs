@@ -1,10 +1,7 @@
 //! The ARI client against the simulated Asterisk, and the simulated Asterisk against what real ones do.
 
-mod asking;
 mod calls;
 mod common;
 mod conformance;
 mod events;
 mod objects;
-mod phone;
-mod subject;

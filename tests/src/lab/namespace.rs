@@ -1,4 +1,4 @@
-//! One network namespace, made and removed by the lab; its name says whose it is.
+//! One network namespace: made and removed by the lab, its name saying whose it is, or the one this process is in.
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
@@ -11,10 +11,11 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::command::run;
 
-/// A network namespace. Clones name the same one; it is removed with the last of them.
+/// A network namespace. Clones name the same one; one that the lab made is removed with the last of them.
 #[derive(Debug, Clone)]
 pub struct Namespace {
-    owned: Arc<Owned>,
+    /// None: this process's own.
+    owned: Option<Arc<Owned>>,
 }
 
 #[derive(Debug)]
@@ -27,15 +28,20 @@ impl Namespace {
     pub(super) fn make(name: String) -> Result<Self> {
         run("ip", &["netns", "add", &name])?;
         let namespace = Self {
-            owned: Arc::new(Owned { name }),
+            owned: Some(Arc::new(Owned { name })),
         };
         namespace.ip(&["link", "set", "lo", "up"])?;
         Ok(namespace)
     }
 
-    /// Its name, as `ip netns` shows it.
+    /// The one that this process is in. Phones for it need neither root nor a lab.
+    pub fn here() -> Self {
+        Self { owned: None }
+    }
+
+    /// Its name, as `ip netns` shows it; that of this process's own is empty.
     pub fn name(&self) -> &str {
-        &self.owned.name
+        self.owned.as_ref().map_or("", |owned| &owned.name)
     }
 
     /// Runs `ip` inside.
@@ -47,8 +53,11 @@ impl Namespace {
 
     /// A command that will run inside.
     pub fn command(&self, program: &str) -> Command {
+        let Some(path) = self.path() else {
+            return Command::new(program);
+        };
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.path())).arg("--").arg(program);
+        command.arg(format!("--net={path}")).arg("--").arg(program);
         command
     }
 
@@ -57,17 +66,20 @@ impl Namespace {
     /// # Errors
     /// When the namespace cannot be entered (it is gone, or this is not root).
     pub fn enter<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let file = File::open(self.path()).with_context(|| format!("namespace {}", self.name()))?;
+        let Some(path) = self.path() else {
+            return Ok(what());
+        };
+        let file = File::open(&path).with_context(|| path.clone())?;
         thread::spawn(move || -> Result<T> {
             move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
             Ok(what())
         })
         .join()
-        .map_err(|_| anyhow!("the thread inside {} panicked", self.name()))?
+        .map_err(|_| anyhow!("the thread inside {path} panicked"))?
     }
 
-    fn path(&self) -> String {
-        format!("/run/netns/{}", self.name())
+    fn path(&self) -> Option<String> {
+        self.owned.as_ref().map(|owned| format!("/run/netns/{}", owned.name))
     }
 }
 

@@ -135,6 +135,14 @@ impl Incoming {
         }
     }
 
+    /// Waits until the caller's side has acknowledged the answer.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn wait_acknowledged(&self, patience: Duration) -> Result<Instant> {
+        wait_for_method(&self.events, "ACK", patience)
+    }
+
     /// Waits until the caller hangs up.
     ///
     /// # Errors
@@ -143,6 +151,18 @@ impl Incoming {
         let at = wait_for_method(&self.events, "BYE", patience)?;
         *self.answered.lock() = false;
         Ok(at)
+    }
+
+    /// Waits until the caller hangs up or gives up, whichever the call has come to, and answers either as a phone does.
+    ///
+    /// # Errors
+    /// When neither happens.
+    pub fn wait_end(&self, patience: Duration) -> Result<()> {
+        if *self.answered.lock() {
+            self.wait_hang_up(patience).map(drop)
+        } else {
+            self.wait_cancel(patience).map(drop)
+        }
     }
 
     /// The media of this side.

@@ -85,8 +85,9 @@ async fn perform(shared: &Arc<Shared>, channel: &Arc<Channel>, step: &Step, args
             };
             channel.set("AGISTATUS", status);
         }
-        "dial" => dial::dial(shared, channel, args).await,
-        "hangup" => return Some(args.trim().parse().unwrap_or(16)),
+        "dial" => return dial::dial(shared, channel, args).await,
+        // 0 is no cause.
+        "hangup" => return Some(args.trim().parse().ok().filter(|cause| *cause > 0).unwrap_or(16)),
         // Asterisk ends a call at an application that it does not have.
         _ => return Some(16),
     }

@@ -1,16 +1,11 @@
-//! The same statements about the simulated and about real Asterisks, so that the simulation cannot drift from the truth.
-//!
-//! The simulation is always asked. Real ones are asked as well where `FED_REAL_ASTERISKS` names them, separated by blanks, each as
-//! `http://HOST:PORT,SIPHOST:PORT,USER,PASSWORD`, with writable sorcery mappings and a UDP transport.
+//! Objects, registrations and what versions differ in.
 
 use std::time::{Duration, Instant};
 
-use fed_ari::client::{AriClient, AriError, AriEvent, ContactStatus, Feature, HangupReason, ObjectType};
+use fed_ari::client::{AriClient, AriError, EndpointState, Feature, HangupReason, ObjectType};
 
-use crate::{
-    common::{connected, next_event, put},
-    subject::subjects,
-};
+use super::subject::subjects;
+use crate::common::put;
 
 #[tokio::test]
 async fn registrations_are_listed_from_their_aor() {
@@ -240,41 +235,6 @@ async fn what_versions_differ_in_shows() {
 }
 
 #[tokio::test]
-async fn events_of_a_device_with_two_aors_are_its_contacts() {
-    for s in subjects("conf-events").await {
-        s.device("conf6", "1").await;
-        let mut events = s.client.events(&["endpoint:PJSIP", "endpoint:NOSUCH"]);
-        connected(&mut events).await;
-        let contact = "sip:conf6@127.0.0.1:6005";
-        assert_eq!(s.register("conf6", contact, 300).await, 200, "{}", s.name);
-        assert_eq!(s.register("conf6", contact, 300).await, 200, "{}: refresh", s.name);
-        assert_eq!(s.register("conf6", contact, 0).await, 200, "{}", s.name);
-        let mut seen = Vec::new();
-        while seen.len() < 2 {
-            match next_event(&mut events).await {
-                AriEvent::ContactStatusChange {
-                    aor,
-                    uri,
-                    status,
-                    endpoint,
-                } if aor == "conf6" => {
-                    assert_eq!((endpoint.as_str(), uri.as_str()), ("conf6", contact), "{}", s.name);
-                    seen.push(status);
-                }
-                _ => {}
-            }
-        }
-        assert_eq!(
-            seen,
-            [ContactStatus::NonQualified, ContactStatus::Removed],
-            "{}",
-            s.name
-        );
-        s.remove("conf6").await;
-    }
-}
-
-#[tokio::test]
 async fn variables_modules_and_lists_answer() {
     for s in subjects("conf-system").await {
         s.client.set_global("FED_CONF", "a b&c").await.expect("sets");
@@ -324,5 +284,85 @@ async fn variables_modules_and_lists_answer() {
             "{}",
             s.name
         );
+    }
+}
+
+#[tokio::test]
+async fn a_full_aor_gives_way_where_it_is_told_to() {
+    for s in subjects("conf-replace").await {
+        s.device("confr", "1").await;
+        s.client.delete_object(ObjectType::Aor, "confr").await.expect("deletes");
+        let fields = [("max_contacts", "1"), ("remove_existing", "yes")];
+        put(&s.client, ObjectType::Aor, "confr", &fields).await;
+        let contacts = ["sip:confr@127.0.0.1:6021", "sip:confr@127.0.0.1:6022"];
+        for contact in contacts {
+            assert_eq!(s.register("confr", contact, 300).await, 200, "{}", s.name);
+        }
+        let uris = s.client.contact_uris("confr").await.expect("reads");
+        assert_eq!(uris, Some(vec![contacts[1].to_owned()]), "{}", s.name);
+        s.remove("confr").await;
+    }
+}
+
+#[tokio::test]
+async fn only_the_right_password_registers() {
+    for s in subjects("conf-password").await {
+        s.device("confp", "1").await;
+        let contact = "sip:confp@127.0.0.1:6023";
+        let another = [("auth_type", "md5"), ("md5_cred", "ffffffffffffffffffffffffffffffff")];
+        put(&s.client, ObjectType::Auth, "confp", &another).await;
+        assert_eq!(s.register("confp", contact, 300).await, 401, "{}", s.name);
+        let live = s.client.live_contacts(["confp".to_owned()]).await.expect("lists");
+        assert_eq!(live, [], "{}", s.name);
+        s.remove("confp").await;
+    }
+}
+
+#[tokio::test]
+async fn values_read_back_normalised() {
+    for s in subjects("conf-values").await {
+        s.remove("confv").await;
+        let fields = [("remove_existing", "yes"), ("qualify_timeout", "3")];
+        let answered = put(&s.client, ObjectType::Aor, "confv", &fields).await;
+        assert_eq!(
+            (answered.get("remove_existing"), answered.get("qualify_timeout")),
+            (Some("true"), Some("3.000000")),
+            "{}",
+            s.name
+        );
+        let read = s.client.get_object(ObjectType::Aor, "confv").await.expect("reads");
+        assert_eq!(read, Some(answered), "{}", s.name);
+        s.remove("confv").await;
+    }
+}
+
+#[tokio::test]
+async fn ids_with_any_characters_reach_their_object() {
+    for s in subjects("conf-ids").await {
+        for id in ["a;b@c", "a b", "a%2Fb", "ä"] {
+            put(&s.client, ObjectType::Aor, id, &[("max_contacts", "1")]).await;
+            let read = s.client.get_object(ObjectType::Aor, id).await.expect("reads");
+            assert!(read.is_some(), "{}: {id}", s.name);
+            let gone = s.client.delete_object(ObjectType::Aor, id).await.expect("deletes");
+            assert!(gone, "{}: {id}", s.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn endpoints_are_listed() {
+    for s in subjects("conf-endpoints").await {
+        s.device("confe", "1").await;
+        let listed = s.client.endpoints("PJSIP").await.expect("lists");
+        assert_eq!(listed.iter().filter(|e| e.resource == "confe").count(), 1, "{}", s.name);
+        let one = s
+            .client
+            .endpoint("PJSIP", "confe")
+            .await
+            .expect("reads")
+            .expect("is there");
+        // Its second aor has a contact that is always there.
+        assert_eq!(one.state, EndpointState::Online, "{}", s.name);
+        s.remove("confe").await;
     }
 }

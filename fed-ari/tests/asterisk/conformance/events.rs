@@ -1,0 +1,210 @@
+//! What the event socket tells, in which order, and what it never tells.
+
+use fed_ari::client::{AriClient, AriEvent, ContactStatus, EventStream, Link, ObjectType};
+
+use super::{
+    register,
+    subject::{Subject, subjects},
+};
+use crate::common::{connected, next, next_event, put};
+
+/// What is told about one endpoint up to the next contact, that included.
+async fn until_a_contact(events: &mut EventStream, endpoint: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    loop {
+        match next_event(events).await {
+            AriEvent::ContactStatusChange {
+                status,
+                uri,
+                endpoint: of,
+                ..
+            } if of == endpoint => {
+                seen.push(format!("{status:?} {uri}"));
+                return seen;
+            }
+            AriEvent::PeerStatusChange {
+                status, endpoint: of, ..
+            } if of == endpoint => seen.push(status),
+            _ => {}
+        }
+    }
+}
+
+/// A device with its own aor alone: only such a one goes offline and online.
+async fn lone_device(s: &Subject, id: &str) {
+    s.remove(id).await;
+    let digest = register::ha1(id);
+    let auth = [
+        ("auth_type", "md5"),
+        ("username", id),
+        ("realm", "federated"),
+        ("md5_cred", &digest),
+    ];
+    put(&s.client, ObjectType::Auth, id, &auth).await;
+    put(&s.client, ObjectType::Aor, id, &[("max_contacts", "1")]).await;
+    put(
+        &s.client,
+        ObjectType::Endpoint,
+        id,
+        &[("auth", id), ("aors", id), ("allow", "ulaw")],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_registration_is_announced_in_asterisks_order() {
+    for s in subjects("conf-order").await {
+        lone_device(&s, "ordera").await;
+        let mut events = s.client.events(&["endpoint:PJSIP"]);
+        connected(&mut events).await;
+        let contact = "sip:ordera@127.0.0.1:6010";
+        assert_eq!(s.register("ordera", contact, 300).await, 200, "{}", s.name);
+        let came = until_a_contact(&mut events, "ordera").await;
+        assert_eq!(came, ["Reachable", &format!("NonQualified {contact}")], "{}", s.name);
+        assert_eq!(s.register("ordera", contact, 0).await, 200, "{}", s.name);
+        let gone = until_a_contact(&mut events, "ordera").await;
+        assert_eq!(gone, ["Unreachable", &format!("Removed {contact}")], "{}", s.name);
+        s.remove("ordera").await;
+    }
+}
+
+#[tokio::test]
+async fn the_state_of_a_device_follows_its_registration() {
+    for s in subjects("conf-state").await {
+        lone_device(&s, "statea").await;
+        let mut events = s.client.events(&["deviceState:PJSIP/statea"]);
+        connected(&mut events).await;
+        let contact = "sip:statea@127.0.0.1:6016";
+        // It is worked out apart from the other events, before them or after.
+        for (seconds, expected) in [(300, "NOT_INUSE"), (0, "UNAVAILABLE")] {
+            assert_eq!(s.register("statea", contact, seconds).await, 200, "{}", s.name);
+            loop {
+                let event = next_event(&mut events).await;
+                if matches!(&event, AriEvent::DeviceStateChanged { device, state } if device == "PJSIP/statea" && state == expected)
+                {
+                    break;
+                }
+            }
+        }
+        s.remove("statea").await;
+    }
+}
+
+#[tokio::test]
+async fn a_contact_deleted_through_ari_is_announced_like_any_other() {
+    for s in subjects("conf-deleted").await {
+        s.device("dela", "1").await;
+        let contact = "sip:dela@127.0.0.1:6011";
+        assert_eq!(s.register("dela", contact, 300).await, 200, "{}", s.name);
+        let mut events = s.client.events(&["endpoint:PJSIP"]);
+        connected(&mut events).await;
+        s.client.delete_contact("dela", contact).await.expect("deletes");
+        let told = until_a_contact(&mut events, "dela").await;
+        assert_eq!(told, [format!("Removed {contact}")], "{}", s.name);
+        s.remove("dela").await;
+    }
+}
+
+#[tokio::test]
+async fn deleting_an_aor_announces_no_contact() {
+    for s in subjects("conf-aor").await {
+        lone_device(&s, "aora").await;
+        let contact = "sip:aora@127.0.0.1:6012";
+        assert_eq!(s.register("aora", contact, 300).await, 200, "{}", s.name);
+        let mut events = s.client.events(&["endpoint:PJSIP"]);
+        connected(&mut events).await;
+        s.client.delete_object(ObjectType::Aor, "aora").await.expect("deletes");
+        put(&s.client, ObjectType::Aor, "aora", &[("max_contacts", "1")]).await;
+        let later = "sip:aora@127.0.0.1:6013";
+        assert_eq!(s.register("aora", later, 300).await, 200, "{}", s.name);
+        let told = until_a_contact(&mut events, "aora").await;
+        assert_eq!(
+            told.last(),
+            Some(&format!("NonQualified {later}")),
+            "{}: {told:?}",
+            s.name
+        );
+        s.remove("aora").await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_socket_takes_the_application_over() {
+    for s in subjects("conf-stolen").await {
+        let mut first = s.client.events(&[]);
+        connected(&mut first).await;
+        let second = AriClient::new(s.config.clone()).expect("a client");
+        let mut second = second.events(&[]);
+        connected(&mut second).await;
+        let told = next(&mut first).await;
+        assert!(
+            matches!(told, Link::Event(AriEvent::ApplicationReplaced { .. })),
+            "{}: {told:?}",
+            s.name
+        );
+        let lost = next(&mut first).await;
+        assert!(
+            matches!(&lost, Link::Disconnected { why } if why.contains("application name of its own")),
+            "{}: {lost:?}",
+            s.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_happens_while_the_link_is_broken_is_not_told_afterwards() {
+    for s in subjects("conf-broken").await {
+        s.device("brokena", "2").await;
+        let wire = super::wire::Wire::to(&s.config.base_url).await;
+        let mut config = s.config.clone();
+        config.base_url = wire.url();
+        let mut events = AriClient::new(config).expect("a client").events(&["endpoint:PJSIP"]);
+        connected(&mut events).await;
+        wire.cut();
+        while !matches!(next(&mut events).await, Link::Disconnected { .. }) {}
+        let unseen = "sip:brokena@127.0.0.1:6014";
+        assert_eq!(s.register("brokena", unseen, 300).await, 200, "{}", s.name);
+        wire.mend();
+        connected(&mut events).await;
+        let seen = "sip:brokena@127.0.0.1:6015";
+        assert_eq!(s.register("brokena", seen, 300).await, 200, "{}", s.name);
+        let told = until_a_contact(&mut events, "brokena").await;
+        assert_eq!(told, [format!("NonQualified {seen}")], "{}", s.name);
+        s.remove("brokena").await;
+    }
+}
+
+#[tokio::test]
+async fn events_of_a_device_with_two_aors_are_its_contacts() {
+    for s in subjects("conf-events").await {
+        s.device("conf6", "1").await;
+        let mut events = s.client.events(&["endpoint:PJSIP", "endpoint:NOSUCH"]);
+        connected(&mut events).await;
+        let contact = "sip:conf6@127.0.0.1:6005";
+        assert_eq!(s.register("conf6", contact, 300).await, 200, "{}", s.name);
+        assert_eq!(s.register("conf6", contact, 300).await, 200, "{}: refresh", s.name);
+        assert_eq!(s.register("conf6", contact, 0).await, 200, "{}", s.name);
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            match next_event(&mut events).await {
+                AriEvent::ContactStatusChange {
+                    aor,
+                    uri,
+                    status,
+                    endpoint,
+                } if aor == "conf6" => {
+                    assert_eq!((endpoint.as_str(), uri.as_str()), ("conf6", contact), "{}", s.name);
+                    seen.push(status);
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(
+            seen,
+            [ContactStatus::NonQualified, ContactStatus::Removed],
+            "{}",
+            s.name
+        );
+        s.remove("conf6").await;
+    }
+}
