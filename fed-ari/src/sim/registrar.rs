@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::world::World;
+use super::{object::Object, world::World};
 use crate::client::contact_id;
 
 /// What a phone sends with REGISTER.
@@ -48,13 +48,10 @@ impl Registration {
         }
     }
 
-    /// Whether its contact is the very connection that it came on, which ends with Asterisk. A phone that listens for connections can
-    /// be reached again.
-    pub(crate) fn ends_with_its_connection(&self) -> bool {
+    /// Whether it came over a connection.
+    fn is_connected(&self) -> bool {
         let lower = self.uri.to_ascii_lowercase();
-        let reliable = lower.contains(";transport=") && !lower.contains(";transport=udp");
-        let (host, port) = &self.via;
-        reliable && self.uri.contains(&format!("@{host}:{port};"))
+        lower.contains(";transport=") && !lower.contains(";transport=udp")
     }
 
     fn id(&self) -> String {
@@ -183,6 +180,13 @@ impl World {
         }
     }
 
+    /// Whether a registration's contact is made that of its connection (`rewrite_contact`), which ends with Asterisk. Others survive, over
+    /// TCP as well.
+    pub(crate) fn ends_with_its_connection(&self, registration: &Registration) -> bool {
+        let rewrites = |endpoint: &Object| endpoint.value(self.version, "rewrite_contact") == "true";
+        registration.is_connected() && self.object("endpoint", &registration.aor).is_some_and(rewrites)
+    }
+
     /// A contact object as ARI reads it.
     pub(crate) fn read_registration(&self, id: &str) -> Option<Vec<(String, String)>> {
         let Binding {
@@ -201,7 +205,7 @@ impl World {
             ("reg_server", "sim".to_owned()),
             (
                 "prune_on_boot",
-                if r.ends_with_its_connection() { "yes" } else { "no" }.to_owned(),
+                if self.ends_with_its_connection(r) { "yes" } else { "no" }.to_owned(),
             ),
             ("path", r.path.clone()),
             ("endpoint", r.aor.clone()),

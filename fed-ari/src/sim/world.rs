@@ -250,9 +250,13 @@ impl World {
         }
     }
 
-    /// What a restart of Asterisk forgets: memory objects, variables, channels, applications, and registrations that are a connection. The
+    /// What a restart of Asterisk forgets: memory objects, variables, channels, applications, and registrations whose contact was made a connection's. The
     /// others are in its database and come back with their aor.
     pub(crate) fn forget(&mut self) {
+        let bindings = std::mem::take(&mut self.bindings).into_iter();
+        self.bindings = bindings
+            .filter(|(_, binding)| !self.ends_with_its_connection(&binding.registration))
+            .collect();
         self.objects.clear();
         self.online.clear();
         self.globals.clear();
@@ -260,7 +264,6 @@ impl World {
             channel.hang_up(0);
         }
         self.apps.clear();
-        self.bindings.retain(|_, b| !b.registration.ends_with_its_connection());
         self.started = SystemTime::now();
     }
 }

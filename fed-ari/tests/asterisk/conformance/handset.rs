@@ -143,7 +143,7 @@ impl Handset {
             Self::Real { phone, server, .. } => {
                 let (phone, server, dialled) = (phone.clone(), *server, dialled.to_owned());
                 let call = on_a_thread(move || phone.call(server, &dialled)).await;
-                Placed::Real(Some(call.expect("the INVITE is answered")))
+                Placed::Real(Some(Box::new(call.expect("the INVITE is answered"))))
             }
         }
     }
@@ -203,7 +203,7 @@ impl Drop for Habit {
 pub(crate) enum Placed {
     Sim(sim::Call),
     /// Lent to a thread while something is waited for.
-    Real(Option<phone::Call>),
+    Real(Option<Box<phone::Call>>),
 }
 
 impl Placed {
@@ -260,7 +260,7 @@ impl Placed {
 }
 
 async fn with<T: Send + 'static>(
-    lent: &mut Option<phone::Call>,
+    lent: &mut Option<Box<phone::Call>>,
     what: impl FnOnce(&mut phone::Call) -> T + Send + 'static,
 ) -> T {
     let mut call = lent.take().expect("the call is not lent");
