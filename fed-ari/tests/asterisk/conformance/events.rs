@@ -110,9 +110,11 @@ async fn deleting_an_aor_announces_no_contact() {
     for s in subjects("conf-aor").await {
         lone_device(&s, "aora").await;
         let contact = "sip:aora@127.0.0.1:6012";
-        assert_eq!(s.register("aora", contact, 300).await, 200, "{}", s.name);
         let mut events = s.client.events(&["endpoint:PJSIP"]);
         connected(&mut events).await;
+        assert_eq!(s.register("aora", contact, 300).await, 200, "{}", s.name);
+        // Told a moment after the answer.
+        until_a_contact(&mut events, "aora").await;
         s.client.delete_object(ObjectType::Aor, "aora").await.expect("deletes");
         put(&s.client, ObjectType::Aor, "aora", &[("max_contacts", "1")]).await;
         let later = "sip:aora@127.0.0.1:6013";
