@@ -8,6 +8,9 @@ use crate::seeded::Seeded;
 /// Nodes that may exist: those of the beginning, and spares that join later.
 pub const SPARES: usize = 2;
 
+/// Whoever is away for so long leads no more.
+const AWAY: Duration = Duration::from_secs(2);
+
 /// Everything that a seed decides besides the course of the run itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -110,6 +113,14 @@ impl Plan {
                 lasts + below(900)
             };
         }
+        // A run in which nobody else ever leads proves little.
+        let leader_goes = |fault: &Fault| matches!(fault.kind, Kind::PowerCutLeader | Kind::PowerCutAll);
+        if !plan.faults.iter().any(leader_goes)
+            && let Some(last) = plan.faults.last_mut()
+        {
+            last.kind = Kind::PowerCutLeader;
+            last.lasts = last.lasts.max(AWAY);
+        }
         plan
     }
 
@@ -199,6 +210,15 @@ mod tests {
         let length = Duration::from_secs(15);
         assert_eq!(Plan::of(7, length), Plan::of(7, length));
         assert_ne!(Plan::of(7, length), Plan::of(8, length));
+    }
+
+    #[test]
+    fn the_leader_goes_in_every_plan() {
+        for seed in 0..1_000 {
+            let plan = Plan::of(seed, Duration::from_secs(15));
+            let goes = |kind: &Kind| matches!(kind, Kind::PowerCutLeader | Kind::PowerCutAll);
+            assert!(plan.faults.iter().any(|fault| goes(&fault.kind)), "seed {seed}");
+        }
     }
 
     #[test]
