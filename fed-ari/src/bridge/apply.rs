@@ -386,9 +386,25 @@ impl Applier {
         {
             return Ok(Done::Postponed(object.key()));
         }
+        let before = self
+            .patiently(|| self.client.get_object(object.kind, &object.id))
+            .await?;
         self.patiently(|| self.client.delete_object(object.kind, &object.id))
             .await?;
-        self.put(object).await
+        let put = self.put(object).await;
+        if let (Err(_), Some(before)) = (&put, before) {
+            self.put_back(object, &before).await;
+        }
+        put
+    }
+
+    /// What was there before serves until what is wanted is taken: a wrong entry takes no right one with it.
+    async fn put_back(&self, object: &Object, before: &Fields) {
+        let ours: Vec<_> = before.iter().filter(|(name, _)| object.get(name).is_some()).collect();
+        let put = self.client.put_object(object.kind, &object.id, &ours).await;
+        if let Err(error) = put {
+            tracing::warn!(object = %object.kind, id = object.id, %error, "what was there before could not be put back");
+        }
     }
 
     async fn patiently<T, Fut: Future<Output = Result<T, AriError>>>(

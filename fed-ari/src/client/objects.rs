@@ -60,6 +60,11 @@ impl Fields {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Every field and its value, in Asterisk's order; a field may come several times.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Every value of a field, in Asterisk's order.
     pub fn all<'a>(&'a self, attribute: &'a str) -> impl Iterator<Item = &'a str> + 'a {
         self.0

@@ -157,6 +157,28 @@ async fn a_restarted_bridge_writes_nothing_that_is_there_and_removes_what_is_gon
 }
 
 #[tokio::test]
+async fn an_entry_that_asterisk_does_not_take_takes_no_other_with_it() {
+    let map = map_with(&[]);
+    let (a, _b) = pair(&map).await;
+    let set = |peers: &str| Command::PutSetting {
+        key: "sip_peers".into(),
+        value: peers.into(),
+        expect: Expect::Any,
+    };
+    done(&map, set("127.0.0.7"));
+    let served = || field(&a, "identify", "fed-peers", "match");
+    until("the right one", || served().is_some_and(|m| m.starts_with("127.0.0.7"))).await;
+    done(&map, set("127.0.0.7,10.0.0.0/99"));
+    until("the fault", || !a.status().faults.is_empty()).await;
+    until("the right one serves", || {
+        served().is_some_and(|m| m.starts_with("127.0.0.7"))
+    })
+    .await;
+    done(&map, set("127.0.0.8"));
+    until("the next one", || served().is_some_and(|m| m.starts_with("127.0.0.8"))).await;
+}
+
+#[tokio::test]
 async fn a_node_that_moves_to_another_address_is_trusted_there_and_no_longer_at_the_old_one() {
     let map = map_with(&[]);
     let (a, _b) = pair(&map).await;

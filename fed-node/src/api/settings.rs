@@ -1,6 +1,9 @@
 //! The settings of the federation: which there are, their defaults, and which are secret.
 
+use std::net::IpAddr;
+
 use fed_core::records::setting;
+use ipnet::IpNet;
 
 /// A setting that the federation itself reads.
 pub struct Known {
@@ -79,6 +82,41 @@ pub fn check_realm(realm: &str) -> Result<(), String> {
     Err(format!(
         "{realm:?} cannot be a SIP realm: use 1 to 64 printable characters without blanks, quotes, backslashes, brackets, : ; or ,"
     ))
+}
+
+/// Whether these may be the addresses of other SIP software, separated by commas: each an address, a network or a name. A network of
+/// everything would take the calls of every phone for that software's, since addresses come before user names.
+///
+/// # Errors
+/// What is wrong with the first that is wrong.
+pub fn check_sip_peers(peers: &str) -> Result<(), String> {
+    if peers.trim().is_empty() {
+        return Ok(());
+    }
+    peers.split(',').map(str::trim).try_for_each(check_sip_peer)
+}
+
+fn check_sip_peer(peer: &str) -> Result<(), String> {
+    if peer.is_empty() {
+        return Err("there is nothing between two commas: leave one out".to_owned());
+    }
+    if peer.contains('/') {
+        return match peer.parse::<IpNet>() {
+            Ok(network) if network.prefix_len() == 0 => Err(format!(
+                "{peer} is every address there is: no phone could register any more; name the networks of that software"
+            )),
+            Ok(_) => Ok(()),
+            Err(_) => Err(format!(
+                "{peer} is no network: use one such as 192.0.2.0/24 or 2001:db8::/32"
+            )),
+        };
+    }
+    let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+    let digits = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if digits && host.parse::<IpAddr>().is_err() {
+        return Err(format!("{peer} is no IPv4 address"));
+    }
+    Ok(())
 }
 
 /// Whether this may be the key of the capabilities: 32 bytes in lower-case hexadecimal digits.

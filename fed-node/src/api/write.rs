@@ -101,6 +101,11 @@ pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, Bad
     {
         return Err(BadRequest::field("setting realm".to_owned(), "value", why));
     }
+    if request.key == setting::SIP_PEERS
+        && let Err(why) = settings::check_sip_peers(&request.value)
+    {
+        return Err(BadRequest::field("setting sip_peers".to_owned(), "value", why));
+    }
     // Here, because the map sees it sealed only: with a wrong key every call between two servers would be refused.
     if request.key == setting::CAPABILITY_KEY && !settings::is_capability_key(&request.value) {
         let why = "use 64 lower-case hexadecimal digits, such as those of: openssl rand -hex 32".to_owned();
@@ -225,5 +230,40 @@ mod tests {
             expect: None,
         };
         assert!(put_setting(bad_realm).unwrap_err().to_string().contains("SIP realm"));
+    }
+
+    #[test]
+    fn other_sip_software_is_named_by_addresses_networks_and_names_that_are_some() {
+        let set = |value: &str| {
+            put_setting(pb::PutSettingRequest {
+                key: "sip_peers".to_owned(),
+                value: value.to_owned(),
+                expect: None,
+            })
+        };
+        for fine in [
+            "",
+            "192.0.2.7",
+            "192.0.2.0/24, 2001:db8::/32",
+            "2001:db8::7",
+            "pbx.example.com",
+            "192.0.2.7:5060",
+            "10.0.0.1/8",
+        ] {
+            assert!(set(fine).is_ok(), "{fine}");
+        }
+        for (wrong, why) in [
+            ("0.0.0.0/0", "0.0.0.0/0 is every address"),
+            ("192.0.2.7,::/0", "::/0 is every address"),
+            ("10.0.0.0/99", "10.0.0.0/99 is no network"),
+            ("10.0.0.0/", "is no network"),
+            ("pbx.example.com/24", "is no network"),
+            ("999.1.1.1", "999.1.1.1 is no IPv4 address"),
+            ("10.1", "10.1 is no IPv4 address"),
+            ("192.0.2.7,,192.0.2.8", "nothing between two commas"),
+        ] {
+            let told = set(wrong).unwrap_err().to_string();
+            assert!(told.contains(why), "{wrong}: {told}");
+        }
     }
 }

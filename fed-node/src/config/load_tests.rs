@@ -132,6 +132,10 @@ fn contradictions_name_both_keys_with_the_place_of_each() {
             "FILE:2 and FILE:3: tls.ca is set and tls.key is not",
         ),
         (
+            "[agi]\nlisten = \"127.0.0.1:7499\"\n[metrics]\nlisten = \"127.0.0.1:7499\"\n",
+            "FILE:2 and FILE:4: agi.listen (127.0.0.1:7499) and metrics.listen (127.0.0.1:7499) are the same port",
+        ),
+        (
             "[security]\nplaintext = true\n",
             "FILE:2 and default of peer.listen: security.plaintext asks nobody",
         ),

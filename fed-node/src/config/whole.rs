@@ -81,11 +81,10 @@ impl Whole<'_> {
                 ),
             );
         }
-        let metrics = config.metrics.listen.as_ref();
-        let all = listeners
+        let open = listeners
             .into_iter()
-            .chain(metrics.map(|address| ("metrics.listen", address)));
-        for (name, address) in all.filter(|(_, address)| config.security.plaintext && !address.is_loopback()) {
+            .filter(|(_, address)| config.security.plaintext && !address.is_loopback());
+        for (name, address) in open {
             self.contradict(
                 &["security.plaintext", name],
                 format!(
@@ -155,11 +154,14 @@ impl Whole<'_> {
 }
 
 /// What listens, with its key.
-fn listeners(config: &Config) -> [(&'static str, &Address); 4] {
-    [
+fn listeners(config: &Config) -> Vec<(&'static str, &Address)> {
+    let always = [
         ("peer.listen", &config.peer.listen),
         ("client.listen", &config.client.listen),
         ("redirect.listen", &config.redirect.listen),
         ("agi.listen", &config.agi.listen),
-    ]
+    ];
+    let metrics = config.metrics.listen.as_ref();
+    let metrics = metrics.map(|address| ("metrics.listen", address));
+    always.into_iter().chain(metrics).collect()
 }

@@ -41,6 +41,9 @@ impl AsteriskSide for Bridged {
             }
             _ => {}
         }
+        trouble.extend(waiting(
+            &status.postponed.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(),
+        ));
         pb::AsteriskStatus {
             connected: matches!(status.phase, Phase::Reconciling | Phase::Up),
             version: status.version.map(|version| version.to_string()).unwrap_or_default(),
@@ -73,6 +76,20 @@ impl AsteriskSide for Bridged {
 }
 
 /// A fault with its code, for `fed-node explain`.
+/// Devices whose aors may not change while phones are registered to them: Asterisk would throw the registrations away.
+fn waiting(devices: &[&str]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let more = match devices {
+        [] => return None,
+        [_, _, _, rest @ ..] if !rest.is_empty() => format!(" and {} more", rest.len()),
+        _ => String::new(),
+    };
+    let shown = devices[..devices.len().min(SHOWN)].join(", ");
+    Some(format!(
+        "what was changed of {shown}{more} waits until no phone is registered there: Asterisk would throw the registration away; to have it now, let the phones unregister"
+    ))
+}
+
 fn coded(fault: &BridgeFault) -> String {
     format!("{fault} [{}]", fault.code())
 }
@@ -182,5 +199,19 @@ pub(super) async fn log(mut status: watch::Receiver<BridgeStatus>) {
 pub(super) async fn stop(bridge: Option<Bridge>) {
     if let Some(bridge) = bridge {
         bridge.stop().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_that_wait_for_phones_are_told_by_device() {
+        assert_eq!(waiting(&[]), None);
+        let told = |devices: &[&str]| waiting(devices).unwrap_or_default();
+        assert!(told(&["alice"]).starts_with("what was changed of alice waits until no phone"));
+        assert!(told(&["a", "b", "c"]).contains("of a, b, c waits"));
+        assert!(told(&["a", "b", "c", "d", "e"]).contains("of a, b, c and 2 more waits"));
     }
 }

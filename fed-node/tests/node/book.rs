@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use crate::support::{PATIENCE, Program, free_port};
 use fed_ari::sim::{SimAsterisk, SimConfig, SimVersion};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A block to run: where, and its lines.
 #[derive(Debug, PartialEq)]
@@ -229,7 +230,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Ok(pid) = std::fs::read_to_string(self.folder.join("pid")) {
-            let _ = Command::new("kill").args(["-9", pid.trim()]).status();
+            let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
+            // It may have ended by itself.
+            let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
         }
         if std::thread::panicking() {
             eprintln!(

@@ -36,6 +36,11 @@ fn who_is_named_and_is_not_there_is_warned_of_and_found_by_doctor() {
         loose.err.contains("--forward-busy 5555 leads nowhere") && loose.err.contains("service class gold"),
         "{loose:?}"
     );
+    let back = node.asks(&["user", "set", "alice", "--forward-offline", "alice"]).ok();
+    assert!(
+        back.err.contains("--forward-offline alice leads back to alice"),
+        "{back:?}"
+    );
     let report = node.setup(&["-o", "json", "doctor"]).json();
     let mut checks = report["checks"].as_array().unwrap().iter();
     let found = checks.find(|check| check["check"] == "references").unwrap();

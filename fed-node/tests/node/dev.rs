@@ -1,9 +1,9 @@
 //! `dev`: a whole federation from one command, played from stdin as its help says.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use crate::support::fed_node;
+use crate::support::{Signal, fed_node, signal};
 
 #[test]
 fn a_whole_federation_is_played_from_a_script() {
@@ -61,10 +61,7 @@ fn a_line_that_fails_and_the_end_of_stdin_do_not_end_it_but_a_signal_does() {
         "the line after those that failed: {said}"
     );
     assert!(child.try_wait().unwrap().is_none(), "it goes on without a stdin");
-    Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status()
-        .unwrap();
+    signal(child.id(), Signal::TERM);
     let ended = child.wait().unwrap();
     assert_eq!(ended.code(), Some(1), "two lines failed");
 }

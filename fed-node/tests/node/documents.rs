@@ -59,6 +59,47 @@ fn every_link_of_every_document_leads_somewhere() {
 }
 
 #[test]
+fn every_design_says_why_each_dependency_is_there_and_names_no_other() {
+    for part in ["fed-core", "fed-raft", "fed-ari", "fed-node", "chaos", "proto", "tests"] {
+        let read = |name: &str| std::fs::read_to_string(root().join(part).join(name)).unwrap();
+        let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+        let of = |section: &str| {
+            manifest
+                .get(section)
+                .and_then(toml::Value::as_table)
+                .cloned()
+                .unwrap_or_default()
+        };
+        let ours = [
+            "fed-core",
+            "fed-raft",
+            "fed-ari",
+            "fed-node",
+            "fed-chaos",
+            "fed-proto",
+            "fed-tests",
+        ];
+        let mut used: Vec<String> = of("dependencies").keys().cloned().collect();
+        if part == "proto" {
+            used.extend(of("build-dependencies").keys().cloned());
+        }
+        used.retain(|name| !ours.contains(&name.as_str()));
+        used.sort();
+        used.dedup();
+        let design = read("DESIGN.md");
+        let (_, table) = design.split_once("\n## Dependencies\n").expect(part);
+        let rows = table
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let told: Vec<String> = rows
+            .filter(|(_, why)| why.len() > 5)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        assert_eq!(told, used, "{part}/DESIGN.md, its table of dependencies");
+    }
+}
+
+#[test]
 fn the_sources_that_the_architecture_names_are_there() {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let named = sources(&text);

@@ -1,14 +1,9 @@
 //! A leader that is paused: when it wakes up, others may have gone on without it.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
-use crate::support::{Federation, Node, until};
+use crate::support::{Federation, Node, Signal, signal, until};
 use serde_json::Value;
-
-fn signal(node: &Node, signal: &str) {
-    let sent = Command::new("kill").args([signal, &node.pid().to_string()]).status();
-    assert!(sent.unwrap().success());
-}
 
 /// A linearizable read under way at a node, whatever that does.
 fn asking(node: &Node) -> Child {
@@ -36,13 +31,13 @@ fn a_leader_that_was_paused_never_answers_a_linearizable_read_from_the_past() {
         });
         let paused = &federation.nodes[leader];
         let other = &federation.nodes[(leader + 1) % 3];
-        signal(paused, "-STOP");
+        signal(paused.pid(), Signal::STOP);
         until("the others go on", || {
             (other.asks(&["user", "set", "alice", "--name", &name]).code == 0).then_some(())
         });
         // Asked after the change was acknowledged, of a leader that does not know of it, nor that it leads no longer.
         let reads: Vec<Child> = (0..8).map(|_| asking(paused)).collect();
-        signal(paused, "-CONT");
+        signal(paused.pid(), Signal::CONT);
         for read in reads.into_iter().chain((0..8).map(|_| asking(paused))) {
             let said = read.wait_with_output().unwrap();
             let (out, err) = (

@@ -64,7 +64,7 @@ async fn add(client: &Client, args: UserAddArgs, intent: Intent) -> Outcome {
         "with its device"
     };
     change(client, intent, changes, format!("user {} added {with}", args.id)).await?;
-    warn_of_loose_ends(client, &args.fields).await;
+    warn_of_loose_ends(client, &args.id, &args.fields).await;
     Ok(())
 }
 
@@ -105,8 +105,8 @@ fn no_such_node(nodes: &[pb::Node], text: &str) -> Failure {
     ))
 }
 
-/// Says which of the fields lead nowhere. They may all the same: whom they are for may be added afterwards.
-async fn warn_of_loose_ends(client: &Client, fields: &UserFields) {
+/// Says which of the fields lead nowhere, or back to the user. They may all the same: whom they are for may be added afterwards.
+async fn warn_of_loose_ends(client: &Client, user: &str, fields: &UserFields) {
     let forwards = [
         ("--forward-always", &fields.forward_always),
         ("--forward-busy", &fields.forward_busy),
@@ -116,8 +116,19 @@ async fn warn_of_loose_ends(client: &Client, fields: &UserFields) {
     for (flag, to) in forwards {
         let to = to.as_deref().unwrap_or_default();
         // Where it cannot be looked up, nothing is known against it.
-        if !to.is_empty() && matches!(leads_somewhere(client, to).await, Ok(false)) {
-            talk!("warning: {flag} {to} leads nowhere: no user has that number, and no user or device is called so");
+        if to.is_empty() {
+            continue;
+        }
+        match place_of(client, to).await {
+            Ok(place) if place.user == user => {
+                talk!("warning: {flag} {to} leads back to {user}: a call that goes this way ends as a loop");
+            }
+            Err(failure) if failure.exit == Exit::NotFound => {
+                talk!(
+                    "warning: {flag} {to} leads nowhere: no user has that number, and no user or device is called so"
+                );
+            }
+            Ok(_) | Err(_) => {}
         }
     }
     if let Some(class) = fields.service_class.as_deref().filter(|class| !class.is_empty()) {
@@ -187,7 +198,7 @@ async fn set(client: &Client, args: UserSetArgs, intent: Intent) -> Outcome {
         expect,
     });
     change(client, intent, vec![put], format!("user {} changed", args.id)).await?;
-    warn_of_loose_ends(client, &args.fields).await;
+    warn_of_loose_ends(client, &args.id, &args.fields).await;
     Ok(())
 }
 

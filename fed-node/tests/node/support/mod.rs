@@ -11,6 +11,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub(crate) use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
+
 pub(crate) use client::{Client, channel, client, client_over, endpoint};
 pub(crate) use federation::Federation;
 pub(crate) use insider::Insider;
@@ -19,6 +22,12 @@ pub(crate) use program::{Program, Said, Way, fed_node, says};
 
 /// Longest wait for anything to become true.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Sends a signal to a process that the test started.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid.cast_signed()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
 
 /// Waits until `probe` gives something.
 pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {

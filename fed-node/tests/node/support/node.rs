@@ -1,13 +1,13 @@
 //! One node on loopback.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::program::heard;
-use super::{Program, Said, Way, free_port, until, write_private};
+use super::{Program, Said, Signal, Way, free_port, signal, until, write_private};
 
 /// A node: its folder, its ports, and its process while it runs.
 pub(crate) struct Node {
@@ -251,10 +251,7 @@ impl Node {
     pub(crate) fn terminate(&mut self) -> (Duration, i32) {
         let child = self.child.take().unwrap();
         let started = Instant::now();
-        Command::new("kill")
-            .args(["-TERM", &child.id().to_string()])
-            .status()
-            .unwrap();
+        signal(child.id(), Signal::TERM);
         let output = child.wait_with_output().unwrap();
         (started.elapsed(), output.status.code().unwrap_or(-1))
     }
