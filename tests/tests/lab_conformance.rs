@@ -92,6 +92,7 @@ fn restart_when_asked(listener: &UnixListener, host: &mut Host) -> Result<()> {
             Ok(stream.write_all(b"restarted")?)
         }
         Err(e) if e.kind() == ErrorKind::WouldBlock => {
+            // Its caller looks again until the statements have ended.
             thread::sleep(Duration::from_millis(20));
             Ok(())
         }

@@ -101,6 +101,7 @@ pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, Bad
     {
         return Err(BadRequest::field("setting realm".to_owned(), "value", why));
     }
+    // Here and not in the map, which goes on taking what it took: members of different versions must agree on what a command does.
     if request.key == setting::SIP_PEERS
         && let Err(why) = settings::check_sip_peers(&request.value)
     {

@@ -181,6 +181,7 @@ impl Habit {
                     if hangs_up {
                         // Before the other side has its answer confirmed, it may not know the call it is to end.
                         let _ = call.wait_acknowledged(PATIENCE);
+                        // Nothing waits for this: a person who hangs up does so some time after the answer, whenever that is.
                         thread::sleep(TALK);
                         let _ = call.hang_up();
                     } else {

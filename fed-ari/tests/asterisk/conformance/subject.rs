@@ -224,7 +224,8 @@ impl Subject {
             Registrar::Real {
                 restarts: Some(socket), ..
             } => {
-                // Its database is written once a second; what was registered just before a kill is lost with it.
+                // Its database is written once a second, and nothing tells when: three times that. What was registered just before a
+                // kill is lost with it.
                 tokio::time::sleep(std::time::Duration::from_secs(3)).await;
                 let mut stream = UnixStream::connect(socket).await.expect("somebody who restarts it");
                 let mut said = String::new();
