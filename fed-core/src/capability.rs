@@ -16,7 +16,7 @@ use crate::ids::{DeviceId, NodeId};
 
 mod replay;
 
-pub use replay::ReplayGuard;
+pub use replay::{ReplayGuard, Spent};
 
 /// Stands between device and token; no device id can hold it.
 pub const SEPARATOR: char = '~';
@@ -67,6 +67,11 @@ pub enum CapabilityError {
     /// It was used before.
     #[error("the capability of the call was used before: each is good for one call")]
     Replayed,
+    /// It may have been used before: this node lost its list.
+    #[error(
+        "the list of used capabilities was damaged, and this one may have been on it: calls from other nodes come in again some seconds after the start of this node"
+    )]
+    Doubtful,
     /// More capabilities are in use than the guard can watch.
     #[error(
         "too many calls between nodes at once: the capability cannot be checked for reuse; try again in some seconds"

@@ -5,7 +5,7 @@
 mod common;
 
 use common::device_id;
-use fed_core::capability::{CapabilityError, Claims, LONGEST_USER_PART, ReplayGuard, mint, verify};
+use fed_core::capability::{CapabilityError, Claims, LONGEST_USER_PART, ReplayGuard, Spent, mint, verify};
 use fed_core::ids::NodeId;
 use proptest::prelude::*;
 
@@ -104,6 +104,37 @@ fn the_guard_forgets_what_is_over_and_never_what_is_good() {
     assert_eq!(guard.check(&at(1, NOW + 5), NOW), Err(CapabilityError::Replayed));
     assert_eq!(guard.check(&at(3, NOW + 9), NOW + 5), Ok(()));
     assert_eq!(guard.check(&at(2, NOW + 9), NOW + 5), Err(CapabilityError::Replayed));
+}
+
+#[test]
+fn what_was_used_before_the_guard_was_made_is_refused_too() {
+    let mut guard = ReplayGuard::default();
+    guard.remember(Spent::of(&claims()));
+    assert_eq!(guard.check(&claims(), NOW), Err(CapabilityError::Replayed));
+    assert_eq!(guard.check(&Claims { nonce: 78, ..claims() }, NOW), Ok(()));
+}
+
+#[test]
+fn a_guard_in_doubt_takes_none_that_may_have_been_used() {
+    let mut guard = ReplayGuard::default();
+    guard.doubt(NOW + 30);
+    assert_eq!(guard.check(&claims(), NOW), Err(CapabilityError::Doubtful));
+    let later = Claims {
+        expires_unix_s: NOW + 31,
+        ..claims()
+    };
+    assert_eq!(guard.check(&later, NOW + 11), Ok(()));
+}
+
+#[test]
+fn a_damaged_record_of_a_used_capability_is_none() {
+    let spent = Spent::of(&claims());
+    assert_eq!(Spent::from_bytes(&spent.to_bytes()), Some(spent));
+    for at in 0..Spent::BYTES {
+        let mut bytes = spent.to_bytes();
+        bytes[at] ^= 1;
+        assert_eq!(Spent::from_bytes(&bytes), None, "byte {at}");
+    }
 }
 
 proptest! {

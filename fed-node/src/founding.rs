@@ -20,6 +20,11 @@ pub fn cluster_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("cluster")
 }
 
+/// The capabilities that were used at this node and are still good.
+pub(crate) fn used_capabilities(data_dir: &Path) -> PathBuf {
+    data_dir.join("used-capabilities")
+}
+
 /// The realm chosen at `init`, until the first node has written it into the map.
 fn realm_file(data_dir: &Path) -> PathBuf {
     data_dir.join("founding-realm")

@@ -1,7 +1,7 @@
 //! The decision: what a call may dial, as a function of the map and of what the call brings. The shells only carry it to Asterisk.
 
 use fed_core::{
-    capability::{self, CapabilityError, Claims, ReplayGuard},
+    capability::{self, CapabilityError, Claims, ReplayGuard, Spent},
     ids::{DeviceId, NodeId},
     kv::StoreError,
     map::MapView,
@@ -66,6 +66,8 @@ pub struct Moment<'a> {
     pub nonce: &'a mut dyn FnMut() -> u32,
     /// Capabilities already used here.
     pub used: &'a mut ReplayGuard,
+    /// The capability that this call spends, for whoever keeps the list.
+    pub spent: Option<Spent>,
     /// The map may be behind: phones may have registered here of which it does not know yet.
     pub stale: bool,
 }
@@ -285,13 +287,17 @@ fn entitled(
         return Ok(Err(no_key()));
     };
     let checked = capability::verify(&key, here, &ask.dialled, moment.unix_s).and_then(|claims| match uses {
-        Uses::First => moment.used.check(&claims, moment.unix_s).map(|()| claims),
+        Uses::First => {
+            moment.used.check(&claims, moment.unix_s)?;
+            moment.spent = Some(Spent::of(&claims));
+            Ok(claims)
+        }
         Uses::Second => Ok(claims),
     });
     let claims = match checked {
         Ok(claims) => claims,
-        Err(CapabilityError::Overloaded) => {
-            return Ok(Err(refuse(Cause::Unavailable, CapabilityError::Overloaded.to_string())));
+        Err(error @ (CapabilityError::Overloaded | CapabilityError::Doubtful)) => {
+            return Ok(Err(refuse(Cause::Unavailable, error.to_string())));
         }
         Err(error) => {
             return Ok(Err(Decision::Refuse {

@@ -7,10 +7,12 @@ mod decide;
 mod fastagi;
 mod recent;
 mod stasis;
+mod used;
 mod variables;
 
 use std::{
     hash::{BuildHasher, RandomState},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -26,7 +28,7 @@ pub use fastagi::FastAgi;
 pub use stasis::answer_stasis;
 pub use variables::{Told, Variables, at_once, contacts, devices, question, told, variables};
 
-use self::recent::Recent;
+use self::{recent::Recent, used::UsedFile};
 use crate::port::{MapPort, fresh_or_stale};
 
 /// Q.850: normal, unspecified. A gateway may refuse a call with it; so does this node when it takes one back.
@@ -57,6 +59,8 @@ struct Counters {
 pub struct Router {
     port: Arc<dyn MapPort>,
     used: Mutex<ReplayGuard>,
+    /// What a later process of this node will know of `used`.
+    list: Option<UsedFile>,
     nonce: AtomicU32,
     counters: Counters,
     /// Calls were sent to its registrations here.
@@ -66,13 +70,23 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router over this map.
+    /// A router over this map that remembers in this file which capabilities were used, across restarts.
+    ///
+    /// Never fails: what is wrong with the file is in the log, and calls go on.
+    pub fn remembering(port: Arc<dyn MapPort>, used: PathBuf) -> Self {
+        let mut router = Self::new(port);
+        router.list = Some(UsedFile::open(used, router.used.get_mut()));
+        router
+    }
+
+    /// A router over this map that remembers in memory alone which capabilities were used.
     pub fn new(port: Arc<dyn MapPort>) -> Self {
         // Begins anywhere, so that a restart does not repeat what is still good.
         let start = RandomState::new().hash_one(std::process::id()) as u32;
         Self {
             port,
             used: Mutex::new(ReplayGuard::default()),
+            list: None,
             nonce: AtomicU32::new(start),
             counters: Counters::default(),
             recent: Recent::default(),
@@ -110,16 +124,21 @@ impl Router {
             Question::Trunk => self.port.local(),
         };
         let mut nonce = || self.next_nonce();
-        let decided = {
+        let (decided, spent) = {
             let mut used = self.used.lock();
             let mut moment = Moment {
                 unix_s: unix_s(),
                 nonce: &mut nonce,
                 used: &mut used,
+                spent: None,
                 stale: snapshot.stale,
             };
-            decide(&snapshot.view(), self.port.here(), ask, &mut moment)
+            let decided = decide(&snapshot.view(), self.port.here(), ask, &mut moment);
+            (decided, moment.spent)
         };
+        if let (Some(list), Some(spent)) = (&self.list, spent) {
+            list.note(spent).done().await;
+        }
         let decision = decided.unwrap_or_else(|error| Decision::Refuse {
             cause: Cause::Unavailable.q850(),
             why: format!("the map cannot be read: {error}"),

@@ -4,23 +4,78 @@ use std::collections::BTreeSet;
 
 use super::{CapabilityError, Claims};
 
+/// A capability that was used, as far as it tells one from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spent {
+    /// The second of Unix time from which it is good no more. First: in order of expiry, what is over stands in front.
+    pub expires_unix_s: u32,
+    /// Who issued it.
+    pub issuer: u64,
+    /// Its number.
+    pub nonce: u32,
+}
+
+impl Spent {
+    /// Length of its stored form.
+    pub const BYTES: usize = 20;
+
+    /// What is remembered of these claims.
+    #[must_use]
+    pub fn of(claims: &Claims) -> Self {
+        Self {
+            expires_unix_s: claims.expires_unix_s,
+            issuer: claims.issuer.0,
+            nonce: claims.nonce,
+        }
+    }
+
+    /// Its stored form, with a checksum.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..4].copy_from_slice(&self.expires_unix_s.to_be_bytes());
+        bytes[4..12].copy_from_slice(&self.issuer.to_be_bytes());
+        bytes[12..16].copy_from_slice(&self.nonce.to_be_bytes());
+        let sum = crc32c::crc32c(&bytes[..16]);
+        bytes[16..].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    /// Reads the stored form; `None` where it is not what was stored.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Option<Self> {
+        let number = |range: std::ops::Range<usize>| bytes[range].iter().fold(0u64, |sum, &b| sum << 8 | u64::from(b));
+        let spent = Self {
+            expires_unix_s: number(0..4) as u32,
+            issuer: number(4..12),
+            nonce: number(12..16) as u32,
+        };
+        (spent.to_bytes() == *bytes).then_some(spent)
+    }
+}
+
 /// The capabilities seen that are still good. Memory is bounded by the capacity (about 40 bytes each).
 ///
-/// It lives in one process: a capability names its node, so no other needs to know.
+/// A capability names its node, so no other node needs to know; a later process of this one is told by [`Self::remember`].
 #[derive(Debug)]
 pub struct ReplayGuard {
-    /// (expiry, issuer, nonce): in order of expiry, so that what is over is dropped from the front.
-    seen: BTreeSet<(u32, u64, u32)>,
+    seen: BTreeSet<Spent>,
     capacity: usize,
+    /// What expires up to this second may have been used without this guard's knowledge.
+    doubtful_until_unix_s: u32,
 }
 
 impl ReplayGuard {
+    /// What [`Self::default`] watches: with a life of 30 seconds, 2,000 calls a second from other nodes.
+    pub const CAPACITY: usize = 1 << 16;
+
     /// Watches up to `capacity` capabilities at a time.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
             seen: BTreeSet::new(),
             capacity,
+            doubtful_until_unix_s: 0,
         }
     }
 
@@ -28,27 +83,46 @@ impl ReplayGuard {
     ///
     /// # Errors
     /// [`CapabilityError::Replayed`] when they were seen before, [`CapabilityError::Expired`] when their time is over,
-    /// [`CapabilityError::Overloaded`] when the capacity is full of capabilities still good.
+    /// [`CapabilityError::Overloaded`] when the capacity is full of capabilities still good, [`CapabilityError::Doubtful`]
+    /// when they may have been used without its knowledge ([`Self::doubt`]).
     pub fn check(&mut self, claims: &Claims, now_unix_s: u32) -> Result<(), CapabilityError> {
         if claims.expires_unix_s <= now_unix_s {
             return Err(CapabilityError::Expired);
         }
-        self.seen = self.seen.split_off(&(now_unix_s.saturating_add(1), 0, 0));
-        let name = (claims.expires_unix_s, claims.issuer.0, claims.nonce);
-        if self.seen.contains(&name) {
+        let over = Spent {
+            expires_unix_s: now_unix_s.saturating_add(1),
+            issuer: 0,
+            nonce: 0,
+        };
+        self.seen = self.seen.split_off(&over);
+        let spent = Spent::of(claims);
+        if self.seen.contains(&spent) {
             return Err(CapabilityError::Replayed);
+        }
+        if claims.expires_unix_s <= self.doubtful_until_unix_s {
+            return Err(CapabilityError::Doubtful);
         }
         if self.seen.len() >= self.capacity {
             return Err(CapabilityError::Overloaded);
         }
-        self.seen.insert(name);
+        self.seen.insert(spent);
         Ok(())
+    }
+
+    /// Takes note of one that was used before this guard was made.
+    pub fn remember(&mut self, spent: Spent) {
+        self.seen.insert(spent);
+    }
+
+    /// Nobody knows what was used before this guard was made: takes none that expires by this second of Unix time.
+    pub fn doubt(&mut self, until_unix_s: u32) {
+        self.doubtful_until_unix_s = until_unix_s;
     }
 }
 
 impl Default for ReplayGuard {
-    /// 65,536 capabilities: with a life of 30 seconds, 2,000 calls a second from other nodes.
+    /// Of [`Self::CAPACITY`].
     fn default() -> Self {
-        Self::new(1 << 16)
+        Self::new(Self::CAPACITY)
     }
 }

@@ -148,7 +148,8 @@ impl Running {
         let port = crate::traces::around(port, &cluster, &config.node.name);
         let (refusals, refused) = Refusals::channel();
         let door = Arc::new(door(config, &cluster, refusals)?);
-        let router = Arc::new(Router::new(port.clone()));
+        let used = founding::used_capabilities(&config.data_dir);
+        let router = Arc::new(Router::remembering(port.clone(), used));
         let agi = bind_agi(config).await?;
         let agi_address = agi.local_addr().map_err(|source| agi_failed(config, source))?;
         let redirect = start_redirect(config, &port, &router).await?;

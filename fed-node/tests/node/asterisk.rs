@@ -8,13 +8,13 @@ use fed_ari::sim::{SimAsterisk, SimConfig, SimVersion};
 use tokio::runtime::Runtime;
 
 /// Simulated Asterisks and the runtime they live on.
-struct Asterisks {
+pub(crate) struct Asterisks {
     runtime: Runtime,
-    all: Vec<SimAsterisk>,
+    pub(crate) all: Vec<SimAsterisk>,
 }
 
 impl Asterisks {
-    fn start(versions: &[SimVersion]) -> Self {
+    pub(crate) fn start(versions: &[SimVersion]) -> Self {
         let runtime = Runtime::new().unwrap();
         let all = versions
             .iter()
@@ -35,7 +35,7 @@ impl Asterisks {
         ];
     }
 
-    fn federation(&self) -> Federation {
+    pub(crate) fn federation(&self) -> Federation {
         Federation::start_with(self.all.len(), |index, node| self.give(index, node))
     }
 }

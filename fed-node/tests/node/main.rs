@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod book;
 mod canary;
+mod capabilities;
 mod certificates;
 mod change;
 mod containers;
