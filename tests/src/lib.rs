@@ -3,6 +3,7 @@
 pub mod figures;
 pub mod lab;
 pub mod load;
+pub mod machine;
 pub mod phone;
 pub mod sipp;
 pub mod traffic;

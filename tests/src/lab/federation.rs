@@ -11,7 +11,10 @@ use crate::eventually;
 use crate::phone::{Phone, Registered, Transport};
 
 /// How long a fed-node may take to answer after its start.
-const READY: Duration = Duration::from_secs(20);
+const READY: Duration = Duration::from_secs(30);
+
+/// How long a registration may take to be accepted and known everywhere, where that is not what is tested.
+const SETTLED: Duration = Duration::from_secs(15);
 
 impl Host {
     /// Its fed-node.
@@ -181,7 +184,7 @@ impl Lab {
     /// A phone that is registered at a host, and known everywhere to be.
     ///
     /// # Errors
-    /// When it is refused for more than two seconds (its objects may still be on their way), or not routable then.
+    /// When it goes on being refused (its objects may still be on their way), or is not routable then.
     pub fn registered(&self, device: &str, transport: Transport, host: usize) -> Result<Phone> {
         let phone = self.phone_of(device, transport)?;
         self.register(&phone, host)?;
@@ -194,9 +197,9 @@ impl Lab {
     /// As [`Lab::registered`].
     pub fn register(&self, phone: &Phone, host: usize) -> Result<Registered> {
         let at = &self.hosts[host];
-        let when = eventually(Duration::from_secs(2), || phone.register(at.sip()))?;
+        let when = eventually(SETTLED, || phone.register(at.sip()))?;
         for asker in &self.hosts {
-            eventually(Duration::from_secs(2), || asker.expect_located(phone.id(), at))?;
+            eventually(SETTLED, || asker.expect_located(phone.id(), at))?;
         }
         Ok(when)
     }

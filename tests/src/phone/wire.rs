@@ -130,7 +130,7 @@ impl Wire {
             thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     match listener.accept() {
-                        Ok((stream, _)) => read_connection(Arc::new(stream), deliver.clone(), stop.clone()),
+                        Ok((stream, _)) => read_connection(Arc::new(stream), deliver.clone(), stop.clone(), || ()),
                         Err(_) => thread::sleep(Duration::from_millis(2)),
                     }
                 }
@@ -182,10 +182,17 @@ impl Wire {
             .with_context(|| format!("connecting to {to}"))?;
         stream.set_nodelay(true)?;
         let stream = Arc::new(stream);
-        if let Some(deliver) = self.deliver.lock().clone() {
-            read_connection(stream.clone(), deliver, self.stop.clone());
-        }
         self.connections.lock().insert(to, stream.clone());
+        if let Some(deliver) = self.deliver.lock().clone() {
+            // One that the other side has closed is not written to again: the first message on it would be lost without a word.
+            let (ours, connections) = (stream.clone(), self.connections.clone());
+            read_connection(stream.clone(), deliver, self.stop.clone(), move || {
+                let mut connections = connections.lock();
+                if connections.get(&to).is_some_and(|there| Arc::ptr_eq(there, &ours)) {
+                    connections.remove(&to);
+                }
+            });
+        }
         Ok(stream)
     }
 }
@@ -199,7 +206,13 @@ impl Drop for Wire {
     }
 }
 
-fn read_connection(stream: Arc<TcpStream>, deliver: Deliver, stop: Arc<AtomicBool>) {
+/// Reads until the connection or the phone is closed, then says so.
+fn read_connection(
+    stream: Arc<TcpStream>,
+    deliver: Deliver,
+    stop: Arc<AtomicBool>,
+    closed: impl FnOnce() + Send + 'static,
+) {
     thread::spawn(move || {
         let _ = stream.set_nonblocking(false);
         let _ = stream.set_nodelay(true);
@@ -207,7 +220,7 @@ fn read_connection(stream: Arc<TcpStream>, deliver: Deliver, stop: Arc<AtomicBoo
         let (mut buffer, mut chunk) = (Vec::new(), [0u8; 16_384]);
         while !stop.load(Ordering::Relaxed) {
             match (&*stream).read(&mut chunk) {
-                Ok(0) => return,
+                Ok(0) => break,
                 Ok(length) => {
                     let at = Instant::now();
                     buffer.extend_from_slice(&chunk[..length]);
@@ -222,8 +235,9 @@ fn read_connection(stream: Arc<TcpStream>, deliver: Deliver, stop: Arc<AtomicBoo
                     }
                 }
                 Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
-                Err(_) => return,
+                Err(_) => break,
             }
         }
+        closed();
     });
 }

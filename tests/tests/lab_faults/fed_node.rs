@@ -1,0 +1,171 @@
+//! fed-node killed beside its Asterisk.
+
+use anyhow::{Context, Result, ensure};
+use fed_tests::lab::{Host, Lab};
+use fed_tests::phone::{Behaviour, Call, Incoming, Phone, Transport};
+use fed_tests::{both_hear, eventually};
+
+use crate::{Neighbour, SOON, USERS, call, everyone, healed, others, refused};
+
+/// Two phones that talk across hosts.
+struct Talk<'a> {
+    call: Call,
+    caller: &'a Phone,
+    incoming: Incoming,
+    callee: &'a Phone,
+}
+
+impl<'a> Talk<'a> {
+    fn begin(lab: &Lab, caller: &'a Phone, from: usize, callee: &'a Phone) -> Result<Self> {
+        let mut call = caller.call(lab.hosts[from].sip(), callee.id())?;
+        call.wait_answer(SOON)?;
+        let incoming = callee.incoming(SOON)?;
+        both_hear(&call, caller, &incoming, callee)?;
+        Ok(Self {
+            call,
+            caller,
+            incoming,
+            callee,
+        })
+    }
+
+    /// Fails unless it is up and both sides hear more than a second of each other from now on.
+    fn goes_on(&mut self, when: &str) -> Result<()> {
+        let heard = |talk: &Self| {
+            (
+                talk.call.rtp().heard_from(talk.callee.voice()),
+                talk.incoming.rtp().heard_from(talk.caller.voice()),
+            )
+        };
+        let before = heard(self);
+        eventually(SOON, || {
+            let now = heard(self);
+            let more = (now.0 - before.0).min(now.1 - before.1);
+            ensure!(more > 50, "only {more} packets {when}");
+            Ok(())
+        })
+        .with_context(|| format!("{} talking to {}", self.caller.id(), self.callee.id()))?;
+        ensure!(
+            self.call.is_up(),
+            "the call of {} in progress ended {when}",
+            self.caller.id()
+        );
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<()> {
+        self.call.hang_up()?;
+        self.incoming.wait_hang_up(SOON).map(drop)
+    }
+}
+
+pub(crate) fn killed(lab: &mut Lab, at: usize) -> Result<()> {
+    let phones = everyone(lab)?;
+    let neighbour = Neighbour::of(at);
+    let desk = lab.registered(&neighbour.desk, Transport::Udp, at)?;
+    let mobile = lab.registered(&neighbour.mobile, Transport::Tcp, at)?;
+    let (first, second) = others(at);
+    let mut out = Talk::begin(lab, &phones[at], at, &phones[second]).context("a call from there")?;
+    let mut into = Talk::begin(lab, &phones[first], first, &mobile).context("a call to there over TCP")?;
+
+    let registered = registrations(lab)?;
+    lab.hosts[at].node_mut()?.kill()?;
+    out.goes_on("since fed-node died")?;
+    into.goes_on("since fed-node died")?;
+    calls_alone(lab, at, &phones[at], &desk, &mobile)?;
+    // The customer's own dialplan asks a redirect server that is not there: refused at once, not waited for.
+    refused(lab, &phones[at], at, &format!("7{}", USERS[second]), 503)?;
+
+    lab.hosts[at].restart_node()?;
+    out.goes_on("since fed-node came back")?;
+    into.goes_on("since fed-node came back")?;
+    out.end()?;
+    into.end()?;
+    // What was registered before is found again from every node.
+    for device in [phones[at].id(), desk.id(), mobile.id()] {
+        for asker in 0..lab.hosts.len() {
+            eventually(SOON, || lab.hosts[asker].expect_located(device, &lab.hosts[at]))?;
+        }
+    }
+    let still = registrations(lab)?;
+    ensure!(
+        still == registered,
+        "somebody registered again or was forgotten: before {registered:#?}, after {still:#?}"
+    );
+    for callee in [&phones[at], &mobile] {
+        call(lab, &phones[second], second, callee).context("a call to where fed-node came back")?;
+    }
+    healed(lab)
+}
+
+/// Without fed-node a user of this server is reached by number, by user id and by device id, from a phone over UDP and from one over TCP;
+/// everybody else is refused at once.
+fn calls_alone(lab: &Lab, at: usize, caller: &Phone, desk: &Phone, mobile: &Phone) -> Result<()> {
+    let neighbour = Neighbour::of(at);
+    for (dialled, winner, loser) in [(&neighbour.number, desk, mobile), (&neighbour.user, mobile, desk)] {
+        rings_both(lab, caller, at, dialled, winner, loser)
+            .with_context(|| format!("{dialled} of a user with two phones here, without fed-node"))?;
+    }
+    for device in [desk, mobile] {
+        call(lab, caller, at, device).context("a local call by device id without fed-node")?;
+    }
+    let number = format!("100{at}");
+    let mut from_tcp = mobile.call(lab.hosts[at].sip(), &number)?;
+    from_tcp
+        .wait_answer(SOON)
+        .with_context(|| format!("{number} called over TCP without fed-node"))?;
+    let incoming = caller.incoming(SOON)?;
+    both_hear(&from_tcp, mobile, &incoming, caller)?;
+    from_tcp.hang_up()?;
+    incoming.wait_hang_up(SOON)?;
+
+    let (elsewhere, _) = others(at);
+    for nobody in [
+        format!("100{elsewhere}"),
+        USERS[elsewhere].to_owned(),
+        "5999".to_owned(),
+    ] {
+        refused(lab, caller, at, &nobody, 480).context("somebody who is not here, without fed-node")?;
+    }
+    Ok(())
+}
+
+/// A call that rings both phones of a user until one of them answers.
+fn rings_both(lab: &Lab, caller: &Phone, at: usize, dialled: &str, winner: &Phone, loser: &Phone) -> Result<()> {
+    for phone in [winner, loser] {
+        phone.behave(Behaviour::Ring);
+        phone.forget_incoming();
+    }
+    let mut call = caller.call(lab.hosts[at].sip(), dialled)?;
+    let (answering, losing) = (winner.incoming(SOON)?, loser.incoming(SOON)?);
+    answering.answer()?;
+    call.wait_answer(SOON)?;
+    losing.wait_cancel(SOON)?;
+    both_hear(&call, caller, &answering, winner)?;
+    call.hang_up()?;
+    answering.wait_hang_up(SOON)?;
+    for phone in [winner, loser] {
+        phone.behave(Behaviour::Answer);
+    }
+    Ok(())
+}
+
+/// What each Asterisk's own database says of its registrations, with their ends and Call-IDs: a REGISTER changes it.
+fn registrations(lab: &Lab) -> Result<Vec<Vec<String>>> {
+    let of = |host: &Host| -> Result<Vec<String>> {
+        let said = host.asterisk.cli("database show registrar")?;
+        let mut contacts: Vec<_> = said
+            .lines()
+            .filter(|l| l.contains("call_id"))
+            .map(str::to_owned)
+            .collect();
+        contacts.sort();
+        Ok(contacts)
+    };
+    let all = lab.hosts.iter().map(of).collect::<Result<Vec<_>>>()?;
+    ensure!(
+        all.iter().all(|contacts| !contacts.is_empty()),
+        "a host without a registration: {all:#?}"
+    );
+    Ok(all)
+}
