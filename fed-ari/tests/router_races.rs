@@ -1,11 +1,11 @@
 //! What the router does with calls that are on their way while the map changes, or while it cannot be read afresh.
 
 use fed_ari::{
-    port::{MapPort, memory::MemoryMap},
+    port::memory::MemoryMap,
     router::{Ask, Decision, Leg, Question, Router},
 };
 use fed_core::{
-    capability::{Claims, mint},
+    capability::{Claims, Path, mint, verify},
     command::{Command, Expect, Reply},
     ids::{ContactUri, DeviceId, NodeId, Revision, UserId},
     records::{Device, DigestCredentials, Node, NodeState, User},
@@ -21,6 +21,11 @@ fn alice() -> DeviceId {
 
 /// Two nodes with open sessions, the user alice with a device, registered at `at` (0: nowhere).
 fn map(at: u64) -> MemoryMap {
+    map_of(2, at)
+}
+
+/// The same with this many nodes.
+fn map_of(nodes: u64, at: u64) -> MemoryMap {
     let map = MemoryMap::new();
     let key: String = KEY.iter().map(|b| format!("{b:02x}")).collect();
     map.apply(Command::PutSetting {
@@ -41,7 +46,7 @@ fn map(at: u64) -> MemoryMap {
         device: Device::new(alice(), user, credentials),
         expect: Expect::Any,
     });
-    for id in [1, 2] {
+    for id in 1..=nodes {
         let node = Node {
             id: NodeId(id),
             name: format!("n{id}"),
@@ -78,24 +83,34 @@ fn map(at: u64) -> MemoryMap {
 }
 
 async fn arrives(map: &MemoryMap, here: u64, hops: u8) -> Decision {
-    let port: Arc<dyn MapPort> = Arc::new(map.port(NodeId(here)));
+    comes(map, here, hops, &[2], Question::Trunk, false).await
+}
+
+/// A call for alice that these nodes sent on asks at node `here`.
+async fn comes(map: &MemoryMap, here: u64, hops: u8, path: &[u64], question: Question, again: bool) -> Decision {
     let claims = Claims {
         device: alice(),
-        issuer: NodeId(2),
+        path: path.iter().fold(Path::default(), |path, &node| path.then(NodeId(node))),
         expires_unix_s: u32::MAX,
         nonce: u32::from(hops),
         hops,
     };
     let dialled = mint(&KEY, NodeId(here), &claims);
-    Router::new(port)
-        .ask(&Ask {
-            question: Question::Trunk,
-            dialled,
-            device: None,
-            number: None,
-            again: false,
-        })
-        .await
+    let router = Router::new(Arc::new(map.port(NodeId(here))));
+    if again {
+        router.recalling(alice());
+    }
+    router.ask(&asks(question, dialled, again)).await
+}
+
+fn asks(question: Question, dialled: String, again: bool) -> Ask {
+    Ask {
+        question,
+        dialled,
+        device: None,
+        number: None,
+        again,
+    }
 }
 
 fn legs(decision: &Decision) -> Vec<Vec<Leg>> {
@@ -146,6 +161,113 @@ async fn the_hop_limit_ends_a_chase() {
         matches!(beyond, Decision::Refuse { cause, .. } if cause == Cause::TooManyHops.q850()),
         "{beyond:?}"
     );
+}
+
+#[tokio::test]
+async fn a_call_that_comes_back_is_sent_on_only_when_it_rang_here() {
+    let refused = |decision: &Decision| match decision {
+        Decision::Dial { .. } => None,
+        Decision::Refuse { cause, why } => Some((*cause, why.clone())),
+    };
+    // Registered at 2; asked at 1.
+    for (what, path, hops, again, loops) in [
+        ("a first crossing", &[3][..], 1, false, false),
+        ("a second one", &[3, 2], 2, false, false),
+        ("it was here before", &[1, 2], 2, false, true),
+        ("long ago", &[1, 4, 3, 2], 3, false, true),
+        ("it rang here, and she moved on again", &[1, 2], 2, true, false),
+        // The previous release sends its id and no path; only hops are counted.
+        ("by a node that knows no path", &[2], 2, false, false),
+    ] {
+        let decision = comes(&map(2), 1, hops, path, Question::Moved, again).await;
+        match refused(&decision) {
+            None => assert!(
+                !loops && matches!(legs(&decision)[0][0], Leg::Dial(_)),
+                "{what}: {decision:?}"
+            ),
+            Some((cause, why)) => {
+                assert!(loops && cause == Cause::Loop.q850(), "{what}: {decision:?}");
+                let shown: Vec<String> = path.iter().map(u64::to_string).collect();
+                assert!(why.contains(&shown.join(" -> ")), "{what}: {why}");
+            }
+        }
+        // On arrival it rings whatever is registered here, and nothing further where it would go round.
+        let arrives = legs(&comes(&map(2), 1, hops, path, Question::Trunk, false).await);
+        let circles = path.contains(&1);
+        assert_eq!(arrives.len(), if circles { 1 } else { 2 }, "{what}: {arrives:?}");
+        // She came back: it rings.
+        let back = comes(&map(1), 1, hops, path, Question::Moved, again).await;
+        assert_eq!(legs(&back), [[Leg::Registered(alice())]], "{what}");
+    }
+}
+
+/// Where a call to alice that begins at `start` goes when each node has a map of its own; the nodes it crosses to, and its end.
+async fn chase(maps: &[MemoryMap], start: u64) -> (Vec<u64>, Decision) {
+    let mut here = start;
+    let mut ask = asks(Question::Route, "alice".into(), false);
+    let mut crossed = Vec::new();
+    loop {
+        let router = Router::new(Arc::new(maps[here as usize - 1].port(NodeId(here))));
+        let mut decision = router.ask(&ask).await;
+        // Nothing is registered anywhere.
+        let sent_on = |decision: &Decision| match decision {
+            Decision::Dial { stages, .. } => stages.iter().flat_map(|stage| &stage.legs).find_map(|leg| match leg {
+                Leg::Dial(dial) => Some(dial.clone()),
+                Leg::Registered(_) => None,
+            }),
+            Decision::Refuse { .. } => None,
+        };
+        if sent_on(&decision).is_none()
+            && let Some(next) = fed_ari::router::in_vain(&ask)
+            && next.question == Question::Moved
+        {
+            decision = router.ask(&next).await;
+        }
+        let Some(dial) = sent_on(&decision) else {
+            return (crossed, decision);
+        };
+        let (node, rest) = dial
+            .strip_prefix("PJSIP/fed-node-")
+            .and_then(|rest| rest.split_once("/sip:"))
+            .expect("a trunk");
+        let user_part = rest.split('@').next().expect("a user part").to_owned();
+        here = node.parse().expect("a node");
+        assert!(verify(&KEY, NodeId(here), &user_part, 0).is_ok());
+        crossed.push(here);
+        assert!(crossed.len() < 300, "it never ends: {crossed:?}");
+        ask = asks(Question::Trunk, user_part, false);
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Each node believes that she is somewhere, whatever the others believe.
+    #[test]
+    fn a_call_between_nodes_that_disagree_ends_where_its_circle_closes(
+        beliefs in proptest::collection::vec(0u64..7, 1..7),
+        start in 0usize..7,
+    ) {
+        let nodes = beliefs.len() as u64;
+        let maps: Vec<MemoryMap> = beliefs.iter().map(|&at| map_of(nodes, at.min(nodes))).collect();
+        let start = start as u64 % nodes + 1;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (crossed, end) = runtime.block_on(chase(&maps, start));
+        let limit = usize::from(maps[0].snapshot().view().hop_limit().expect("reads"));
+        proptest::prop_assert!(crossed.len() <= limit, "{crossed:?}");
+        let visits: Vec<u64> = std::iter::once(start).chain(crossed.iter().copied()).collect();
+        let sent_on = &visits[..visits.len() - 1];
+        for (place, node) in sent_on.iter().enumerate() {
+            proptest::prop_assert!(!sent_on[..place].contains(node), "node {node} sent it on twice: {visits:?}");
+        }
+        // A circle is told as one, by the node where it closes.
+        let last = *visits.last().expect("where it began");
+        let elsewhere = ![0, last].contains(&beliefs[last as usize - 1].min(nodes));
+        if sent_on.contains(&last) && elsewhere {
+            let is_loop = matches!(&end, Decision::Refuse { cause, .. } if *cause == Cause::Loop.q850());
+            proptest::prop_assert!(is_loop, "{visits:?}: {end:?}");
+        }
+    }
 }
 
 /// Cut off, or after a split in which the others ended this node's session, the map here does not know who is registered here.

@@ -1,12 +1,12 @@
 //! Proof that a call to a node was sent there by the federation.
 //!
-//! Who hands out a place to dial writes a capability into its user part: `device~token`. The token says who
-//! issued it, until when it is good, how many nodes the call has crossed, and carries a MAC over all that, the
+//! Who hands out a place to dial writes a capability into its user part: `device~token`. The token says which
+//! nodes sent the call on, until when it is good, how many nodes the call has crossed, and carries a MAC over all that, the
 //! device and the *node it is meant for*. The receiving node checks it and takes each token once
 //! ([`ReplayGuard`]).
 //!
 //! The whole user part stays within 79 characters, what both Asterisk 16 and 22 carry: a device of 40, `~`,
-//! and 37 characters of base 32 (13 bytes of claims one byte wider for the issuer, 9 bytes of MAC: forging one needs
+//! and 37 characters of base 32 (14 bytes of claims, 9 bytes of MAC: forging one needs
 //! about 2^72 calls within the few seconds a token lives).
 
 use hmac::{Hmac, Mac};
@@ -14,8 +14,10 @@ use sha2::Sha256;
 
 use crate::ids::{DeviceId, NodeId};
 
+mod path;
 mod replay;
 
+pub use path::Path;
 pub use replay::{ReplayGuard, Spent};
 
 /// Stands between device and token; no device id can hold it.
@@ -33,8 +35,8 @@ const PURPOSE: &[u8] = b"federated asterisk capability 1";
 pub struct Claims {
     /// The device to ring.
     pub device: DeviceId,
-    /// The node that issued it. The low 40 bits travel.
-    pub issuer: NodeId,
+    /// The nodes that sent the call on, the last of which issued it.
+    pub path: Path,
     /// The second of Unix time from which it is good no more.
     pub expires_unix_s: u32,
     /// Different in every capability of an issuer while another is good.
@@ -83,7 +85,7 @@ pub enum CapabilityError {
 #[must_use]
 pub fn mint(key: &[u8; 32], target: NodeId, claims: &Claims) -> String {
     let mut token = [0u8; CLAIMS + MAC];
-    token[..5].copy_from_slice(&claims.issuer.0.to_be_bytes()[3..]);
+    token[..5].copy_from_slice(&claims.path.to_bits().to_be_bytes()[3..]);
     token[5..9].copy_from_slice(&claims.expires_unix_s.to_be_bytes());
     token[9..13].copy_from_slice(&claims.nonce.to_be_bytes());
     token[13] = claims.hops;
@@ -115,7 +117,7 @@ pub fn verify(key: &[u8; 32], here: NodeId, user_part: &str, now_unix_s: u32) ->
         |range: std::ops::Range<usize>| token[range].iter().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
     let claims = Claims {
         device,
-        issuer: NodeId(number(0..5)),
+        path: Path::from_bits(number(0..5)),
         expires_unix_s: number(5..9) as u32,
         nonce: number(9..13) as u32,
         hops: token[13],

@@ -5,7 +5,7 @@
 mod common;
 
 use common::device_id;
-use fed_core::capability::{CapabilityError, Claims, LONGEST_USER_PART, ReplayGuard, Spent, mint, verify};
+use fed_core::capability::{CapabilityError, Claims, LONGEST_USER_PART, Path, ReplayGuard, Spent, mint, verify};
 use fed_core::ids::NodeId;
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ const NOW: u32 = 1_800_000_000;
 fn claims() -> Claims {
     Claims {
         device: device_id("alice"),
-        issuer: NodeId(1),
+        path: Path::default().then(NodeId(1)),
         expires_unix_s: NOW + 30,
         nonce: 77,
         hops: 1,
@@ -30,11 +30,22 @@ fn a_capability_says_what_was_put_into_it() {
     assert_eq!(verify(&KEY, HERE, &user_part, NOW), Ok(claims()));
 }
 
+/// Nodes of different releases work side by side during an upgrade.
+#[test]
+fn what_a_node_without_paths_issues_is_a_path_of_that_node() {
+    let issued = "alice~00000001dd4t47g00004q0aamgpu8gv4g53n6";
+    assert_eq!(verify(&KEY, HERE, issued, NOW), Ok(claims()));
+    assert_eq!(mint(&KEY, HERE, &claims()), issued);
+}
+
 #[test]
 fn the_longest_device_fits_into_79_characters() {
     let claims = Claims {
         device: device_id(&"d".repeat(40)),
-        issuer: NodeId((1 << 40) - 1),
+        path: [1023; Path::LENGTH]
+            .map(NodeId)
+            .into_iter()
+            .fold(Path::default(), Path::then),
         expires_unix_s: u32::MAX,
         nonce: u32::MAX,
         hops: u8::MAX,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use common::{Federation, device_id};
 use fed_core::audit::{Hash, verify as verify_audit};
-use fed_core::capability::{Claims, mint, verify};
+use fed_core::capability::{Claims, Path, mint, verify};
 use fed_core::codec::{decode, encode};
 use fed_core::command::{Command, Reply};
 use fed_core::event::Change;
@@ -201,7 +201,7 @@ fn commands_that_nobody_would_make_are_applied_or_refused() {
 fn capabilities_and_names_from_outside_are_refused_in_words() {
     let claims = Claims {
         device: device_id("alice-desk"),
-        issuer: NodeId(3),
+        path: Path::default().then(NodeId(3)),
         expires_unix_s: 2_000,
         nonce: 77,
         hops: 2,

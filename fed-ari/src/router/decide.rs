@@ -1,7 +1,7 @@
 //! The decision: what a call may dial, as a function of the map and of what the call brings. The shells only carry it to Asterisk.
 
 use fed_core::{
-    capability::{self, CapabilityError, Claims, ReplayGuard, Spent},
+    capability::{self, CapabilityError, Claims, Path, ReplayGuard, Spent},
     ids::{DeviceId, NodeId},
     kv::StoreError,
     map::MapView,
@@ -179,7 +179,7 @@ fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
                     let nonce = (moment.nonce)();
                     let claims = Claims {
                         device: target.device,
-                        issuer: here,
+                        path: Path::default().then(here),
                         expires_unix_s,
                         nonce,
                         hops: caller.hops.saturating_add(1),
@@ -211,20 +211,19 @@ fn crossing(key: &[u8; 32], node: NodeId, sip_address: &str, claims: &Claims) ->
 /// A call that another node sent: it rings the device's own registrations here.
 ///
 /// Where there are none because the device moved while the call was on its way, it goes on to where the map says it is now, with one more
-/// hop in its capability: the hop limit ends what could otherwise go round in circles.
+/// hop and this node in its capability ([`onward`] says what ends that).
 fn admit(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -> Result<Decision, StoreError> {
     let (key, claims) = match entitled(view, here, ask, moment, Uses::First)? {
         Ok(entitled) => entitled,
         Err(refused) => return Ok(refused),
     };
-    let timeout_s = TRUNK_TIMEOUT_S;
     let mut stages = vec![registered_stage(&claims.device)];
-    let onward = moved_on(view, here, &key, &claims, moment)?;
-    if !onward.is_empty() {
+    // What rings here rings in any case; where nothing does, the call asks again, and is told why it goes no further.
+    if let Onward::To(legs) = onward(view, here, ask, &key, &claims, moment)? {
         // Follows only where nothing is registered here: a stage of which nothing is left gives its place to the next.
         stages.push(Stage {
-            legs: onward,
-            timeout_s,
+            legs,
+            timeout_s: TRUNK_TIMEOUT_S,
             after: 0,
             on: StageCondition::NoAnswer,
         });
@@ -241,17 +240,16 @@ fn follow(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) 
         Ok(entitled) => entitled,
         Err(refused) => return Ok(refused),
     };
-    let onward = moved_on(view, here, &key, &claims, moment)?;
-    let stage = if onward.is_empty() {
-        // It came back.
-        registered_stage(&claims.device)
-    } else {
-        Stage {
-            legs: onward,
+    let stage = match onward(view, here, ask, &key, &claims, moment)? {
+        // Perhaps it came back.
+        Onward::Nowhere => registered_stage(&claims.device),
+        Onward::To(legs) => Stage {
+            legs,
             timeout_s: TRUNK_TIMEOUT_S,
             after: 0,
             on: StageCondition::Always,
-        }
+        },
+        Onward::Refused(cause, why) => return Ok(refuse(cause, why)),
     };
     Ok(Decision::Dial {
         stages: vec![stage],
@@ -329,17 +327,46 @@ fn no_key() -> Decision {
     )
 }
 
-/// Where the map says the device is, when that is not here and the call may cross one node more.
-fn moved_on(
+/// Where a call from another node goes when the device is not registered here.
+enum Onward {
+    /// Nowhere else: the map says here, or nowhere.
+    Nowhere,
+    /// To where it is now.
+    To(Vec<Leg>),
+    /// It is elsewhere, but this call has gone far enough.
+    Refused(Cause, String),
+}
+
+/// Where the map says the device is, when that is not here.
+///
+/// A node sends a call for a device on once. A call that comes back may ring, for the device may have come back too, but without having rung it is sent nowhere any
+/// more: the nodes that sent it to each other do not agree on where the device is. So every circle ends where it closes, and every chase at the hop limit.
+fn onward(
     view: &MapView<'_>,
     here: NodeId,
+    ask: &Ask,
     key: &[u8; 32],
     claims: &Claims,
     moment: &mut Moment<'_>,
-) -> Result<Vec<Leg>, StoreError> {
+) -> Result<Onward, StoreError> {
     let bindings = view.live_bindings_of(&claims.device)?;
-    if claims.hops >= view.hop_limit()? || bindings.iter().any(|binding| binding.value.node == here) {
-        return Ok(Vec::new());
+    if bindings.is_empty() || bindings.iter().any(|binding| binding.value.node == here) {
+        return Ok(Onward::Nowhere);
+    }
+    if claims.path.holds(here) && !ask.again {
+        let why = format!(
+            "the call for {} goes in a circle: nodes {} sent it on, and node {here} is asked again; if it happens often, `fed-node check replicas`",
+            claims.device, claims.path
+        );
+        return Ok(Onward::Refused(Cause::Loop, why));
+    }
+    let limit = view.hop_limit()?;
+    if claims.hops >= limit {
+        let why = format!(
+            "the call for {} has crossed {} nodes (the last were {}), the limit",
+            claims.device, claims.hops, claims.path
+        );
+        return Ok(Onward::Refused(Cause::TooManyHops, why));
     }
     let mut nodes: Vec<NodeId> = bindings.iter().map(|binding| binding.value.node).collect();
     nodes.sort_unstable();
@@ -351,12 +378,16 @@ fn moved_on(
         let nonce = (moment.nonce)();
         let next = Claims {
             device: claims.device.clone(),
-            issuer: here,
+            path: claims.path.then(here),
             expires_unix_s,
             nonce,
             hops: claims.hops + 1,
         };
         legs.push(crossing(key, id, &node.value.sip_address, &next));
     }
-    Ok(legs)
+    Ok(if legs.is_empty() {
+        Onward::Nowhere
+    } else {
+        Onward::To(legs)
+    })
 }

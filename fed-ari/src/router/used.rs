@@ -262,6 +262,8 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use fed_core::capability::Path;
+
     use super::*;
 
     const NOW: u32 = 1_800_000_000;
@@ -269,7 +271,7 @@ mod tests {
     fn spent(nonce: u32) -> Spent {
         Spent {
             expires_unix_s: u32::MAX,
-            issuer: 2,
+            path: Path::default(),
             nonce,
         }
     }

@@ -5,17 +5,17 @@ use std::time::Duration;
 use fed_ari::{
     port::MapPort,
     router::{Ask, Decision, Question},
-    sim::{CallOutcome, PhoneScript},
+    sim::{CallOutcome, PhoneScript, SimVersion},
 };
 use fed_core::{
-    capability::{Claims, mint},
-    command::{Command, Expect},
-    ids::{DeviceId, NodeId, Number, UserId},
+    capability::{Claims, Path, mint},
+    command::{Command, Expect, Reply},
+    ids::{ContactUri, DeviceId, NodeId, Number, Revision, UserId},
     records::{Device, User},
     route::Cause,
 };
 
-use crate::site::{Site, device, done, map_with, pair, placed, until};
+use crate::site::{Site, device, done, map_with, pair, placed, put_node, until};
 
 const ALICE: &str = "sip:alice@127.0.0.1:6001";
 const BOB: &str = "sip:bob@127.0.0.1:6002";
@@ -162,7 +162,7 @@ async fn a_cut_off_side_rings_a_phone_that_registered_meanwhile_beside_one_that_
 fn claims(device: &str, expires_unix_s: u32, hops: u8) -> Claims {
     Claims {
         device: DeviceId::new(device).expect("an id"),
-        issuer: NodeId(1),
+        path: Path::default().then(NodeId(1)),
         expires_unix_s,
         nonce: u32::from(hops),
         hops,
@@ -250,4 +250,53 @@ async fn a_call_to_the_phone_she_has_just_left_at_the_callers_own_server_follows
         placed(&map, "alice", old.port.here().0, ALICE).await;
         follows(old, new, old, &map).await;
     }
+}
+
+#[tokio::test]
+async fn a_call_between_servers_that_disagree_where_she_is_ends_where_its_circle_closes() {
+    let maps = [1, 2].map(|_| map_with(&["alice", "bob"]));
+    let mut sites = [
+        Site::new(&maps[0], 1, SimVersion::V22).await,
+        Site::new(&maps[1], 2, SimVersion::V16).await,
+    ];
+    for (here, other) in [(0, 1), (1, 0)] {
+        let (map, node) = (&maps[here], other as u64 + 1);
+        put_node(map, node, &sites[other].sim.sip_address().to_string());
+        let Reply::SessionOpened { session } = map.apply(Command::OpenSession { node: NodeId(node) }).reply else {
+            panic!("a session")
+        };
+        map.apply(Command::Bind {
+            device: DeviceId::new("bob").expect("an id"),
+            contact: ContactUri::new(BOB).expect("a contact"),
+            node: NodeId(node),
+            session,
+            basis: Some(Revision(1_000)),
+            user_agent: None,
+            path: None,
+        });
+    }
+    for site in &mut sites {
+        site.start();
+        site.up().await;
+    }
+    sites[0].register("alice", ALICE);
+    let mut call = sites[0].sim.call("alice", "1002");
+    let outcome = call.outcome().await;
+    // Refused with 25 (603), which is a 403 two servers on.
+    assert!(
+        matches!(outcome, CallOutcome::Failed { sip_status: 403, .. }),
+        "{outcome:?}: {:?}",
+        call.steps()
+    );
+    for site in &sites {
+        assert!(site.sim.rings().is_empty());
+    }
+    let (first, second) = (sites[0].router.counts(), sites[1].router.counts());
+    // Asked, let in to whoever is registered, and refused; at the other server let in and sent on.
+    assert_eq!(
+        (first.dialled, first.refused, second.dialled),
+        (2, 1, 1),
+        "{:?}",
+        call.steps()
+    );
 }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{CapabilityError, Claims};
+use super::{CapabilityError, Claims, Path};
 
 /// A capability that was used, as far as it tells one from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Spent {
     /// The second of Unix time from which it is good no more. First: in order of expiry, what is over stands in front.
     pub expires_unix_s: u32,
-    /// Who issued it.
-    pub issuer: u64,
+    /// The path in it, the last node of which issued it.
+    pub path: Path,
     /// Its number.
     pub nonce: u32,
 }
@@ -24,7 +24,7 @@ impl Spent {
     pub fn of(claims: &Claims) -> Self {
         Self {
             expires_unix_s: claims.expires_unix_s,
-            issuer: claims.issuer.0,
+            path: claims.path,
             nonce: claims.nonce,
         }
     }
@@ -34,7 +34,7 @@ impl Spent {
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[..4].copy_from_slice(&self.expires_unix_s.to_be_bytes());
-        bytes[4..12].copy_from_slice(&self.issuer.to_be_bytes());
+        bytes[4..12].copy_from_slice(&self.path.to_bits().to_be_bytes());
         bytes[12..16].copy_from_slice(&self.nonce.to_be_bytes());
         let sum = crc32c::crc32c(&bytes[..16]);
         bytes[16..].copy_from_slice(&sum.to_be_bytes());
@@ -47,7 +47,7 @@ impl Spent {
         let number = |range: std::ops::Range<usize>| bytes[range].iter().fold(0u64, |sum, &b| sum << 8 | u64::from(b));
         let spent = Self {
             expires_unix_s: number(0..4) as u32,
-            issuer: number(4..12),
+            path: Path::from_bits(number(4..12)),
             nonce: number(12..16) as u32,
         };
         (spent.to_bytes() == *bytes).then_some(spent)
@@ -91,7 +91,7 @@ impl ReplayGuard {
         }
         let over = Spent {
             expires_unix_s: now_unix_s.saturating_add(1),
-            issuer: 0,
+            path: Path::default(),
             nonce: 0,
         };
         self.seen = self.seen.split_off(&over);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use fed_core::capability::{self, Claims};
+use fed_core::capability::{self, Claims, Path};
 use fed_core::ids::NodeId;
 use fed_core::route::Cause;
 
@@ -164,7 +164,7 @@ fn redirect(target: &Target, here: NodeId, config: &RedirectConfig, stamp: Stamp
     }
     let claims = Claims {
         device: target.device.clone(),
-        issuer: here,
+        path: Path::default().then(here),
         expires_unix_s: stamp.now_unix_s.saturating_add(config.capability_ttl_s),
         nonce: stamp.nonce,
         hops: HOPS,

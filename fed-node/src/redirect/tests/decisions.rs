@@ -57,7 +57,8 @@ fn the_contact_is_the_owners_address_with_a_capability_for_that_node_alone() {
         .expect(contact);
     let claims = fed_core::capability::verify(&KEY, THERE, user, NOW).expect("a genuine capability");
     assert_eq!(claims.device.as_str(), "there");
-    assert_eq!((claims.issuer, claims.nonce, claims.hops), (HERE, 42, 1));
+    let path = fed_core::capability::Path::default().then(HERE);
+    assert_eq!((claims.path, claims.nonce, claims.hops), (path, 42, 1));
     assert!(
         fed_core::capability::verify(&KEY, HERE, user, NOW).is_err(),
         "it is good at no other node"
