@@ -5,6 +5,7 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::asterisk::Asterisks;
 use crate::support::{Federation, Node, until};
 use fed_ari::sim::{SimAsterisk, SimConfig, SimVersion};
 use serde_json::Value;
@@ -270,4 +271,32 @@ fn top_is_one_page_of_text_where_there_is_no_terminal() {
     assert!(!page.contains('\u{1b}'), "no escape without a terminal: {page:?}");
     let json = federation.nodes[0].json(&["top"]);
     assert_eq!(json["nodes"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_phone_at_the_address_of_a_sip_peer_is_named() {
+    let asterisks = Asterisks::start(&[SimVersion::V22]);
+    let federation = asterisks.federation();
+    let node = &federation.nodes[0];
+    node.add_user("alice", "1001").ok();
+    until("alice can register", || asterisks.all[0].object("endpoint", "alice"));
+    asterisks.all[0].register("alice", "sip:alice@192.0.2.77:5060");
+    until("alice is found", || {
+        node.asks(&["where", "alice"]).out.contains("192.0.2.77").then_some(())
+    });
+    let judged = || {
+        let report = node.setup(&["-o", "json", "doctor"]).json();
+        let checks = report["checks"].as_array().unwrap().clone();
+        let mut checks = checks.into_iter();
+        checks.find(|check| check["check"] == "phones at trunks").unwrap()
+    };
+    assert_eq!(judged()["grade"], "ok");
+    node.asks(&["setting", "set", "sip_peers", "192.0.2.0/24"]).ok();
+    let found = judged();
+    assert_eq!(found["grade"], "warn", "{found}");
+    let seen = found["seen"].as_str().unwrap();
+    assert!(
+        seen.contains("device alice, registered at n1 from 192.0.2.77") && seen.contains("192.0.2.0/24 in sip_peers"),
+        "{seen}"
+    );
 }

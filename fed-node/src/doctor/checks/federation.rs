@@ -1,7 +1,6 @@
-//! The federation: quorum, members, clocks, versions, replicas, settings.
+//! The federation: quorum, members, clocks, versions, replicas.
 
 use fed_core::ids::NodeId;
-use fed_core::records::setting;
 use fed_proto::client as pb;
 
 use super::super::{Check, Facts, Finding, NodeFacts, Subject, fail, ok, skipped, warn};
@@ -67,27 +66,10 @@ pub(super) static CHECKS: &[Check] = &[
         why: "all nodes must hold the same: a difference is damage or a defect",
         judge: replicas,
     },
-    Check {
-        name: "realm",
-        on: Subject::Federation,
-        why: "every password is bound to it: without it no device can be added",
-        judge: |facts| set(facts, setting::REALM),
-    },
-    Check {
-        name: "capability key",
-        on: Subject::Federation,
-        why: "it signs the targets of calls between nodes: without it they are all refused",
-        judge: |facts| set(facts, setting::CAPABILITY_KEY),
-    },
-    Check {
-        name: "references",
-        on: Subject::Federation,
-        why: "a call that is forwarded to nobody is refused, and its caller hears that there is no such number",
-        judge: references,
-    },
 ];
 
-fn node(facts: &Facts) -> Result<&NodeFacts, Finding> {
+/// What the node says.
+pub(super) fn node(facts: &Facts) -> Result<&NodeFacts, Finding> {
     let node = facts.node.as_ref();
     node.map_err(|_| skipped("fed-node does not answer"))
 }
@@ -339,40 +321,6 @@ fn replicas(facts: &Facts) -> Finding {
     }
 }
 
-fn set(facts: &Facts, key: &str) -> Finding {
-    match node(facts) {
-        Err(why) => why,
-        Ok(node) if node.settings.is_empty() => skipped("the settings could not be read"),
-        Ok(node) if node.settings.iter().any(|setting| setting.key == key && setting.set) => ok("it is set"),
-        Ok(_) => fail(
-            "it is not set",
-            "start the founding node: it writes it at its first start with a quorum",
-        ),
-    }
-}
-
-/// So many are told; the others are counted.
-const TOLD: usize = 5;
-
-fn references(facts: &Facts) -> Finding {
-    let ends = match node(facts).map(|node| &node.loose_ends) {
-        Err(why) => return why,
-        Ok(Err(why)) => return skipped(why.clone()),
-        Ok(Ok(ends)) => ends,
-    };
-    if ends.is_empty() {
-        return ok("what users' forwards and preferences name is there");
-    }
-    let mut seen = ends.iter().take(TOLD).cloned().collect::<Vec<_>>().join("; ");
-    if ends.len() > TOLD {
-        seen.push_str(&format!("; and {} more", ends.len() - TOLD));
-    }
-    warn(
-        seen,
-        "fed-node user set USER, with another value or \"\" for none; or add who is missing",
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::super::Grade;
@@ -461,14 +409,11 @@ mod tests {
     }
 
     #[test]
-    fn missing_settings_and_replicas_that_differ_are_broken() {
+    fn replicas_that_differ_are_broken() {
         let mut facts = facts();
         change(&mut facts, |node| {
-            node.settings.retain(|setting| setting.key != setting::CAPABILITY_KEY);
             node.replicas = Err("no quorum".to_owned());
         });
-        assert_eq!(set(&facts, setting::CAPABILITY_KEY).grade, Grade::Fail);
-        assert_eq!(set(&facts, setting::REALM).grade, Grade::Ok);
         assert_eq!(replicas(&facts).grade, Grade::Skipped);
         change(&mut facts, |node| {
             node.replicas = Ok(crate::cli::compare(&[1, 2, 3].map(|id| pb::Replica {
@@ -484,21 +429,5 @@ mod tests {
         });
         let found = replicas(&facts);
         assert!(found.grade == Grade::Fail && found.seen.starts_with("n2 "), "{found:?}");
-    }
-
-    #[test]
-    fn what_is_named_and_is_not_there_is_told_and_no_more_than_can_be_read() {
-        let mut facts = facts();
-        change(&mut facts, |node| {
-            node.loose_ends = Ok((1..=7).map(|n| format!("user u{n} prefers node 9")).collect());
-        });
-        let found = references(&facts);
-        assert_eq!(found.grade, Grade::Warn);
-        assert!(
-            found.seen.contains("u5 ") && found.seen.ends_with("and 2 more"),
-            "{found:?}"
-        );
-        change(&mut facts, |node| node.loose_ends = Err("too many".to_owned()));
-        assert_eq!(references(&facts).grade, Grade::Skipped);
     }
 }

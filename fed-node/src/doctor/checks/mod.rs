@@ -3,12 +3,19 @@
 mod asterisk;
 mod federation;
 mod host;
+mod map;
 mod node;
 
 use super::Check;
 
 /// Every check, in the order in which they are shown.
-pub static CHECKS: [&[Check]; 4] = [host::CHECKS, node::CHECKS, federation::CHECKS, asterisk::CHECKS];
+pub static CHECKS: [&[Check]; 5] = [
+    host::CHECKS,
+    node::CHECKS,
+    federation::CHECKS,
+    map::CHECKS,
+    asterisk::CHECKS,
+];
 
 /// Bytes in the unit that people use.
 fn bytes(bytes: u64) -> String {

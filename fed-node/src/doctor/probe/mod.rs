@@ -2,6 +2,7 @@
 
 mod asterisk;
 mod host;
+mod neighbours;
 mod node;
 mod ports;
 mod references;

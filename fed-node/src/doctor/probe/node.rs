@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use fed_core::records::setting;
 use fed_proto::client as pb;
 
-use super::references;
+use super::{neighbours, references};
 use crate::cli::{Access, Failure, compare};
 use crate::config::Config;
 use crate::doctor::NodeFacts;
@@ -25,17 +26,24 @@ pub(super) async fn look(access: &Access, config: Option<&Config>) -> Result<Nod
     };
     // What cannot be had is said by the check that needs it.
     let settings = within(client.api.clone().list_settings(list)).await;
+    let settings = settings.map(|reply| reply.settings).unwrap_or_default();
     let drift = within(client.api.clone().drift(pb::DriftRequest { node: 0 })).await;
     let users = status.counts.as_ref().map_or(0, |counts| counts.users);
     let loose_ends = tokio::time::timeout(WITHIN, references::loose_ends(&client, users, &nodes));
     let loose_ends = loose_ends.await.unwrap_or_else(|_| Err(no_answer()));
+    let devices = status.counts.as_ref().map_or(0, |counts| counts.devices);
+    let peers = settings.iter().find(|known| known.key == setting::SIP_PEERS);
+    let peers = peers.map_or("", |known| known.value.as_str());
+    let phones_at_trunks = tokio::time::timeout(WITHIN, neighbours::phones_at_trunks(&client, peers, devices));
+    let phones_at_trunks = phones_at_trunks.await.unwrap_or_else(|_| Err(no_answer()));
     let replicas = within(client.operations.clone().replicas(pb::ReplicasRequest {})).await;
     Ok(NodeFacts {
         status,
         nodes,
-        settings: settings.map(|reply| reply.settings).unwrap_or_default(),
+        settings,
         drift: drift.map(|reply| reply.differences.len()),
         loose_ends,
+        phones_at_trunks,
         replicas: replicas.map(|reply| compare(&reply.replicas)),
     })
 }
