@@ -215,15 +215,8 @@ impl Applier {
                 users.insert(id.clone());
             }
             Scope::Device(id) if part.objects.is_empty() => {
-                let mentioned = format!("PJSIP_DIAL_CONTACTS({id},");
                 let known = self.known.lock();
-                users.extend(
-                    known
-                        .globals
-                        .values()
-                        .filter(|g| g.dial.contains(&mentioned))
-                        .map(|g| g.user.clone()),
-                );
+                users.extend(known.globals.values().filter(|g| g.names(id)).map(|g| g.user.clone()));
             }
             _ => {}
         }
@@ -255,7 +248,7 @@ impl Applier {
         stream::iter(set)
             .map(Ok)
             .try_for_each_concurrent(CONNECTIONS, |(name, global)| async move {
-                self.client.set_global(&name, &global.dial).await?;
+                self.client.set_global(&name, &global.devices).await?;
                 self.known.lock().globals.insert(name, global);
                 Ok(())
             })

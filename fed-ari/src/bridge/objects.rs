@@ -110,7 +110,7 @@ async fn once(port: &dyn MapPort, client: &AriClient, target: &Target) -> Result
     let read = stream::iter(globals)
         .map(|(name, global)| async move {
             let there = client.get_global(&name).await?;
-            Ok::<_, DriftError>((there != global.dial).then_some(ObjectDrift::Global(name)))
+            Ok::<_, DriftError>((there != global.devices).then_some(ObjectDrift::Global(name)))
         })
         .buffer_unordered(CONNECTIONS);
     let changed: Vec<ObjectDrift> = read

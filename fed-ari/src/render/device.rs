@@ -1,12 +1,13 @@
 //! Devices: auth, aors and endpoint of each, and the global variables of its user's numbers.
 
 use fed_core::{
+    ids::DeviceId,
     kv::StoreError,
     map::MapView,
     records::{Device, Technology, TransportProfile, User},
 };
 
-use super::{Desired, Global, Object, Target, number_variable, redirect_aor};
+use super::{Desired, Global, Object, Target, devices_variable, redirect_aor};
 use crate::client::ObjectType;
 
 /// Codecs of a device that names none.
@@ -67,21 +68,17 @@ pub(super) fn of_user(
 /// is its only device's id needs none: the dialplan tries the name as a device.
 pub(super) fn globals(view: &MapView<'_>, user: &User) -> Result<Vec<(String, Global)>, StoreError> {
     let devices = view.device_ids_of(&user.id)?;
-    let each: Vec<String> = devices
-        .iter()
-        .map(|id| format!("${{PJSIP_DIAL_CONTACTS({id},{id})}}"))
-        .collect();
-    let dial = each.join("&");
+    let list = devices.iter().map(DeviceId::as_str).collect::<Vec<_>>().join("&");
     let plain = matches!(&devices[..], [only] if only.as_str() == user.id.as_str());
     let own = (!plain && !devices.is_empty()).then_some(user.id.as_str());
     let names = user.numbers.iter().map(|n| n.as_str()).chain(own);
     Ok(names
         .map(|name| {
             (
-                number_variable(name),
+                devices_variable(name),
                 Global {
                     user: user.id.clone(),
-                    dial: dial.clone(),
+                    devices: list.clone(),
                 },
             )
         })

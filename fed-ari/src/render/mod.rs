@@ -12,7 +12,7 @@ mod trunk;
 use std::collections::BTreeMap;
 
 use fed_core::{
-    ids::{NodeId, UserId},
+    ids::{DeviceId, NodeId, UserId},
     kv::StoreError,
     map::MapView,
 };
@@ -22,7 +22,7 @@ use crate::client::{Capabilities, ObjectType};
 pub use attribute::{Attribute, Meaning, attribute};
 pub use meaning::same_meaning;
 pub use name::{
-    DEVICES_CONTEXT, PEERS, TRUNK_CONTEXT, device_of_channel, is_ours, is_redirect_aor, number_variable, redirect_aor,
+    DEVICES_CONTEXT, PEERS, TRUNK_CONTEXT, device_of_channel, devices_variable, is_ours, is_redirect_aor, redirect_aor,
     trunk,
 };
 pub use scope::Scope;
@@ -67,8 +67,15 @@ pub struct Desired {
 pub struct Global {
     /// Whose number it is for.
     pub user: UserId,
-    /// The expression that gives what to dial.
-    pub dial: String,
+    /// The user's devices, with `&` between them.
+    pub devices: String,
+}
+
+impl Global {
+    /// Whether it lists the device.
+    pub fn names(&self, device: &DeviceId) -> bool {
+        self.devices.split('&').any(|id| id == device.as_str())
+    }
 }
 
 /// What rendering has to know besides the map.

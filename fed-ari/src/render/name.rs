@@ -45,9 +45,9 @@ pub fn device_of_channel(channel: &str) -> Option<DeviceId> {
     DeviceId::new(endpoint).ok()
 }
 
-/// The global variable that says whom a number (or user id) rings while fed-node is down.
-pub fn number_variable(number: &str) -> String {
-    format!("FED_NUM_{number}")
+/// The global variable that lists, with `&` between them, the devices that a number (or user id) rings while fed-node is down.
+pub fn devices_variable(number: &str) -> String {
+    format!("FED_DEVICES_{number}")
 }
 
 #[cfg(test)]

@@ -154,8 +154,14 @@ const MODULES: &[&str] = &[
     "res_pjsip_registrar.so",
     "res_ari.so",
     "res_agi.so",
+    "res_stasis.so",
+    "chan_pjsip.so",
     "app_stasis.so",
     "app_dial.so",
+    "func_cut.so",
+    "func_global.so",
+    "func_logic.so",
+    "func_strings.so",
     "pbx_config.so",
 ];
 

@@ -108,12 +108,42 @@ async fn without_fed_node_local_calls_go_on_by_number_and_by_name() {
     a.register("alice", ALICE);
     a.register("bob", BOB);
     placed(&map, "bob", 1, BOB).await;
-    until("the numbers are there", || a.sim.global("FED_NUM_1002").is_some()).await;
+    until("the numbers are there", || a.sim.global("FED_DEVICES_1002").is_some()).await;
     drop(a.bridge.take());
     until("fed-node is gone", || !a.sim.is_connected("fed")).await;
     for dialled in ["1002", "bob"] {
         assert_eq!(status(&a, "alice", dialled).await, 200, "{dialled}");
     }
+}
+
+/// The contact is text of the phone's choosing: without fed-node the dialplan itself has to see that it is one destination.
+#[tokio::test]
+async fn without_fed_node_no_registration_makes_a_call_ring_anything_else() {
+    let map = map_with(&["alice", "bob", "carol"]);
+    let (mut a, _b) = pair(&map).await;
+    a.register("alice", ALICE);
+    a.register("carol", "sip:carol@127.0.0.1:6003");
+    until("the numbers are there", || a.sim.global("FED_DEVICES_1002").is_some()).await;
+    drop(a.bridge.take());
+    until("fed-node is gone", || !a.sim.is_connected("fed")).await;
+    for hostile in [
+        "sip:bob&PJSIP/carol@127.0.0.1:6002",
+        "sip:bob&PJSIP/carol/sip:carol@127.0.0.1:6003",
+        "sip:bob&PJSI&PJSIP/bob/P/carol@127.0.0.1:6002",
+        "sip:bob,30,G(fed-users^1003^1)@127.0.0.1:6002",
+        "sip:bob|x@127.0.0.1:6002",
+        "sip:${EXTEN}@127.0.0.1:6002",
+        "sip:\"bob@127.0.0.1:6002",
+    ] {
+        a.register("bob", hostile);
+        for dialled in ["1002", "bob"] {
+            assert_eq!(status(&a, "alice", dialled).await, 480, "{dialled} with {hostile}");
+        }
+        a.sim.unregister("bob", hostile);
+    }
+    assert_eq!(a.sim.rings(), [], "nothing rang");
+    a.register("bob", BOB);
+    assert_eq!(status(&a, "alice", "1002").await, 200, "an honest contact rings");
 }
 
 #[tokio::test]

@@ -259,14 +259,7 @@ pub(super) mod testing {
     }
 
     fn asterisk() -> AsteriskFacts {
-        let modules = [
-            "res_ari.so",
-            "res_stasis.so",
-            "res_pjsip.so",
-            "chan_pjsip.so",
-            "pbx_config.so",
-            "res_agi.so",
-        ];
+        let modules = crate::doctor::checks::MODULES_NEEDED;
         let files = ["http.conf", "ari.conf", "sorcery.conf", "extensions.conf"];
         AsteriskFacts {
             version: Some(Ok(AsteriskVersion::new(22, 10, 1))),

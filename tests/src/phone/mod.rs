@@ -170,13 +170,21 @@ impl Phone {
     /// # Errors
     /// As [`Phone::register`].
     pub fn register_for(&self, server: SocketAddr, expires: u32) -> Result<Registered> {
+        self.register_contact(server, &self.inner.contact(), expires)
+    }
+
+    /// Registers for that many seconds with a contact of the test's choosing, whatever that is.
+    ///
+    /// # Errors
+    /// As [`Phone::register`].
+    pub fn register_contact(&self, server: SocketAddr, contact: &str, expires: u32) -> Result<Registered> {
         let inner = &self.inner;
         let uri = format!("sip:{}", server.ip());
         let build = |authorization: Option<(String, String)>| {
             let request = inner
                 .request("REGISTER", &uri, &inner.registration)
                 .with("To", inner.address_at(server))
-                .with("Contact", format!("<{}>", inner.contact()))
+                .with("Contact", format!("<{contact}>"))
                 .with("Expires", expires.to_string());
             match authorization {
                 Some((name, value)) => request.with(&name, value),

@@ -83,6 +83,8 @@ impl Expander<'_> {
             "FILTER" => args
                 .split_once(',')
                 .map_or_else(String::new, |(set, text)| filter(set, text)),
+            "CUT" => self.cut(args),
+            "STRREPLACE" => self.replace(args),
             "EVAL" => self.expand(args, depth - 1),
             "GLOBAL" => self.shared.world.lock().globals.get(args).cloned().unwrap_or_default(),
             "IF" => choose(args).to_owned(),
@@ -91,6 +93,27 @@ impl Expander<'_> {
             "PJSIP_DIAL_CONTACTS" => self.dial_contacts(args),
             _ => String::new(),
         }
+    }
+
+    /// `CUT(variable,delimiter,number)`: one part, counted from 1; nothing beyond the last.
+    fn cut(&self, args: &str) -> String {
+        let mut args = args.splitn(3, ',');
+        let value = self.value(args.next().unwrap_or_default());
+        let delimiter = args.next().filter(|d| !d.is_empty()).unwrap_or("-");
+        let number = args.next().and_then(|n| n.trim().parse::<usize>().ok()).unwrap_or(0);
+        let part = number.checked_sub(1).and_then(|at| value.split(delimiter).nth(at));
+        part.unwrap_or_default().to_owned()
+    }
+
+    /// `STRREPLACE(variable,text[,with])`: every place at which the text stands, those that come to be by it excepted.
+    fn replace(&self, args: &str) -> String {
+        let mut args = args.splitn(3, ',');
+        let value = self.value(args.next().unwrap_or_default());
+        let text = args.next().unwrap_or_default();
+        if text.is_empty() {
+            return value;
+        }
+        value.replace(text, args.next().unwrap_or_default())
     }
 
     /// Everything to dial for an endpoint, of all its aors or of one.

@@ -73,14 +73,19 @@ pub(super) static CHECKS: &[Check] = &[
     },
 ];
 
-/// Modules that fed-node needs, by file name.
-const NEEDED: [&str; 6] = [
+/// Modules that fed-node and the generated dialplan need, by file name.
+pub(in crate::doctor) const MODULES_NEEDED: [&str; 11] = [
     "res_ari.so",
     "res_stasis.so",
     "res_pjsip.so",
     "chan_pjsip.so",
     "pbx_config.so",
     "res_agi.so",
+    "app_dial.so",
+    "func_cut.so",
+    "func_global.so",
+    "func_logic.so",
+    "func_strings.so",
 ];
 
 /// The oldest release of each branch without the hole: before it, users of ARI with `read_only` could write.
@@ -163,7 +168,7 @@ fn modules(facts: &Facts) -> Finding {
         Ok(None) => skipped("ARI does not answer"),
         Ok(Some(Err(why))) => skipped(why.clone()),
         Ok(Some(Ok(running))) => {
-            let missing: Vec<&str> = NEEDED
+            let missing: Vec<&str> = MODULES_NEEDED
                 .into_iter()
                 .filter(|needed| !running.iter().any(|module| module == needed))
                 .collect();

@@ -1,0 +1,130 @@
+//! What a phone writes into its Contact is text of its own choosing, and part of what its callers' `Dial` is given: it must never ring
+//! anybody else, whether fed-node is there to look at it or the generated dialplan is alone. Real Asterisks 22 and 16.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use fed_tests::eventually;
+use fed_tests::lab::cases::{self, Case};
+use fed_tests::lab::{Lab, Version};
+use fed_tests::phone::{Phone, Transport};
+
+/// No promise of the product: how long a busy machine may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the phones may stay registered.
+const REGISTERED_S: u32 = 600;
+
+fn main() -> ExitCode {
+    cases::main(
+        || {
+            let lab = Lab::start_federated(&[Version::V22, Version::V16])?;
+            for (user, number) in [("ann", "1001"), ("mallory", "1002"), ("victim", "1003")] {
+                lab.add_user(0, user, &["--number", number])?;
+            }
+            lab.add_device(0, "mallory-desk", "mallory")?;
+            Ok(lab)
+        },
+        &[
+            Case {
+                name: "no_contact_makes_a_call_ring_anybody_else_while_fed_node_is_asked",
+                body: |lab| everywhere(lab, false),
+            },
+            Case {
+                name: "no_contact_makes_a_call_ring_anybody_else_without_fed_node",
+                body: |lab| everywhere(lab, true),
+            },
+        ],
+    )
+}
+
+fn everywhere(lab: &mut Lab, alone: bool) -> Result<()> {
+    for at in 0..lab.hosts.len() {
+        let ann = lab.registered("ann", Transport::Udp, at)?;
+        let victim = lab.registered("victim", Transport::Udp, at)?;
+        let mallory = lab.phone_of("mallory", Transport::Udp)?;
+        let desk = lab.phone_of("mallory-desk", Transport::Udp)?;
+        if alone {
+            lab.hosts[at].node_mut()?.kill()?;
+        }
+        let name = lab.hosts[at].name.clone();
+        refused(lab, at, &ann, &mallory, &victim).with_context(|| name.clone())?;
+        // Her other phone has not written anything but its address: it rings, also beside the one that has.
+        let server = lab.hosts[at].sip();
+        mallory.register_contact(server, &contacts(&mallory, &victim)?[0], REGISTERED_S)?;
+        if alone {
+            desk.register(server)?;
+        } else {
+            lab.register(&desk, at)?;
+        }
+        rings(lab, at, &ann, "1002", &desk).with_context(|| format!("her other phone at {name}"))?;
+        ensure!(
+            victim.invites() == 0,
+            "the victim rang beside mallory's other phone at {name}"
+        );
+        desk.unregister(server)?;
+        if alone {
+            mallory.register(server)?;
+            for dialled in ["1002", "mallory"] {
+                rings(lab, at, &ann, dialled, &mallory).with_context(|| format!("{dialled} at {name}"))?;
+            }
+            lab.hosts[at].restart_node()?;
+        }
+        mallory.unregister(server)?;
+    }
+    Ok(())
+}
+
+/// Contacts that say more than where a phone is.
+fn contacts(mallory: &Phone, victim: &Phone) -> Result<Vec<String>> {
+    let place = |phone: &Phone| -> Result<String> {
+        let contact = phone.contact();
+        let (_, place) = contact.split_once('@').context("a contact without @")?;
+        Ok(place.to_owned())
+    };
+    let (own, other) = (place(mallory)?, place(victim)?);
+    Ok(vec![
+        format!("sip:x&PJSIP/victim@{own}"),
+        format!("sip:x&PJSIP/victim/sip:victim@{other}"),
+        format!("sip:x&PJSI&PJSIP/mallory/P/victim@{own}"),
+        format!("sip:x,1&PJSIP/victim,30@{own}"),
+    ])
+}
+
+fn refused(lab: &Lab, at: usize, ann: &Phone, mallory: &Phone, victim: &Phone) -> Result<()> {
+    let server = lab.hosts[at].sip();
+    for contact in contacts(mallory, victim)? {
+        // One that Asterisk itself refuses does no harm either.
+        if let Err(error) = mallory.register_contact(server, &contact, REGISTERED_S) {
+            println!("    {} refuses {contact}: {error:#}", lab.hosts[at].name);
+            continue;
+        }
+        for dialled in ["1002", "mallory"] {
+            let ended = ann.call(server, dialled)?.wait_refusal(PATIENCE);
+            let ended = ended.with_context(|| format!("a call of {dialled}, registered as {contact}"))?;
+            ensure!(
+                victim.invites() == 0,
+                "the victim rang ({}) when {dialled} was called, registered as {contact}",
+                ended.status
+            );
+            ensure!(
+                ended.status == 480,
+                "{} for {dialled}, registered as {contact}",
+                ended.status
+            );
+        }
+        mallory.register_contact(server, &contact, 0)?;
+    }
+    Ok(())
+}
+
+/// A call that this phone answers.
+fn rings(lab: &Lab, at: usize, ann: &Phone, dialled: &str, phone: &Phone) -> Result<()> {
+    eventually(PATIENCE, || {
+        let mut call = ann.call(lab.hosts[at].sip(), dialled)?;
+        call.wait_answer(PATIENCE)?;
+        let incoming = phone.incoming(PATIENCE)?;
+        call.hang_up()?;
+        incoming.wait_hang_up(PATIENCE).map(drop)
+    })
+}
