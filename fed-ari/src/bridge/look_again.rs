@@ -8,14 +8,14 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
-use super::{BridgeStatus, apply::Known, check_objects};
+use super::{BridgeStatus, ObjectDrift, apply::Known, check_objects, names::Names};
 use crate::{client::AriClient, port::MapPort, render::Scope};
 
 /// Objects named in the log at once.
 const NAMED: usize = 10;
 
 /// Compares every object with the map in each round of `every`; what is not as it should be is forgotten, so that the next application,
-/// which is asked for through `scopes`, looks at it and mends it. What waits for a registration to end is left waiting.
+/// which is asked for through `scopes`, looks at it and mends it. Trunks whose names lead elsewhere by now are written anew. What waits for a registration to end is left waiting.
 pub(super) async fn look_again(
     client: AriClient,
     port: Arc<dyn MapPort>,
@@ -27,8 +27,19 @@ pub(super) async fn look_again(
 ) {
     let mut rounds = interval_at(Instant::now() + every, every);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut names = Names::default();
     loop {
         rounds.tick().await;
+        match names.renew(&*port, &client, &redirect).await {
+            Ok(renewed) if renewed.is_empty() => {}
+            Ok(renewed) => {
+                let missing: Vec<_> = renewed.into_iter().map(ObjectDrift::Missing).collect();
+                known.lock().forget(&missing);
+                // As below.
+                let _ = scopes.send(Scope::All);
+            }
+            Err(error) => tracing::debug!(%error, "the names of trunks could not be looked up again"),
+        }
         let compared = match check_objects(&*port, &client, &redirect).await {
             Ok(compared) => compared,
             Err(error) => {

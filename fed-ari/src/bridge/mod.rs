@@ -11,6 +11,7 @@ mod health;
 mod lanes;
 mod link;
 mod look_again;
+mod names;
 mod objects;
 mod observe;
 mod owner;

@@ -70,6 +70,11 @@ fn host(text: &str) -> Option<String> {
     address.parse::<IpAddr>().ok().map(|ip| ip.to_string())
 }
 
+/// The address that Asterisk writes as a network of one; none for any other network.
+pub(crate) fn one_address(text: &str) -> Option<IpAddr> {
+    host(text.trim())?.parse().ok()
+}
+
 fn hosts(wanted: &str, actual: &str) -> bool {
     let wanted: Option<BTreeSet<_>> = list(wanted).map(host).collect();
     let actual: Option<BTreeSet<_>> = list(actual).map(host).collect();

@@ -20,6 +20,7 @@ use fed_core::{
 use crate::client::{Capabilities, ObjectType};
 
 pub use attribute::{Attribute, Meaning, attribute};
+pub(crate) use meaning::one_address;
 pub use meaning::same_meaning;
 pub use name::{
     DEVICES_CONTEXT, PEERS, TRUNK_CONTEXT, device_of_channel, devices_variable, is_ours, is_redirect_aor, redirect_aor,

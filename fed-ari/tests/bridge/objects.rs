@@ -258,3 +258,34 @@ async fn an_object_that_somebody_deletes_or_changes_while_the_bridge_is_up_is_pu
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_peer_whose_name_leads_elsewhere_by_now_is_looked_up_anew() {
+    let map = map_with(&[]);
+    let (a, b) = pair(&map).await;
+    done(
+        &map,
+        Command::PutSetting {
+            key: "sip_peers".into(),
+            value: "localhost,198.51.100.0/24".into(),
+            expect: Expect::Any,
+        },
+    );
+    let here = || field(&a, "identify", "fed-peers", "match").is_some_and(|held| held.starts_with("127.0.0.1"));
+    until("the peers are known", here).await;
+    // What the name led to when it was written.
+    a.client
+        .delete_object(ObjectType::Identify, "fed-peers")
+        .await
+        .expect("deletes");
+    a.client
+        .put_object(
+            ObjectType::Identify,
+            "fed-peers",
+            &[("endpoint", "fed-peers"), ("match", "192.0.2.9,198.51.100.0/24")],
+        )
+        .await
+        .expect("is put");
+    until("it is looked up anew", here).await;
+    drop(b);
+}
