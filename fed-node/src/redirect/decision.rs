@@ -13,6 +13,10 @@ use super::message::{Flaw, Method, Request};
 const NO_SUCH: &str = "no such device, user or number";
 /// A redirect is a call's first crossing: calls that came over a trunk are never located again.
 const HOPS: u8 = 1;
+/// Places in one answer: with them it still goes into one datagram.
+const MOST_CONTACTS: usize = 4;
+/// Characters of a SIP address that is given out.
+const LONGEST_ADDRESS: usize = 120;
 
 /// The statuses a redirect server gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,8 @@ pub(super) struct Reply {
     pub(super) status: Status,
     /// For the person who reads the trace.
     pub(super) why: Option<&'static str>,
-    pub(super) contact: Option<String>,
+    /// Where to go, best first; of a redirect alone.
+    pub(super) contacts: Vec<String>,
     pub(super) retry_after_s: Option<u32>,
     pub(super) stale: bool,
 }
@@ -49,7 +54,7 @@ impl Reply {
         Self {
             status,
             why: None,
-            contact: None,
+            contacts: Vec::new(),
             retry_after_s: None,
             stale: false,
         }
@@ -115,26 +120,39 @@ fn look_up(request: &Request) -> Need {
     Need::Lookup(asked.clone())
 }
 
-/// The answer to an INVITE or OPTIONS, given where the device is.
+/// The answer to an INVITE or OPTIONS, given where to ring.
 ///
-/// An Asterisk that asks for a device registered at itself has tried that registration before it asked, so it is told
+/// An Asterisk that asks for a device registered at itself has tried that registration before it asked, so where there is no other it is told
 /// "unavailable": sent back to itself it would go round in circles. Everybody else is sent to the owner, also when that is here.
+///
+/// This node's own Asterisk gets one place: given several, it rings the next when the first was refused, and a call that she rejects is to end. Other software
+/// gets them all, each with a capability of its own: what is to ring together has one q, what is to ring later a lower one.
 pub(super) fn decide(
     request: &Request,
     located: &Located,
     source: SocketAddr,
     here: NodeId,
     config: &RedirectConfig,
-    stamp: Stamp,
+    stamp: &dyn Fn() -> Stamp,
 ) -> Reply {
     let own = config.is_own_asterisk(source, request.top_via.port);
     let reply = match (&located.place, request.method) {
-        (Place::Here(_) | Place::There(_), Method::Options) => Reply::plain(Status::Ok),
-        (Place::Here(_), _) if own => Reply::refusal(Status::TemporarilyUnavailable, "registered at the asking server"),
-        (Place::Here(target) | Place::There(target), _) if is_asker(target, source, request.top_via.port) => {
-            Reply::refusal(Status::TemporarilyUnavailable, "registered at the asking server")
+        (Place::At(_), Method::Options) => Reply::plain(Status::Ok),
+        (Place::At(targets), _) => {
+            let asks_itself =
+                |target: &&Target| (own && target.node == here) || is_asker(target, source, request.top_via.port);
+            let most = if own { 1 } else { MOST_CONTACTS };
+            let others: Vec<&Target> = targets
+                .iter()
+                .filter(|target| !asks_itself(target))
+                .take(most)
+                .collect();
+            if others.is_empty() {
+                Reply::refusal(Status::TemporarilyUnavailable, "registered at the asking server")
+            } else {
+                redirect(&others, here, config, stamp)
+            }
         }
-        (Place::Here(target) | Place::There(target), _) => redirect(target, here, config, stamp),
         (Place::Nowhere(cause), _) => refuse(*cause, config),
     };
     Reply {
@@ -157,15 +175,36 @@ fn refuse(cause: Cause, config: &RedirectConfig) -> Reply {
     }
 }
 
-fn redirect(target: &Target, here: NodeId, config: &RedirectConfig, stamp: Stamp) -> Reply {
+fn redirect(targets: &[&Target], here: NodeId, config: &RedirectConfig, stamp: &dyn Fn() -> Stamp) -> Reply {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]%".contains(&b);
-    if target.sip_address.is_empty() || !target.sip_address.bytes().all(plain) {
+    let is_usable =
+        |address: &str| !address.is_empty() && address.len() <= LONGEST_ADDRESS && address.bytes().all(plain);
+    let usable = targets.iter().filter(|target| is_usable(&target.sip_address));
+    let contacts: Vec<String> = usable
+        .map(|target| {
+            let contact = contact(target, here, config, stamp());
+            // One alone needs no order.
+            match targets.len() {
+                1 => contact,
+                _ => format!("{contact};q={}", q(target.turn)),
+            }
+        })
+        .collect();
+    if contacts.is_empty() {
         return Reply::refusal(Status::ServiceUnavailable, "the owner node has no usable SIP address");
     }
+    Reply {
+        contacts,
+        ..Reply::plain(Status::MovedTemporarily)
+    }
+}
+
+fn contact(target: &Target, here: NodeId, config: &RedirectConfig, stamp: Stamp) -> String {
+    let expires = stamp.now_unix_s.saturating_add(config.capability_ttl_s);
     let claims = Claims {
         device: target.device.clone(),
         path: Path::default().then(here),
-        expires_unix_s: stamp.now_unix_s.saturating_add(config.capability_ttl_s),
+        expires_unix_s: expires.saturating_add(target.after_s),
         nonce: stamp.nonce,
         hops: HOPS,
     };
@@ -175,11 +214,12 @@ fn redirect(target: &Target, here: NodeId, config: &RedirectConfig, stamp: Stamp
         TargetTransport::Tcp => ";transport=tcp",
     };
     let user = capability::mint(&target.key, target.node, &claims);
-    let contact = format!("<sip:{user}@{}{transport}>", target.sip_address);
-    Reply {
-        contact: Some(contact),
-        ..Reply::plain(Status::MovedTemporarily)
-    }
+    format!("<sip:{user}@{}{transport}>", target.sip_address)
+}
+
+/// How much a turn is preferred (RFC 3261 section 8.1.3.4).
+fn q(turn: u8) -> &'static str {
+    ["1.0", "0.9", "0.8", "0.7"][usize::from(turn).min(MOST_CONTACTS - 1)]
 }
 
 /// Whether the request comes from the very address it would be sent to.

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use fed_core::ids::{DeviceId, NodeId};
 use fed_core::route::Cause;
 
-/// The one device to ring, and where.
+/// One device to ring, and where.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     /// The device that answers to what was asked for.
@@ -18,6 +18,10 @@ pub struct Target {
     pub sip_address: String,
     /// The federation's capability key, with which the target is signed.
     pub key: [u8; 32],
+    /// Those of the same turn ring together, from 0; the next turn when nobody of the one before answered.
+    pub turn: u8,
+    /// Seconds that the turns before take.
+    pub after_s: u32,
 }
 
 impl std::fmt::Debug for Target {
@@ -27,17 +31,17 @@ impl std::fmt::Debug for Target {
             .field("node", &self.node)
             .field("sip_address", &self.sip_address)
             .field("key", &"***")
+            .field("turn", &self.turn)
+            .field("after_s", &self.after_s)
             .finish()
     }
 }
 
-/// Where the map says a device is.
+/// Where the map says that whoever was asked for is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Registered at this node's own Asterisk.
-    Here(Target),
-    /// Registered at another node.
-    There(Target),
+    /// Here, in the order in which they are to be tried; never empty.
+    At(Vec<Target>),
     /// Not to be reached, and why: unknown, registered nowhere, do not disturb, map not readable ([`Cause::Unavailable`]).
     Nowhere(Cause),
 }
@@ -45,7 +49,7 @@ pub enum Place {
 /// The answer of the map, and how fresh it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
-    /// Where the device is.
+    /// Where to ring.
     pub place: Place,
     /// True when there was no quorum and this node's own, perhaps old, copy of the map answered.
     pub stale: bool,

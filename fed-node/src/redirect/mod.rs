@@ -9,7 +9,7 @@
 //! `server` owns the sockets. What the map knows comes in through [`Locator`] ([`MapLocator`] over the
 //! node's map); clock and nonces through [`Stamper`].
 //!
-//! Guarantees: no input makes it panic or answer with more than the request's own headers and 512 bytes; an answer goes only to
+//! Guarantees: no input makes it panic or answer with more than the request's own headers and 1,200 bytes; an answer goes only to
 //! the address the request came from; memory, connections and lookups in flight are bounded; an answer that may be old says so
 //! (`X-Fed-Stale: yes`).
 

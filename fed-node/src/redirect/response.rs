@@ -34,7 +34,7 @@ impl Status {
 /// A route that nobody takes.
 const UNUSED_ROUTE: &str = "<sip:fed-node.invalid;lr>";
 
-/// The answer as it goes on the wire: the request's own headers and at most 512 bytes more.
+/// The answer as it goes on the wire: the request's own headers and at most 1,200 bytes more.
 ///
 /// `to_tag` must be the same for every repetition of a request (RFC 3261 section 8.2.7).
 pub(super) fn write(request: &Request, reply: &Reply, source: SocketAddr, to_tag: u64) -> Vec<u8> {
@@ -55,11 +55,13 @@ pub(super) fn write(request: &Request, reply: &Reply, source: SocketAddr, to_tag
     }
     header("Call-ID", &request.call_id);
     header("CSeq", &request.cseq);
-    if let Some(contact) = &reply.contact {
+    if !reply.contacts.is_empty() {
         // Asterisk with `rewrite_contact` puts our own address in place of the target's, except where a response has a
         // Record-Route: then it rewrites that instead. In a 302 nothing else looks at it (RFC 3261 section 12.1.2).
         header("Record-Route", UNUSED_ROUTE);
-        header("Contact", contact);
+        for contact in &reply.contacts {
+            header("Contact", contact);
+        }
     }
     if matches!(reply.status, Status::Ok | Status::MethodNotAllowed) {
         header("Allow", ALLOW);

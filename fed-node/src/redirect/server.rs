@@ -230,14 +230,9 @@ impl<L: Locator, S: Stamper> Core<L, S> {
                 let core = self.clone();
                 Some(Answer::Later(async move {
                     let located = core.locator.locate(&asked).await;
-                    let reply = decide(
-                        &request,
-                        &located,
-                        source,
-                        core.here,
-                        &core.config,
-                        core.stamper.stamp(),
-                    );
+                    let reply = decide(&request, &located, source, core.here, &core.config, &|| {
+                        core.stamper.stamp()
+                    });
                     core.write(&request, &reply, source)
                 }))
             }

@@ -6,6 +6,7 @@ mod lookups;
 mod messages;
 mod sockets;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 
 use fed_core::ids::{DeviceId, NodeId};
@@ -22,7 +23,8 @@ const HERE: NodeId = NodeId(1);
 const THERE: NodeId = NodeId(2);
 const NOW: u32 = 1_800_000_000;
 
-/// Knows `here`, `there`, `v6`, `offline`, `dnd`, `broken`, `old` (there, stale) and nobody else.
+/// Knows `here`, `there`, `v6`, `offline`, `dnd`, `broken`, `old` (there, stale), `many` (together there, here and at a third node, then again there) and nobody
+/// else.
 struct Map;
 
 impl Map {
@@ -32,12 +34,26 @@ impl Map {
             node,
             sip_address: sip_address.to_owned(),
             key: KEY,
+            turn: 0,
+            after_s: 0,
+        };
+        let later = |target| Target {
+            turn: 1,
+            after_s: 20,
+            ..target
         };
         let place = match asked {
-            "here" => Place::Here(target(HERE, "192.0.2.1:5060")),
-            "there" | "old" => Place::There(target(THERE, "192.0.2.2:5060")),
-            "v6" => Place::There(target(THERE, "[2001:db8::2]:5060")),
-            "evil" => Place::There(target(THERE, "192.0.2.2>\r\nX: y")),
+            "here" => Place::At(vec![target(HERE, "192.0.2.1:5060")]),
+            "there" | "old" => Place::At(vec![target(THERE, "192.0.2.2:5060")]),
+            "many" => Place::At(vec![
+                target(THERE, "192.0.2.2:5060"),
+                target(NodeId(3), "192.0.2.3:5060"),
+                target(HERE, "192.0.2.1:5060"),
+                later(target(THERE, "192.0.2.2:5060")),
+                later(target(NodeId(3), "192.0.2.3:5060")),
+            ]),
+            "v6" => Place::At(vec![target(THERE, "[2001:db8::2]:5060")]),
+            "evil" => Place::At(vec![target(THERE, "192.0.2.2>\r\nX: y")]),
             "offline" => Place::Nowhere(Cause::Offline),
             "dnd" => Place::Nowhere(Cause::DoNotDisturb),
             "broken" => Place::Nowhere(Cause::Unavailable),
@@ -92,7 +108,14 @@ fn answer(message: &[u8], source: SocketAddr, config: &RedirectConfig) -> Option
     let reply = match triage(&request) {
         Need::Silence => return None,
         Need::Reply(reply) => reply,
-        Need::Lookup(asked) => decide(&request, &Map::look_up(&asked), source, HERE, config, Fixed.stamp()),
+        Need::Lookup(asked) => {
+            let given = Cell::new(42);
+            let stamp = || Stamp {
+                nonce: given.replace(given.get() + 1),
+                ..Fixed.stamp()
+            };
+            decide(&request, &Map::look_up(&asked), source, HERE, config, &stamp)
+        }
     };
     let bytes = response::write(&request, &reply, source, 0xabc);
     Some(String::from_utf8(bytes).expect("answers are text"))

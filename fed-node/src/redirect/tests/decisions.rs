@@ -69,6 +69,51 @@ fn the_contact_is_the_owners_address_with_a_capability_for_that_node_alone() {
     );
 }
 
+/// Each Contact: the node's SIP address, q, nonce, and for how many seconds it is good.
+fn places(answer: &str) -> Vec<(String, String, u32, u32)> {
+    let node = |address: &str| address["192.0.2.".len()..=8].parse().map(NodeId).expect("a node");
+    let read = |contact: String| {
+        let (uri, parameters) = contact
+            .strip_prefix("<sip:")
+            .and_then(|rest| rest.split_once('>'))
+            .expect("a URI");
+        let (user, address) = uri.split_once('@').expect("a user");
+        let claims = fed_core::capability::verify(&KEY, node(address), user, NOW).expect("a genuine capability");
+        let q = parameters.trim_start_matches(";q=").to_owned();
+        (address.to_owned(), q, claims.nonce, claims.expires_unix_s - NOW)
+    };
+    headers(answer, "Contact").into_iter().map(read).collect()
+}
+
+#[test]
+fn other_software_gets_all_places_in_order_and_the_own_asterisk_one() {
+    let ask = |from: &str| {
+        let message = request("INVITE", "sip:many@198.51.100.1:5070", "");
+        let source = from.parse().expect("an address");
+        answer(message.as_bytes(), source, &RedirectConfig::default()).expect("an answer")
+    };
+    let expected = [
+        ("192.0.2.2:5060", "1.0", 42, 30),
+        ("192.0.2.3:5060", "1.0", 43, 30),
+        ("192.0.2.1:5060", "1.0", 44, 30),
+        ("192.0.2.2:5060", "0.9", 45, 50),
+    ];
+    let expected = expected.map(|(address, q, nonce, good_s)| (address.to_owned(), q.to_owned(), nonce, good_s));
+    assert_eq!(places(&ask("198.51.100.7:5062")), expected, "four at most");
+    assert_eq!(
+        places(&ask("127.0.0.1:5060")),
+        [("192.0.2.2:5060".to_owned(), String::new(), 42, 30)],
+        "its own Asterisk"
+    );
+    let third = places(&ask("192.0.2.3:5060"));
+    let addresses: Vec<&str> = third.iter().map(|(address, ..)| address.as_str()).collect();
+    assert_eq!(
+        addresses,
+        ["192.0.2.2:5060", "192.0.2.1:5060", "192.0.2.2:5060"],
+        "nobody is sent back to itself"
+    );
+}
+
 #[test]
 fn a_contact_can_name_its_transport_and_an_ipv6_address() {
     for (transport, suffix) in [

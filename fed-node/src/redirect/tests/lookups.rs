@@ -113,12 +113,23 @@ impl Federation {
     }
 }
 
-fn device_at(place: Place) -> (String, u64, String) {
-    let (Place::Here(target) | Place::There(target)) = place else {
-        panic!("{place:?}")
+/// Each device, its node, its turn and how long the turns before take.
+fn devices_at(place: Place) -> Vec<(String, u64, u8, u32)> {
+    let Place::At(targets) = place else { panic!("{place:?}") };
+    let read = |target: Target| {
+        assert_eq!(
+            (target.key, target.sip_address),
+            (KEY, format!("192.0.2.{}:5060", target.node))
+        );
+        (target.device.to_string(), target.node.0, target.turn, target.after_s)
     };
-    assert_eq!(target.key, KEY);
-    (target.device.to_string(), target.node.0, target.sip_address)
+    targets.into_iter().map(read).collect()
+}
+
+/// The first device and its node.
+fn device_at(place: Place) -> (String, u64) {
+    let (device, node, ..) = devices_at(place).swap_remove(0);
+    (device, node)
 }
 
 #[test]
@@ -127,13 +138,12 @@ fn a_device_is_found_where_it_registered_last() {
     assert_eq!(federation.find("alice"), Place::Nowhere(Cause::Offline));
     federation.bind("alice", 1);
     let found = federation.find("alice");
-    assert!(matches!(found, Place::Here(_)));
-    assert_eq!(device_at(found), ("alice".to_owned(), 1, "192.0.2.1:5060".to_owned()));
+    assert_eq!(device_at(found), ("alice".to_owned(), 1));
     federation.bind("alice", 2);
     assert_eq!(
-        device_at(federation.find("alice")),
-        ("alice".to_owned(), 2, "192.0.2.2:5060".to_owned()),
-        "here and there: there"
+        devices_at(federation.find("alice")),
+        [("alice".to_owned(), 2, 0, 0), ("alice".to_owned(), 1, 0, 0)],
+        "here and there: there first"
     );
     federation.apply(Command::EndSession {
         session: federation.sessions[1],
@@ -159,6 +169,39 @@ fn a_device_id_means_that_device_and_a_number_its_users_first_reachable_one() {
         "a number is routed by its user's wishes"
     );
     assert_eq!(device_at(federation.find("bob")).0, "bob");
+}
+
+#[test]
+fn a_users_devices_are_found_together_or_one_after_the_other_as_they_ring() {
+    let mut federation = Federation::new();
+    federation.bind("alice", 1);
+    federation.bind("desk", 2);
+    let of = |device: &str, node, turn, after_s| (device.to_owned(), node, turn, after_s);
+    let user = |ring, no_answer: Option<&str>| Command::PutUser {
+        user: User {
+            numbers: vec![Number::new("100").expect("a number")],
+            ring,
+            ring_timeout_s: 25,
+            forwards: fed_core::records::Forwards {
+                no_answer: no_answer.map(|to| Number::new(to).expect("a number")),
+                ..Default::default()
+            },
+            ..User::new(UserId::new("alice").expect("an id"))
+        },
+        expect: Expect::Any,
+    };
+    federation.apply(user(RingStrategy::All, None));
+    assert_eq!(
+        devices_at(federation.find("100")),
+        [of("desk", 2, 0, 0), of("alice", 1, 0, 0)],
+        "together; elsewhere first"
+    );
+    federation.apply(user(RingStrategy::Sequential, Some("200")));
+    assert_eq!(
+        devices_at(federation.find("100")),
+        [of("alice", 1, 0, 0), of("desk", 2, 1, 25)],
+        "one after the other; a forward of unanswered calls is none of them"
+    );
 }
 
 #[test]
