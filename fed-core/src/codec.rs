@@ -16,11 +16,15 @@
 //! this crate (fed-raft among them). bincode is not self-describing: a payload type is frozen once stored;
 //! a change of shape is a new version with a migration from the one before.
 
+use std::cell::Cell;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 const MAGIC: [u8; 2] = *b"fd";
 const HEADER: usize = 13;
+/// The room in which values are written is kept up to this size: nearly all fit.
+const USUAL: usize = 64 << 10;
 /// No value is larger: protects the reader from a length that was never written.
 const LARGEST: usize = 64 << 20;
 
@@ -89,21 +93,35 @@ fn config() -> impl bincode::config::Config {
 /// # Errors
 /// [`CodecError::Payload`] when the value cannot be written or is larger than 64 MiB.
 pub fn encode<T: Serialize>(kind: u8, version: u8, value: &T) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = Vec::with_capacity(HEADER + 64);
+    // Written where there is room, then copied to a place of its size: most values are kept, and a Vec that grew has room to spare.
+    let mut room = ROOM.take();
+    let written = write(kind, version, value, &mut room).map(|()| room.as_slice().to_vec());
+    if room.capacity() <= USUAL {
+        ROOM.set(room);
+    }
+    written
+}
+
+thread_local! {
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+fn write<T: Serialize>(kind: u8, version: u8, value: &T, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+    bytes.clear();
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&[kind, version, 0]);
     bytes.extend_from_slice(&[0; HEADER - 5]);
     let fail = |why: String| CodecError::Payload { kind, why };
-    bincode::serde::encode_into_std_write(value, &mut bytes, config()).map_err(|e| fail(e.to_string()))?;
+    bincode::serde::encode_into_std_write(value, bytes, config()).map_err(|e| fail(e.to_string()))?;
     let length = bytes.len() - HEADER;
     if length > LARGEST {
         return Err(fail(format!("{length} bytes, more than {LARGEST}")));
     }
     let length = u32::try_from(length).map_err(|e| fail(e.to_string()))?;
     bytes[9..13].copy_from_slice(&length.to_be_bytes());
-    let sum = checksum(&bytes);
+    let sum = checksum(bytes);
     bytes[5..9].copy_from_slice(&sum.to_be_bytes());
-    Ok(bytes)
+    Ok(())
 }
 
 /// The value in `bytes`, which must be exactly one envelope of this kind and version.

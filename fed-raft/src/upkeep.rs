@@ -35,9 +35,10 @@ pub(crate) async fn run<M: Machine>(node: Arc<Node<M>>) {
     let mut logged = Logged::default();
     let mut led = Led::default();
     let mut entered = None;
-    let mut metrics = node.raft.metrics();
-    // The engine's task owns the other end: it is closed when that ends, be it by a panic.
-    let ended = async move { while metrics.changed().await.is_ok() {} };
+    // The engine's task owns the other end: it is closed when that ends, be it by a panic. This one changes with leaders and members;
+    // that of all metrics changes several times with each write, and would wake this task each time.
+    let mut changes = node.raft.server_metrics();
+    let ended = async move { while changes.changed().await.is_ok() {} };
     tokio::pin!(ended);
     loop {
         tokio::select! {

@@ -36,7 +36,7 @@ impl<'a> Overlay<'a> {
     /// The changes, by table and key; one for each key, the last.
     #[must_use]
     pub fn into_changes(self) -> Vec<Change> {
-        let mut changes = Vec::new();
+        let mut changes = Vec::with_capacity(self.tables.values().map(BTreeMap::len).sum());
         for (table, rows) in self.tables {
             changes.extend(rows.into_iter().map(|(key, row)| Change {
                 table,

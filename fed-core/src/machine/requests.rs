@@ -130,7 +130,6 @@ fn evict_oldest(store: &mut dyn WriteStore, ledger: &mut Ledger) -> Result<(), S
 }
 
 fn slot_key(client: ClientId, sequence: u64) -> Vec<u8> {
-    let mut key = client.0.to_be_bytes().to_vec();
-    key.extend_from_slice(&((sequence % WINDOW) as u16).to_be_bytes());
-    key
+    let (client, slot) = (client.0.to_be_bytes(), ((sequence % WINDOW) as u16).to_be_bytes());
+    [&client[..], &slot].concat()
 }

@@ -9,6 +9,7 @@ use fed_core::ids::NodeId;
 use fed_core::kv::StoreError;
 use fed_core::map::{FederationMap, MapView};
 use fed_raft::{Cluster, Role, WatchItem};
+use futures::FutureExt;
 
 use crate::api::{AsteriskSide, about};
 use crate::diary::{AsteriskSeen, Diary, Happening, Seen, Sight};
@@ -17,6 +18,8 @@ use crate::diary::{AsteriskSeen, Diary, Happening, Seen, Sight};
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Between two rounds of questions to the other members.
 const ASK_EVERY: Duration = Duration::from_secs(3);
+/// Between two looks at what changed in the map.
+const BREATH: Duration = Duration::from_millis(20);
 /// Longest wait for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_millis(700);
 
@@ -133,7 +136,15 @@ impl Observer {
     async fn follow_moves(&self) {
         let mut watch = self.cluster.watch(self.cluster.local().revision());
         loop {
-            match watch.next().await {
+            // Nobody waits for the diary: what comes at short distances is looked at together, not by a wake-up for each change.
+            let item = match watch.next().now_or_never() {
+                Some(item) => item,
+                None => {
+                    tokio::time::sleep(BREATH).await;
+                    watch.next().await
+                }
+            };
+            match item {
                 Some(WatchItem::Events { events, .. }) => {
                     for (device, from, to) in moves(&events) {
                         self.diary.moved(self.moved(&device, from, to));

@@ -77,7 +77,7 @@ impl<M: Machine> State<M> {
             }
         }
         let changes = overlay.into_changes();
-        generation.write(&changes, &new_meta).map_err(failed)?;
+        generation.write(changes, &new_meta).map_err(failed)?;
         *self.meta.lock() = new_meta.clone();
         self.publish(generation, &new_meta)?;
         #[cfg(feature = "simulation")]

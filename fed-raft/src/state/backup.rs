@@ -125,7 +125,7 @@ pub(crate) fn restore<M: Machine>(
         path: path.clone(),
         what,
     };
-    generation.write(&changes, &meta).map_err(failed)?;
+    generation.write(changes, &meta).map_err(failed)?;
     generation.db().sync().map_err(|e| failed(e.to_string()))?;
     drop(generation);
     write_durably(&folders.current(), b"1\n")?;

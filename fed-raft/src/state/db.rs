@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::{Bound, ControlFlow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fed_core::kv::{Before, Change, ReadStore, StoreError, Table, Visit};
 use parking_lot::Mutex;
@@ -14,6 +14,7 @@ use super::rows::Rows;
 use crate::error::StartError;
 use crate::log::failed;
 use crate::platform::{Changes, Database, DatabaseError, Db, Kind, Reads, TABLES, fs};
+use crate::raft::LogId;
 use crate::raft::stored::{self, StoredMeta};
 
 /// What the state knows of itself; the key is empty.
@@ -24,8 +25,10 @@ pub(super) struct Generation {
     pub(super) number: u64,
     path: PathBuf,
     obsolete: AtomicBool,
-    /// Rows for apply, which alone reads and writes a generation in use; readers have a [`View`](super::View).
-    rows: Mutex<Rows>,
+    /// For apply, which alone writes a generation in use, and for readers, who have a [`View`](super::View) each.
+    rows: Rows,
+    /// The index of the last write.
+    applied: AtomicU64,
     ahead: Mutex<Ahead>,
     /// `None` only while it is dropped: the folder may go after the database is closed.
     db: Option<Arc<Db>>,
@@ -43,29 +46,49 @@ impl Generation {
     }
 
     /// Makes the changes and the new meta, all or nothing.
-    pub(super) fn write(&self, changes: &[Change], meta: &StoredMeta) -> Result<(), String> {
+    pub(super) fn write(&self, changes: Vec<Change>, meta: &StoredMeta) -> Result<(), String> {
+        let index = index(meta);
         let meta = stored::encode_meta(meta).map_err(|e| e.to_string())?;
+        let mut keys = Vec::with_capacity(changes.len());
         let write = self.db().write(|batch| {
-            for change in changes {
+            for change in &changes {
                 let key = full_key(change.table, &change.key);
                 match &change.value {
                     Some(value) => batch.put(TABLES, &key, value),
                     None => batch.delete(TABLES, &key),
                 }
+                keys.push(key);
             }
             put_meta(batch, &meta);
         });
         write.map_err(|e| e.to_string())?;
-        let mut rows = self.rows.lock();
-        for change in changes {
-            let key = full_key(change.table, &change.key);
+        for (key, change) in keys.into_iter().zip(changes) {
             match change.before {
-                Before::Unknown => rows.put(key, change.value.as_deref()),
+                Before::Unknown => self.rows.put(key, change.value, index),
                 // What is inserted or discarded is a log of some kind: nobody asks for it again soon.
-                Before::Nothing | Before::Was(_) => rows.forget(&key),
+                Before::Nothing | Before::Was(_) => self.rows.forget(&key, index),
             }
         }
+        self.applied.store(index, Ordering::Release);
         Ok(())
+    }
+
+    /// A row of the view of this index, which `pinned` is.
+    pub(super) fn get_at(
+        &self,
+        index: u64,
+        pinned: &impl Reads,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        with_full_key(table, key, |key| {
+            if let Some(known) = self.rows.at(key, index) {
+                return Ok(known);
+            }
+            let found = pinned.get(TABLES, key).map_err(backend)?;
+            self.rows.found(key, found.as_deref(), index);
+            Ok(found)
+        })
     }
 }
 
@@ -83,14 +106,15 @@ impl Drop for Generation {
 
 impl ReadStore for Generation {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let key = full_key(table, key);
-        let mut rows = self.rows.lock();
-        if let Some(known) = rows.get(&key) {
-            return Ok(known);
-        }
-        let found = self.db().get(TABLES, &key).map_err(backend)?;
-        rows.put(key, found.as_deref());
-        Ok(found)
+        with_full_key(table, key, |key| {
+            if let Some(known) = self.rows.newest(key) {
+                return Ok(known);
+            }
+            let found = self.db().get(TABLES, key).map_err(backend)?;
+            self.rows
+                .found(key, found.as_deref(), self.applied.load(Ordering::Acquire));
+            Ok(found)
+        })
     }
 
     fn get_in_turn(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -138,7 +162,8 @@ pub(super) fn open(path: &Path, number: u64) -> Result<(Generation, StoredMeta),
         number,
         path: path.to_owned(),
         obsolete: AtomicBool::new(false),
-        rows: Mutex::new(Rows::default()),
+        rows: Rows::default(),
+        applied: AtomicU64::new(index(&meta)),
         ahead: Mutex::new(Ahead::default()),
         db: Some(Arc::new(db)),
     };
@@ -153,7 +178,7 @@ pub(super) fn peek_meta(path: &Path) -> Result<StoredMeta, String> {
 
 /// Replaces the meta of a generation that is not in use yet, durably.
 pub(super) fn rewrite_meta(generation: &Generation, meta: &StoredMeta) -> Result<(), String> {
-    generation.write(&[], meta)?;
+    generation.write(Vec::new(), meta)?;
     generation.db().sync().map_err(|e| e.to_string())
 }
 
@@ -170,7 +195,7 @@ fn put_meta(batch: &mut dyn Changes, meta: &[u8]) {
 }
 
 pub(super) fn get(db: &impl Reads, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-    db.get(TABLES, &full_key(table, key)).map_err(backend)
+    with_full_key(table, key, |key| db.get(TABLES, key)).map_err(backend)
 }
 
 pub(super) fn scan(
@@ -204,6 +229,24 @@ fn full_key(table: Table, key: &[u8]) -> Vec<u8> {
     full
 }
 
+/// Calls `with` with the full key. One of usual length needs no memory of its own.
+fn with_full_key<T>(table: Table, key: &[u8], with: impl FnOnce(&[u8]) -> T) -> T {
+    let mut short = [0; 64];
+    match short.get_mut(..=key.len()) {
+        Some(full) => {
+            full[0] = table.0;
+            full[1..].copy_from_slice(key);
+            with(full)
+        }
+        None => with(&full_key(table, key)),
+    }
+}
+
+/// The index of the last log entry in a state; 0 before the first.
+fn index(meta: &StoredMeta) -> u64 {
+    meta.applied.map_or(0, |id| LogId::from(id).index)
+}
+
 fn backend(error: DatabaseError) -> StoreError {
     StoreError::Backend(error.to_string())
 }
@@ -228,14 +271,14 @@ mod tests {
         };
         let most = 3 * ahead::ROWS as u64;
         let rows: Vec<_> = (0..most).map(|n| change(n, Some(n), Before::Nothing)).collect();
-        generation.write(&rows, &meta).expect("written");
+        generation.write(rows, &meta).expect("written");
         let in_turn = |n: u64| generation.get_in_turn(LOG, &n.to_be_bytes()).expect("read");
         for n in 0..most {
             let was = in_turn(n).expect("it is there");
             assert_eq!(was, n.to_be_bytes());
             let gone = change(n, None, Before::Was(was));
             let next = change(most + n, Some(most + n), Before::Nothing);
-            generation.write(&[gone, next], &meta).expect("written");
+            generation.write(vec![gone, next], &meta).expect("written");
             assert_eq!(generation.get(LOG, &n.to_be_bytes()), Ok(None), "discarded");
         }
         assert_eq!(in_turn(0), None, "no row comes back");

@@ -42,7 +42,7 @@ impl<M: Machine> State<M> {
         #[cfg(feature = "planted-bugs")]
         if crate::planted::is("install-keeps-deleted") {
             let kept = keep_deleted(&old, &generation).map_err(io::Error::other)?;
-            generation.write(&kept, &meta).map_err(io::Error::other)?;
+            generation.write(kept, &meta).map_err(io::Error::other)?;
         }
         db::rewrite_meta(&generation, &meta).map_err(io::Error::other)?;
         fs::sync(&self.folders.state)?;

@@ -17,7 +17,7 @@ use crate::raft::stored::StoredMeta;
 pub(crate) struct View {
     /// Goes before the generation: a folder goes after all that reads it.
     pinned: <Db as Database>::Pinned,
-    _generation: Arc<Generation>,
+    generation: Arc<Generation>,
     applied: Option<LogId>,
     revision: Revision,
 }
@@ -26,7 +26,7 @@ impl View {
     pub(super) fn take(generation: Arc<Generation>, meta: &StoredMeta) -> Result<Self, StoreError> {
         let mut view = Self {
             pinned: Db::pin(generation.db()),
-            _generation: generation,
+            generation,
             applied: meta.applied.map(LogId::from),
             revision: Revision(0),
         };
@@ -50,7 +50,7 @@ impl View {
 
 impl ReadStore for View {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        db::get(&self.pinned, table, key)
+        self.generation.get_at(self.index(), &self.pinned, table, key)
     }
 
     fn scan(&self, table: Table, start: Bound<&[u8]>, end: Bound<&[u8]>, visit: Visit<'_>) -> Result<(), StoreError> {

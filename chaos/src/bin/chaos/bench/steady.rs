@@ -86,14 +86,16 @@ pub(super) async fn measure(
                 run(&sides.fed.clients(line.clients).await?, effort, line.work).await?
             };
             let between = sides.cpu();
-            note(&line, "ours", &ours, between.0.saturating_sub(before.0), plan);
-            enter(&line, &ours, |row, unit, figure| {
+            let cpu = each_took(&line, &ours, between.0.saturating_sub(before.0), plan);
+            note(&line, "ours", &ours, cpu);
+            enter(&line, &ours, cpu, |row, unit, figure| {
                 report.ours(row, line.clients as u64, unit, figure)
             });
             if let Some(etcd) = &sides.etcd {
                 let theirs = run(&etcd.clients(line.clients).await?, effort, line.work).await?;
-                note(&line, "etcd", &theirs, sides.cpu().1.saturating_sub(between.1), plan);
-                enter(&line, &theirs, |row, unit, figure| {
+                let cpu = each_took(&line, &theirs, sides.cpu().1.saturating_sub(between.1), plan);
+                note(&line, "etcd", &theirs, cpu);
+                enter(&line, &theirs, cpu, |row, unit, figure| {
                     report.theirs(row, line.clients as u64, unit, figure)
                 });
             }
@@ -142,22 +144,24 @@ fn each(work: Work) -> f64 {
     }
 }
 
-fn enter(line: &Line, sample: &Sample, mut add: impl FnMut(&str, &'static str, f64)) {
+/// Microseconds of processor time of all servers for each thing done. Neighbours on the machine disturb it less than a rate.
+fn each_took(line: &Line, sample: &Sample, cpu: Duration, plan: &Plan) -> f64 {
+    let all = (plan.measured + WARM_UP).as_secs_f64() * sample.rate * each(line.work);
+    cpu.as_secs_f64() * 1e6 / all
+}
+
+fn enter(line: &Line, sample: &Sample, cpu: f64, mut add: impl FnMut(&str, &'static str, f64)) {
     add(line.name, line.unit, sample.rate * each(line.work));
     add(&format!("{}, p50", line.name), "ms", sample.p50);
     add(&format!("{}, p99", line.name), "ms", sample.p99);
+    add(&format!("{}, servers' CPU for each", line.name), "us", cpu);
 }
 
-/// One line for whoever watches: with the processor time of the servers for each thing done.
-fn note(line: &Line, side: &str, sample: &Sample, cpu: Duration, plan: &Plan) {
+/// One line for whoever watches.
+fn note(line: &Line, side: &str, sample: &Sample, cpu: f64) {
     let rate = sample.rate * each(line.work);
-    let all = (plan.measured + WARM_UP).as_secs_f64() * rate;
     eprintln!(
-        "{side} {} x{}: {rate:.0}/s, p50 {:.2} ms, p99 {:.2} ms, servers' CPU {:.1} us each",
-        line.name,
-        line.clients,
-        sample.p50,
-        sample.p99,
-        cpu.as_secs_f64() * 1e6 / all
+        "{side} {} x{}: {rate:.0}/s, p50 {:.2} ms, p99 {:.2} ms, servers' CPU {cpu:.1} us each",
+        line.name, line.clients, sample.p50, sample.p99,
     );
 }
