@@ -8,6 +8,9 @@ use crate::client::{AriClient, AriError};
 /// The variable.
 const VARIABLE: &str = "FED_NODE_OWNER";
 
+/// The dialplan notes here when nobody answered a call; for some seconds it asks nobody then.
+const SILENT: &str = "FED_SILENT";
+
 /// How often the owner shows that it is there.
 pub(super) const REFRESH: Duration = Duration::from_secs(3);
 
@@ -74,10 +77,12 @@ impl Owner {
         client.set_global(VARIABLE, &format!("0 {}", self.identity)).await
     }
 
+    /// Shows that this one is here, and ready to be asked.
     async fn write(&self, client: &AriClient) -> Result<(), AriError> {
         client
             .set_global(VARIABLE, &format!("{} {}", now_s(), self.identity))
-            .await
+            .await?;
+        client.set_global(SILENT, "").await
     }
 
     fn another(&self, value: &str, now_s: u64) -> Option<String> {

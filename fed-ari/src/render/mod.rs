@@ -23,8 +23,8 @@ pub use attribute::{Attribute, Meaning, attribute};
 pub(crate) use meaning::one_address;
 pub use meaning::same_meaning;
 pub use name::{
-    DEVICES_CONTEXT, PEERS, TRUNK_CONTEXT, device_of_channel, devices_variable, is_ours, is_redirect_aor, redirect_aor,
-    trunk,
+    ASKING_CONTEXT, DEVICES_CONTEXT, PEERS, TRUNK_CONTEXT, device_of_channel, devices_variable, is_ours,
+    is_redirect_aor, redirect_aor, trunk,
 };
 pub use scope::Scope;
 

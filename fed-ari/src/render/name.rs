@@ -8,6 +8,9 @@ pub const DEVICES_CONTEXT: &str = "fed-users";
 /// Context in which calls of other nodes and of other SIP software arrive.
 pub const TRUNK_CONTEXT: &str = "fed-trunk";
 
+/// Context in which both ask fed-node, with a limit to how long.
+pub const ASKING_CONTEXT: &str = "fed-ask";
+
 /// Endpoint and identify of other SIP software.
 pub const PEERS: &str = "fed-peers";
 

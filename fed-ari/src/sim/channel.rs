@@ -1,10 +1,10 @@
 //! A channel of the simulated Asterisk: where it is in the dialplan, its variables, and what can happen to it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// A place in the dialplan.
@@ -13,6 +13,13 @@ pub(crate) struct Place {
     pub(crate) context: String,
     pub(crate) exten: String,
     pub(crate) priority: usize,
+}
+
+/// One `Gosub`: where it goes on afterwards, and what the variables of its own were before.
+#[derive(Default)]
+struct Frame {
+    back: Place,
+    before: HashMap<String, Option<String>>,
 }
 
 /// A way out of a Stasis application: after `Stasis()`, or to a place.
@@ -35,6 +42,10 @@ pub(crate) struct Channel {
     pub(crate) call_id: String,
     pub(crate) place: Mutex<Place>,
     pub(crate) variables: Mutex<HashMap<String, String>>,
+    /// Where each `Gosub` that has not returned came from, the last one last.
+    calls: Mutex<Vec<Frame>>,
+    /// `TIMEOUT(absolute)`.
+    limit: Mutex<Option<Instant>>,
     /// The application it is in.
     pub(crate) app: Mutex<Option<String>>,
     /// Set by `continue`.
@@ -57,6 +68,8 @@ impl Channel {
             call_id,
             place: Mutex::new(place),
             variables: Mutex::new(HashMap::new()),
+            calls: Mutex::default(),
+            limit: Mutex::default(),
             app: Mutex::new(None),
             way_out: watch::Sender::new(None),
             ended: CancellationToken::new(),
@@ -149,6 +162,54 @@ impl Channel {
 
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         self.variables.lock().get(name).cloned()
+    }
+
+    /// Goes to a subroutine whose arguments are `ARG1` and on.
+    pub(crate) fn gosub(&self, to: Place, arguments: &[&str]) {
+        let back = std::mem::replace(&mut *self.place.lock(), to);
+        self.calls.lock().push(Frame {
+            back,
+            ..Frame::default()
+        });
+        for (number, argument) in arguments.iter().enumerate() {
+            self.set_local(&format!("ARG{}", number + 1), argument);
+        }
+    }
+
+    /// Goes back from a subroutine, and takes its own variables away; false where there is none.
+    pub(crate) fn go_back(&self) -> bool {
+        let Some(frame) = self.calls.lock().pop() else {
+            return false;
+        };
+        let mut variables = self.variables.lock();
+        for (name, before) in frame.before {
+            match before {
+                Some(value) => variables.insert(name, value),
+                None => variables.remove(&name),
+            };
+        }
+        *self.place.lock() = frame.back;
+        true
+    }
+
+    /// Sets a variable of the subroutine that runs; outside of one, a variable like any other.
+    pub(crate) fn set_local(&self, name: &str, value: &str) {
+        let before = self.get(name);
+        if let Some(frame) = self.calls.lock().last_mut() {
+            frame.before.entry(name.to_owned()).or_insert(before);
+        }
+        self.set(name, value);
+    }
+
+    /// Sets when the call ends at the latest, in seconds from now; 0 for no limit.
+    pub(crate) fn set_limit(&self, seconds: &str) {
+        let seconds = seconds.trim().parse::<f64>().ok().filter(|s| *s > 0.0);
+        *self.limit.lock() = seconds.map(|s| Instant::now() + Duration::from_secs_f64(s));
+    }
+
+    /// When the call ends at the latest.
+    pub(crate) fn limit(&self) -> Option<Instant> {
+        *self.limit.lock()
     }
 
     /// The channel as ARI shows it.

@@ -158,10 +158,13 @@ const MODULES: &[&str] = &[
     "chan_pjsip.so",
     "app_stasis.so",
     "app_dial.so",
+    "app_stack.so",
     "func_cut.so",
+    "func_dialplan.so",
     "func_global.so",
     "func_logic.so",
     "func_strings.so",
+    "func_timeout.so",
     "pbx_config.so",
 ];
 

@@ -1,11 +1,11 @@
-//! The dialplan: where devices' calls begin, and where calls of other nodes arrive.
+//! The dialplan: where devices' calls begin, where calls of other nodes arrive, and how both ask.
 
 use super::{Asking, ConfigFile, StanzaError, StanzaOptions};
-use crate::render::{DEVICES_CONTEXT, TRUNK_CONTEXT};
+use crate::render::{ASKING_CONTEXT, DEVICES_CONTEXT, TRUNK_CONTEXT};
 
-/// Both contexts, with the ways of asking filled in.
+/// All three contexts, with the way of asking filled in.
 pub(super) fn contexts(options: &StanzaOptions, file: &ConfigFile) -> Result<String, StanzaError> {
-    for section in [DEVICES_CONTEXT, TRUNK_CONTEXT] {
+    for section in [DEVICES_CONTEXT, TRUNK_CONTEXT, ASKING_CONTEXT] {
         if file.has_section(section) {
             return Err(StanzaError::SectionTaken {
                 file: "extensions.conf",
@@ -13,18 +13,11 @@ pub(super) fn contexts(options: &StanzaOptions, file: &ConfigFile) -> Result<Str
             });
         }
     }
-    Ok(TEMPLATE
-        .replace("@ROUTE@", &asking(options, "route"))
-        .replace("@TRUNK@", &asking(options, "trunk"))
-        .replace("@AGAIN@", &asking(options, "again"))
-        .replace("@MOVED@", &asking(options, "moved")))
-}
-
-fn asking(options: &StanzaOptions, question: &str) -> String {
-    match options.asking {
-        Asking::FastAgi => format!("AGI(agi://{}/{question},${{FED_NAME}})", options.agi),
-        Asking::Stasis => format!("Stasis({},{question},${{FED_NAME}})", options.app),
-    }
+    let ask = match options.asking {
+        Asking::FastAgi => format!("AGI(agi://{}/${{EXTEN}},${{ARG1}})", options.agi),
+        Asking::Stasis => format!("Stasis({},${{EXTEN}},${{ARG1}})", options.app),
+    };
+    Ok(TEMPLATE.replace("@ASK@", &ask))
 }
 
 /// Tried on 16.28 and 22.10. An `h` that ends at once keeps the pattern from running again after every call; a name with other

@@ -1,6 +1,6 @@
 //! Calls through the generated dialplan, on Stasis and on FastAGI.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fed_ari::{
     port::MapPort,
@@ -144,6 +144,47 @@ async fn without_fed_node_no_registration_makes_a_call_ring_anything_else() {
     assert_eq!(a.sim.rings(), [], "nothing rang");
     a.register("bob", BOB);
     assert_eq!(status(&a, "alice", "1002").await, 200, "an honest contact rings");
+}
+
+#[tokio::test]
+async fn a_fed_node_that_says_nothing_holds_one_call_up_for_its_limit_and_the_next_not_at_all() {
+    let map = map_with(&["alice", "bob"]);
+    let (_a, mut b) = pair(&map).await;
+    b.register("alice", ALICE);
+    b.register("bob", BOB);
+    placed(&map, "bob", 2, BOB).await;
+    until("the numbers are there", || b.sim.global("FED_DEVICES_1002").is_some()).await;
+    // It would clear what the dialplan notes.
+    drop(b.bridge.take());
+    until("the bridge is gone", || !b.sim.is_connected("fed")).await;
+    let _silent = b.say_nothing().await;
+    let began = Instant::now();
+    assert_eq!(status(&b, "alice", "1002").await, 200, "after the limit");
+    let first = began.elapsed();
+    assert!(first >= Duration::from_secs(3), "{first:?}");
+    let silent: u64 = b.sim.global("FED_SILENT").expect("noted").parse().expect("a time");
+    for dialled in ["1002", "bob"] {
+        let mut call = b.sim.call("alice", dialled);
+        assert!(
+            matches!(call.outcome().await, CallOutcome::Answered { .. }),
+            "{dialled}"
+        );
+        assert!(
+            !call.steps().iter().any(|step| step.starts_with("AGI")),
+            "{:?}",
+            call.steps()
+        );
+    }
+    // A clock that was set back in between is no reason not to ask.
+    b.client
+        .set_global("FED_SILENT", &(silent + 3_600).to_string())
+        .await
+        .expect("sets");
+    let call = b.sim.call("alice", "1002");
+    until("it asks again", || {
+        call.steps().iter().any(|step| step.starts_with("AGI"))
+    })
+    .await;
 }
 
 #[tokio::test]

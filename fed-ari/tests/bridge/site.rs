@@ -1,6 +1,6 @@
 //! A federation in one process: simulated Asterisks with their bridges around one map.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fed_ari::{
     bridge::{Bridge, BridgeConfig, BridgeStatus, Phase, check_drift},
@@ -18,7 +18,10 @@ use fed_core::{
     ids::{ContactUri, DeviceId, NodeId, Number, UserId},
     records::{Device, DigestCredentials, Node, NodeState, User},
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, timeout},
+};
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,6 +43,7 @@ pub(crate) struct Site {
     pub(crate) router: Arc<Router>,
     pub(crate) bridge: Option<Bridge>,
     agi: tokio::task::JoinHandle<()>,
+    asked: SocketAddr,
     identity: String,
 }
 
@@ -55,7 +59,8 @@ impl Site {
         let port = Arc::new(map.port(NodeId(id)));
         let router = Arc::new(Router::new(port.clone()));
         let agi = FastAgi::bind("127.0.0.1:0").await.expect("a port");
-        let options = options(version, agi.local_addr().expect("an address").to_string());
+        let asked = agi.local_addr().expect("an address");
+        let options = options(version, asked.to_string());
         let dialplan = stanzas(&options, |_| ConfigFile::default())
             .expect("stanzas")
             .pop()
@@ -77,6 +82,7 @@ impl Site {
             router,
             bridge: None,
             agi,
+            asked,
             identity: format!("test/{id}"),
         }
     }
@@ -103,6 +109,19 @@ impl Site {
     pub(crate) async fn up(&self) {
         self.when("the bridge is up", |s| s.phase == Phase::Up && s.session.is_some())
             .await;
+    }
+
+    /// Instead of the FastAGI server one that says nothing, for as long as what is given is kept.
+    pub(crate) async fn say_nothing(&self) -> TcpListener {
+        self.agi.abort();
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match TcpListener::bind(self.asked).await {
+                Ok(listener) => return listener,
+                Err(error) => assert!(Instant::now() < end, "{} is still taken: {error}", self.asked),
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// A phone registers.

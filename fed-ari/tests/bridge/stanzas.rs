@@ -223,8 +223,8 @@ fn a_password_that_could_change_the_file_is_refused_and_not_shown() {
 #[test]
 fn each_version_is_asked_to_ask_its_own_way() {
     for (version, words) in [
-        (SimVersion::V16, "AGI(agi://127.0.0.1:4573/route,"),
-        (SimVersion::V22, "Stasis(fed,route,"),
+        (SimVersion::V16, "AGI(agi://127.0.0.1:4573/${EXTEN},"),
+        (SimVersion::V22, "Stasis(fed,${EXTEN},"),
     ] {
         let all = stanzas(&options(version, "127.0.0.1:4573".into()), |_| ConfigFile::default()).expect("stanzas");
         assert!(all.iter().any(|stanza| stanza.text.contains(words)), "{version:?}");

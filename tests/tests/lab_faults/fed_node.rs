@@ -2,62 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use fed_tests::lab::{Host, Lab};
-use fed_tests::phone::{Behaviour, Call, Incoming, Phone, Transport};
+use fed_tests::phone::{Behaviour, Phone, Transport};
 use fed_tests::{both_hear, eventually};
 
+use crate::talk::Talk;
 use crate::{Neighbour, SOON, USERS, call, everyone, healed, others, refused};
-
-/// Two phones that talk across hosts.
-struct Talk<'a> {
-    call: Call,
-    caller: &'a Phone,
-    incoming: Incoming,
-    callee: &'a Phone,
-}
-
-impl<'a> Talk<'a> {
-    fn begin(lab: &Lab, caller: &'a Phone, from: usize, callee: &'a Phone) -> Result<Self> {
-        let mut call = caller.call(lab.hosts[from].sip(), callee.id())?;
-        call.wait_answer(SOON)?;
-        let incoming = callee.incoming(SOON)?;
-        both_hear(&call, caller, &incoming, callee)?;
-        Ok(Self {
-            call,
-            caller,
-            incoming,
-            callee,
-        })
-    }
-
-    /// Fails unless it is up and both sides hear more than a second of each other from now on.
-    fn goes_on(&mut self, when: &str) -> Result<()> {
-        let heard = |talk: &Self| {
-            (
-                talk.call.rtp().heard_from(talk.callee.voice()),
-                talk.incoming.rtp().heard_from(talk.caller.voice()),
-            )
-        };
-        let before = heard(self);
-        eventually(SOON, || {
-            let now = heard(self);
-            let more = (now.0 - before.0).min(now.1 - before.1);
-            ensure!(more > 50, "only {more} packets {when}");
-            Ok(())
-        })
-        .with_context(|| format!("{} talking to {}", self.caller.id(), self.callee.id()))?;
-        ensure!(
-            self.call.is_up(),
-            "the call of {} in progress ended {when}",
-            self.caller.id()
-        );
-        Ok(())
-    }
-
-    fn end(mut self) -> Result<()> {
-        self.call.hang_up()?;
-        self.incoming.wait_hang_up(SOON).map(drop)
-    }
-}
 
 pub(crate) fn killed(lab: &mut Lab, at: usize) -> Result<()> {
     let phones = everyone(lab)?;
@@ -151,7 +100,7 @@ fn rings_both(lab: &Lab, caller: &Phone, at: usize, dialled: &str, winner: &Phon
 }
 
 /// What each Asterisk's own database says of its registrations, with their ends and Call-IDs: a REGISTER changes it.
-fn registrations(lab: &Lab) -> Result<Vec<Vec<String>>> {
+pub(crate) fn registrations(lab: &Lab) -> Result<Vec<Vec<String>>> {
     let of = |host: &Host| -> Result<Vec<String>> {
         let said = host.asterisk.cli("database show registrar")?;
         let mut contacts: Vec<_> = said

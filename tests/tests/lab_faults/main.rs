@@ -6,6 +6,8 @@ mod fed_node;
 mod host;
 mod import;
 mod partition;
+mod pause;
+mod talk;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -63,6 +65,18 @@ fn main() -> ExitCode {
             Case {
                 name: "calls_and_registrations_survive_kill_9_of_fed_node_beside_16",
                 body: |lab| fed_node::killed(lab, 2),
+            },
+            Case {
+                name: "a_stopped_fed_node_beside_22_holds_calls_up_for_three_seconds_at_most_and_goes_on",
+                body: |lab| pause::paused(lab, 0),
+            },
+            Case {
+                name: "a_stopped_fed_node_beside_22_asked_by_stasis_holds_calls_up_for_three_seconds_at_most_and_goes_on",
+                body: |lab| pause::paused(lab, 1),
+            },
+            Case {
+                name: "a_stopped_fed_node_beside_16_holds_calls_up_for_three_seconds_at_most_and_goes_on",
+                body: |lab| pause::paused(lab, 2),
             },
             Case {
                 name: "users_of_a_killed_asterisk_22_are_not_looked_for_and_come_back",

@@ -1,5 +1,9 @@
 //! `${...}` and `$[...]` in a step's arguments: variables, the functions that the contexts use, expressions.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
 use super::{expression, in_set};
 use crate::sim::{Shared, channel::Channel};
 
@@ -69,6 +73,7 @@ impl Expander<'_> {
             "PRIORITY" => place.priority.to_string(),
             "CHANNEL" => self.channel.name.clone(),
             "UNIQUEID" => self.channel.id.clone(),
+            "EPOCH" => epoch().to_string(),
             _ => self
                 .channel
                 .get(name)
@@ -90,6 +95,7 @@ impl Expander<'_> {
             "IF" => choose(args).to_owned(),
             "CALLERID" if args.starts_with("num") => self.channel.caller.clone(),
             "CHANNEL" if args == "name" => self.channel.name.clone(),
+            "TIMEOUT" if args == "absolute" => seconds_left(self.channel.limit()),
             "PJSIP_DIAL_CONTACTS" => self.dial_contacts(args),
             _ => String::new(),
         }
@@ -129,6 +135,20 @@ impl Expander<'_> {
             .collect::<Vec<_>>()
             .join("&")
     }
+}
+
+/// Unix time in seconds.
+fn epoch() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
+}
+
+/// A limit as Asterisk shows it.
+fn seconds_left(limit: Option<Instant>) -> String {
+    limit.map_or_else(
+        || "0".to_owned(),
+        |at| format!("{:.3}", at.saturating_duration_since(Instant::now()).as_secs_f64()),
+    )
 }
 
 /// Where the bracket that is open ends.

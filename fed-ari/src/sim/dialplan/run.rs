@@ -1,6 +1,6 @@
 //! Running a channel through the dialplan, one step after the other, until it ends.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use serde_json::json;
 
@@ -47,11 +47,43 @@ pub(crate) async fn run(shared: &Arc<Shared>, channel: &Arc<Channel>) -> Run {
         channel.place.lock().priority += 1;
         let args = expand(&step.args, channel, shared);
         channel.note(&step.app, &args);
-        if let Some(cause) = perform(shared, channel, &step, &args).await {
+        let cause = tokio::select! {
+            cause = perform(shared, channel, &step, &args) => cause,
+            () = over(channel, &step) => match out_of_time(shared, channel) {
+                true => continue,
+                false => Some(16),
+            },
+        };
+        if let Some(cause) = cause {
             return Run::Ended(cause);
         }
     }
     Run::Ended(41)
+}
+
+/// Comes back when the call's limit is over. A question over AGI is waited for all the same, unless a variable says otherwise.
+async fn over(channel: &Channel, step: &Step) {
+    let waits = step.app.eq_ignore_ascii_case("agi") && channel.get("AGIEXITONHANGUP").as_deref() != Some("yes");
+    match channel.limit() {
+        Some(limit) if !waits => tokio::time::sleep_until(limit).await,
+        _ => pending().await,
+    }
+}
+
+/// A call whose limit is over goes on at the extension `T` of its context, without a limit; false where there is none.
+fn out_of_time(shared: &Shared, channel: &Channel) -> bool {
+    let app = channel.app.lock().take();
+    if let Some(app) = app {
+        tell_end(shared, channel, &app);
+    }
+    let mut place = channel.place.lock();
+    let found = shared.dialplan.lock().find(&place.context, "T").is_some();
+    if found {
+        channel.set_limit("0");
+        place.exten = "T".to_owned();
+        place.priority = 1;
+    }
+    found
 }
 
 /// One application; a cause where the call ends with it.
@@ -63,6 +95,8 @@ async fn perform(shared: &Arc<Shared>, channel: &Arc<Channel>, step: &Step, args
             let (name, value) = args.split_once('=').unwrap_or((args, ""));
             assign(shared, channel, name.trim(), value);
         }
+        "gosub" => return gosub(shared, channel, args),
+        "return" => return (!channel.go_back()).then_some(16),
         "goto" => return jump(shared, channel, args),
         "gotoif" => {
             let target = choose(args).to_owned();
@@ -95,38 +129,61 @@ async fn perform(shared: &Arc<Shared>, channel: &Arc<Channel>, step: &Step, args
 }
 
 fn assign(shared: &Shared, channel: &Channel, name: &str, value: &str) {
-    match name.strip_prefix("GLOBAL(").and_then(|n| n.strip_suffix(')')) {
-        Some(global) => drop(shared.world.lock().globals.insert(global.to_owned(), value.to_owned())),
-        None => channel.set(name, value),
+    match name.strip_suffix(')').and_then(|n| n.split_once('(')) {
+        Some(("GLOBAL", global)) => drop(shared.world.lock().globals.insert(global.to_owned(), value.to_owned())),
+        Some(("LOCAL", local)) => channel.set_local(local, value),
+        Some(("TIMEOUT", "absolute")) => channel.set_limit(value),
+        _ => channel.set(name, value),
     }
 }
 
-/// `[[context,]extension,]priority`, the priority a number or a label; a bad target ends the call.
-fn jump(shared: &Shared, channel: &Channel, target: &str) -> Option<u16> {
-    let mut place = channel.place.lock();
-    let parts: Vec<&str> = target.split(',').map(str::trim).collect();
-    let (context, exten, priority) = match parts.as_slice() {
-        [priority] => (place.context.clone(), place.exten.clone(), *priority),
-        [exten, priority] => (place.context.clone(), (*exten).to_owned(), *priority),
-        [context, exten, priority] => ((*context).to_owned(), (*exten).to_owned(), *priority),
-        _ => return Some(16),
+/// `context,extension,priority(argument,..)`; a bad target ends the call.
+fn gosub(shared: &Shared, channel: &Channel, target: &str) -> Option<u16> {
+    let (target, arguments) = match target.strip_suffix(')').and_then(|t| t.split_once('(')) {
+        Some((target, arguments)) => (target, arguments.split(',').collect()),
+        None => (target, Vec::new()),
     };
-    let found = shared
-        .dialplan
-        .lock()
-        .find(&context, &exten)
-        .and_then(|e| e.priority(priority));
-    match found {
-        Some(priority) => {
-            *place = Place {
-                context,
-                exten,
-                priority,
-            };
+    let here = channel.place.lock().clone();
+    match place(shared, &here, target) {
+        Some(place) => {
+            channel.gosub(place, &arguments);
             None
         }
         None => Some(16),
     }
+}
+
+/// Goes on at another place; a bad target ends the call.
+fn jump(shared: &Shared, channel: &Channel, target: &str) -> Option<u16> {
+    let mut here = channel.place.lock();
+    match place(shared, &here, target) {
+        Some(place) => {
+            *here = place;
+            None
+        }
+        None => Some(16),
+    }
+}
+
+/// `[[context,]extension,]priority`, the priority a number or a label.
+fn place(shared: &Shared, here: &Place, target: &str) -> Option<Place> {
+    let parts: Vec<&str> = target.split(',').map(str::trim).collect();
+    let (context, exten, priority) = match parts.as_slice() {
+        [priority] => (here.context.clone(), here.exten.clone(), *priority),
+        [exten, priority] => (here.context.clone(), (*exten).to_owned(), *priority),
+        [context, exten, priority] => ((*context).to_owned(), (*exten).to_owned(), *priority),
+        _ => return None,
+    };
+    let priority = shared
+        .dialplan
+        .lock()
+        .find(&context, &exten)
+        .and_then(|e| e.priority(priority))?;
+    Some(Place {
+        context,
+        exten,
+        priority,
+    })
 }
 
 /// Into an application and back. Without one connected, the status says so and the dialplan goes on.
@@ -158,14 +215,18 @@ async fn stasis(shared: &Arc<Shared>, channel: &Arc<Channel>, args: &str) -> Opt
     // An unanswered channel is looked after only this often.
     tokio::time::sleep(poll).await;
     *channel.app.lock() = None;
-    if let Some(listener) = shared.world.lock().apps.get(&app) {
-        listener.tell(&app, &json!({ "type": "StasisEnd", "channel": channel.describe() }));
-    }
+    tell_end(shared, channel, &app);
     channel.set("STASISSTATUS", "SUCCESS");
     if let Some(place) = left {
         *channel.place.lock() = place;
     }
     channel.ended_with()
+}
+
+fn tell_end(shared: &Shared, channel: &Channel, app: &str) {
+    if let Some(listener) = shared.world.lock().apps.get(app) {
+        listener.tell(app, &json!({ "type": "StasisEnd", "channel": channel.describe() }));
+    }
 }
 
 /// What a call ends with when the dialplan has nothing more to say.

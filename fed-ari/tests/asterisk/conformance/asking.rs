@@ -1,5 +1,7 @@
 //! Calls that ask before they are dialled: through Stasis and through FastAGI.
 
+use std::time::{Duration, Instant};
+
 use fed_ari::client::{AriEvent, Channel, EventStream, HangupReason};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -205,5 +207,56 @@ async fn without_a_fastagi_server_the_dialplan_goes_on() {
         let mut call = s.call(&caller, "4x").await;
         assert_eq!(call.heard().await, refusal(20, 480), "{}", s.name);
         s.remove("noagia").await;
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_nobody_answers_ends_with_its_limit_and_the_call_goes_on() {
+    for s in subjects("conf-agi-silent").await {
+        let caller = s.phone("latea").await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("an address").to_string();
+        s.client.set_global("CONF_AGI", &address).await.expect("sets");
+        let asked = Instant::now();
+        let mut call = s.call(&caller, "6x").await;
+        let (stream, _) = timeout(PATIENCE, listener.accept())
+            .await
+            .expect("a call")
+            .expect("accepts");
+        assert_eq!(call.heard().await, refusal(20, 480), "{}", s.name);
+        assert!(
+            asked.elapsed() >= Duration::from_secs(1),
+            "{}: {:?}",
+            s.name,
+            asked.elapsed()
+        );
+        assert_eq!(s.ended().await, "late 60 ", "{}", s.name);
+        // It does not wait for the server to hang up.
+        let mut lines = BufReader::new(stream).lines();
+        let all = async { while let Ok(Some(_)) = lines.next_line().await {} };
+        timeout(PATIENCE, all).await.expect("the connection is closed");
+        s.quiet(&["latea"]).await;
+        s.remove("latea").await;
+    }
+}
+
+#[tokio::test]
+async fn an_application_that_keeps_a_call_loses_it_with_its_limit() {
+    for s in subjects("conf-stasis-silent").await {
+        let caller = s.phone("keepa").await;
+        ask_in(&s, "conf-stasis-silent").await;
+        let mut events = s.client.events(&[]);
+        connected(&mut events).await;
+        let mut call = s.call(&caller, "8x").await;
+        let (channel, _) = start(&mut events).await;
+        assert_eq!(call.heard().await, refusal(20, 480), "{}", s.name);
+        assert_eq!(s.ended().await, "late 60 ", "{}", s.name);
+        loop {
+            if let AriEvent::StasisEnd { channel: left } = next_event(&mut events).await {
+                assert_eq!(left.id, channel.id, "{}", s.name);
+                break;
+            }
+        }
+        s.remove("keepa").await;
     }
 }

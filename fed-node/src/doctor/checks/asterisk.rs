@@ -74,7 +74,7 @@ pub(super) static CHECKS: &[Check] = &[
 ];
 
 /// Modules that fed-node and the generated dialplan need, by file name.
-pub(in crate::doctor) const MODULES_NEEDED: [&str; 11] = [
+pub(in crate::doctor) const MODULES_NEEDED: [&str; 14] = [
     "res_ari.so",
     "res_stasis.so",
     "res_pjsip.so",
@@ -82,10 +82,13 @@ pub(in crate::doctor) const MODULES_NEEDED: [&str; 11] = [
     "pbx_config.so",
     "res_agi.so",
     "app_dial.so",
+    "app_stack.so",
     "func_cut.so",
+    "func_dialplan.so",
     "func_global.so",
     "func_logic.so",
     "func_strings.so",
+    "func_timeout.so",
 ];
 
 /// The oldest release of each branch without the hole: before it, users of ARI with `read_only` could write.
