@@ -1,5 +1,8 @@
 //! Applying: what the map means is written into Asterisk, and what was written is verified by what Asterisk reads back.
 
+mod globals;
+mod told;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
@@ -11,6 +14,7 @@ use fed_core::ids::UserId;
 use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 
+use self::told::Lists;
 use super::{BridgeFault, ObjectDrift, owner::Before};
 use crate::{
     client::{AriClient, AriError, Fields, ObjectType},
@@ -37,6 +41,10 @@ pub(super) struct Known {
     started: String,
     objects: HashMap<Key, u64>,
     globals: BTreeMap<String, Global>,
+    /// Which variables Asterisk says it holds; none until it was asked.
+    told: Option<Lists>,
+    /// Those that somebody before this process set.
+    left: BTreeSet<String>,
 }
 
 impl Known {
@@ -192,19 +200,10 @@ impl Applier {
         applied.looked_at = Some(looked_at);
         for user in users {
             let part = render_scope(&snapshot.view(), &self.target, &Scope::User(user.clone())).map_err(unreadable)?;
-            self.write_globals(part.globals, |global| global.user == user, &mut applied)
+            self.write_globals(part.globals, |global| global.user == user, Vec::new(), &mut applied)
                 .await?;
         }
         Ok(applied)
-    }
-
-    /// Writes the global variables of all numbers.
-    ///
-    /// # Errors
-    /// What an ARI call met.
-    pub(super) async fn apply_globals(&self, snapshot: &MapSnapshot, applied: &mut Applied) -> Result<(), AriError> {
-        let desired = render(&snapshot.view(), &self.target).map_err(unreadable)?;
-        self.write_globals(desired.globals, |_| true, applied).await
     }
 
     /// Users whose numbers may ring otherwise than before.
@@ -221,43 +220,6 @@ impl Applier {
             _ => {}
         }
         users
-    }
-
-    async fn write_globals(
-        &self,
-        wanted: BTreeMap<String, Global>,
-        covers: impl Fn(&Global) -> bool,
-        applied: &mut Applied,
-    ) -> Result<(), AriError> {
-        let (set, unset) = {
-            let known = self.known.lock();
-            let set: Vec<(String, Global)> = wanted
-                .iter()
-                .filter(|(name, global)| known.globals.get(*name) != Some(global))
-                .map(|(n, g)| (n.clone(), g.clone()))
-                .collect();
-            let unset: Vec<String> = known
-                .globals
-                .iter()
-                .filter(|(name, global)| covers(global) && !wanted.contains_key(*name))
-                .map(|(name, _)| name.clone())
-                .collect();
-            (set, unset)
-        };
-        applied.written += (set.len() + unset.len()) as u64;
-        stream::iter(set)
-            .map(Ok)
-            .try_for_each_concurrent(CONNECTIONS, |(name, global)| async move {
-                self.client.set_global(&name, &global.devices).await?;
-                self.known.lock().globals.insert(name, global);
-                Ok(())
-            })
-            .await?;
-        for name in unset {
-            self.client.set_global(&name, "").await?;
-            self.known.lock().globals.remove(&name);
-        }
-        Ok(())
     }
 
     async fn reconcile(

@@ -140,6 +140,11 @@ async fn a_restarted_bridge_writes_nothing_that_is_there_and_removes_what_is_gon
     let mut a = Site::new(&map, 1, SimVersion::V22).await;
     a.start();
     a.up().await;
+    until("the numbers are there", || {
+        ["FED_DEVICES_1001", "FED_DEVICES_1002"].map(|name| a.sim.global(name))
+            == [Some("alice".into()), Some("bob".into())]
+    })
+    .await;
     a.bridge.take().expect("started").stop().await;
     done(
         &map,
@@ -154,6 +159,11 @@ async fn a_restarted_bridge_writes_nothing_that_is_there_and_removes_what_is_gon
     assert!(!a.sim.requests().iter().any(|r| r.method == "PUT"), "nothing differs");
     assert!(a.sim.object("endpoint", "bob").is_none() && a.sim.object("aor", "bob").is_none());
     assert!(a.sim.object("endpoint", "alice").is_some());
+    until("the number that was taken away meanwhile rings nobody", || {
+        a.sim.global("FED_DEVICES_1002").unwrap_or_default().is_empty()
+    })
+    .await;
+    assert_eq!(a.sim.global("FED_DEVICES_1001").as_deref(), Some("alice"));
 }
 
 #[tokio::test]
