@@ -7,6 +7,7 @@ use std::time::Duration;
 use fed_core::ids::NodeId;
 use fed_proto::peer::peer_client::PeerClient;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
@@ -14,6 +15,7 @@ use super::confirmed::Confirmed;
 use super::{Badge, LARGEST_MESSAGE};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
+use crate::platform::net;
 use crate::security::{Connector, NodeName, Security, Trust};
 
 /// What a connection is for.
@@ -29,8 +31,18 @@ pub(crate) enum Lane {
     Client,
 }
 
+/// How often a member's name is looked up ahead.
+const LOOKED_UP_EVERY: Duration = Duration::from_secs(60);
+
 /// A peer's service as this node calls it.
 pub(crate) type Client = PeerClient<Channel>;
+
+/// Where a member is.
+struct Place {
+    address: String,
+    /// When its name was last looked up ahead.
+    looked_up: Instant,
+}
 
 pub(crate) struct Channels {
     identity: Identity,
@@ -39,7 +51,7 @@ pub(crate) struct Channels {
     pub(crate) confirmed: Confirmed,
     open: Mutex<HashMap<(u64, Lane), (String, Channel)>>,
     /// Where each member is now. openraft keeps the address with which it began to replicate.
-    book: Mutex<HashMap<u64, String>>,
+    book: Mutex<HashMap<u64, Place>>,
 }
 
 impl Channels {
@@ -54,17 +66,23 @@ impl Channels {
         }
     }
 
-    /// Takes note of where a member is.
+    /// Takes note of where a member is, and of what its name means: two followers that never spoke must be able to elect one of
+    /// them when the name service is gone together with the leader.
     pub(crate) fn learn(&self, node: u64, address: &str) {
         let mut book = self.book.lock();
-        if book.get(&node).is_none_or(|known| known != address) {
-            book.insert(node, address.to_owned());
+        let known = book.get(&node).filter(|place| place.address == address);
+        if known.is_some_and(|place| place.looked_up.elapsed() < LOOKED_UP_EVERY) {
+            return;
         }
+        net::look_ahead(address);
+        let address = address.to_owned();
+        let looked_up = Instant::now();
+        book.insert(node, Place { address, looked_up });
     }
 
     /// Where a member is, if that was learnt since the start.
     pub(super) fn address(&self, node: u64) -> Option<String> {
-        self.book.lock().get(&node).cloned()
+        self.book.lock().get(&node).map(|place| place.address.clone())
     }
 
     /// A client for `node` at `address`. Connecting happens with the first call, and again after a failure.

@@ -2,6 +2,7 @@
 
 pub(crate) mod chance;
 pub(crate) mod fs;
+mod names;
 pub(crate) mod net;
 mod rocks;
 pub(crate) mod tasks;

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 pub(crate) use tokio::net::TcpStream as Stream;
 
+use super::names::NAMES;
+
 /// A socket that takes connections.
 pub(crate) struct Listener {
     listener: tokio::net::TcpListener,
@@ -30,7 +32,12 @@ impl Listener {
 
 /// A connection to `host:port`.
 pub(crate) async fn connect(address: &str) -> io::Result<Stream> {
-    let stream = Stream::connect(address).await?;
+    let stream = Stream::connect(&*NAMES.addresses(address).await?).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Has the name in `host:port` looked up, so that a connection need not wait for that.
+pub(crate) fn look_ahead(address: &str) {
+    NAMES.look_ahead(address);
 }
