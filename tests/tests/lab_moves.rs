@@ -56,6 +56,14 @@ fn main() -> ExitCode {
                 name: "forged_replayed_and_expired_capabilities_are_refused",
                 body: capabilities,
             },
+            Case {
+                name: "a_used_capability_is_refused_after_fed_node_was_killed_too",
+                body: used_before_a_kill,
+            },
+            Case {
+                name: "a_number_taken_away_while_fed_node_was_down_is_taken_from_asterisk_too",
+                body: number_taken_away,
+            },
         ],
     )
 }
@@ -389,4 +397,65 @@ fn capabilities(lab: &mut Lab) -> Result<()> {
         .context("an unknown server")?;
     lab.register(&phones[owner], owner)?;
     refused(&user, owner, "an expired token", "has expired")
+}
+
+fn used_before_a_kill(lab: &mut Lab) -> Result<()> {
+    let switch = softswitch_phone(lab, 212)?;
+    let phones = alices(lab)?;
+    for at in [1, 2] {
+        lab.register(&phones[at], at)?;
+        let (used, server) = ask_redirect(&switch, lab.hosts[0].redirect())?;
+        ensure!(server == lab.hosts[at].sip(), "sent to {server}");
+        let mut call = switch.call(server, &used)?;
+        call.wait_answer(SOON).context("the first time")?;
+        call.hang_up()?;
+        lab.hosts[at].node_mut()?.kill()?;
+        lab.hosts[at].restart_node()?;
+        let ended = switch
+            .call(server, &used)?
+            .wait_refusal(SOON)
+            .context("the second time")?;
+        ensure!(ended.status == CALL_REJECTED, "{}", ended.response.start);
+        let node = lab.hosts[at].node()?;
+        eventually(SOON, || {
+            ensure!(
+                node.said()?.contains("was used before"),
+                "it was refused for something else"
+            );
+            Ok(())
+        })?;
+        println!("    {}: {}", lab.hosts[at].name, ended.response.start);
+    }
+    Ok(())
+}
+
+fn number_taken_away(lab: &mut Lab) -> Result<()> {
+    const NUMBER: &str = "1987";
+    let at = 2;
+    lab.hosts[0]
+        .node()?
+        .run(&["user", "set", "alice", "--number", NUMBER])?;
+    let there = |lab: &Lab| -> Result<bool> {
+        let globals = lab.hosts[at].asterisk.cli("dialplan show globals")?;
+        let name = format!("FED_DEVICES_{NUMBER}=");
+        Ok(globals
+            .lines()
+            .any(|line| line.trim().strip_prefix(&name).is_some_and(|value| !value.is_empty())))
+    };
+    eventually(SOON, || {
+        ensure!(there(lab)?, "the number is not known in Asterisk");
+        Ok(())
+    })?;
+    lab.hosts[at].node_mut()?.kill()?;
+    lab.hosts[0].node()?.run(&["user", "set", "alice", "--number", ""])?;
+    ensure!(there(lab)?, "nobody could have taken it away");
+    lab.hosts[at].restart_node()?;
+    eventually(SOON, || {
+        ensure!(!there(lab)?, "the number still rings her without fed-node");
+        Ok(())
+    })?;
+    lab.hosts[0]
+        .node()?
+        .run(&["user", "set", "alice", "--number", "1001"])?;
+    Ok(())
 }
