@@ -98,7 +98,7 @@ async fn comes(map: &MemoryMap, here: u64, hops: u8, path: &[u64], question: Que
     let dialled = mint(&KEY, NodeId(here), &claims);
     let router = Router::new(Arc::new(map.port(NodeId(here))));
     if again {
-        router.recalling(alice());
+        router.recalling();
     }
     router.ask(&asks(question, dialled, again)).await
 }

@@ -21,6 +21,7 @@ use super::{
     look_again::look_again,
     observe::{Observer, Step},
     owner::{Before, Owner},
+    stranded::take_back,
 };
 use crate::{
     client::{AriClient, AriEvent, AsteriskInfo, Capabilities, ContactStatus, EventStream, Link},
@@ -303,6 +304,15 @@ impl Life {
                 tracing::warn!(%session, "this node's session has ended; opening another");
                 self.observer.set_session(None);
                 self.observer.want_resync();
+            }
+            Change::SessionEnded { node, .. } if *node != here => {
+                // Beside everything else: it ends by itself within a second.
+                tokio::spawn(take_back(
+                    self.client.clone(),
+                    Arc::clone(&self.port),
+                    Arc::clone(&self.router),
+                    *node,
+                ));
             }
             other => {
                 if let Some(scope) = Scope::of_change(other) {

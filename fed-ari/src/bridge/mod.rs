@@ -17,6 +17,7 @@ mod observe;
 mod owner;
 mod resync;
 mod status;
+mod stranded;
 
 use std::{sync::Arc, time::Duration};
 

@@ -27,7 +27,7 @@ use crate::{
 const FRESH_WITHIN: Duration = Duration::from_millis(500);
 
 /// The generated dialplan takes this cause as the wish to be asked again.
-const MOVED: HangupReason = HangupReason::Unspecified;
+pub(super) const MOVED: HangupReason = HangupReason::Unspecified;
 
 /// Pauses before each look for calls that still ring a phone that has moved.
 const RECALLS: [Duration; 6] = [
@@ -340,7 +340,7 @@ impl Observer {
         }
         self.delete_contact(&device, &contact).await;
         if self.router.rang_here(&device) {
-            self.router.recalling(device.clone());
+            self.router.recalling();
             // Beside the lane: the device's next registration must not wait for it.
             tokio::spawn(recall(self.client.clone(), Arc::clone(&self.port), device));
         }

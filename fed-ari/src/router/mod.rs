@@ -28,7 +28,10 @@ pub use fastagi::FastAgi;
 pub use stasis::answer_stasis;
 pub use variables::{Told, Variables, at_once, contacts, devices, question, told, variables};
 
-use self::{recent::Recent, used::UsedFile};
+use self::{
+    recent::{Lately, Recent},
+    used::UsedFile,
+};
 use crate::port::{MapPort, fresh_or_stale};
 
 /// Q.850: normal, unspecified. A gateway may refuse a call with it; so does this node when it takes one back.
@@ -65,8 +68,8 @@ pub struct Router {
     counters: Counters,
     /// Calls were sent to its registrations here.
     recent: Recent,
-    /// Calls were taken back from them.
-    recalled: Recent,
+    /// Calls were taken back.
+    recalled: Lately,
 }
 
 impl Router {
@@ -90,7 +93,7 @@ impl Router {
             nonce: AtomicU32::new(start),
             counters: Counters::default(),
             recent: Recent::default(),
-            recalled: Recent::default(),
+            recalled: Lately::default(),
         }
     }
 
@@ -111,7 +114,7 @@ impl Router {
 
     /// Decides a call. Never fails: where the map cannot be read, the call is refused as unavailable.
     pub async fn ask(&self, ask: &Ask) -> Decision {
-        if ask.again && !self.recalled.any() {
+        if ask.again && !self.recalled.holds() {
             // The cause by which the dialplan knows a call that was taken back came from somewhere else this time.
             return Decision::Refuse {
                 cause: NORMAL_UNSPECIFIED,
@@ -150,9 +153,9 @@ impl Router {
         decision
     }
 
-    /// Notes that calls to this device's registrations here are being taken back: the dialplan may ask about them once more.
-    pub fn recalling(&self, device: DeviceId) {
-        self.recalled.note(device);
+    /// Notes that a call is being taken back, from a phone that has gone or a node that has died: the dialplan may ask about it once more.
+    pub fn recalling(&self) {
+        self.recalled.note();
     }
 
     /// True where a call was told to ring this device's registrations here a moment ago: it may be ringing one that has just gone.

@@ -1,4 +1,4 @@
-//! Which devices something happened to a moment ago: a call was sent to a registration here, or taken back from it.
+//! What happened a moment ago: to which devices a call was sent here, and whether one was taken back.
 
 use std::{
     collections::HashMap,
@@ -30,9 +30,18 @@ impl Recent {
     pub(super) fn holds(&self, device: &DeviceId) -> bool {
         self.0.lock().get(device).is_some_and(|at| at.elapsed() < MOMENT)
     }
+}
 
-    /// True where it happened to any device.
-    pub(super) fn any(&self) -> bool {
-        self.0.lock().values().any(|at| at.elapsed() < MOMENT)
+/// Something that happened a moment ago, or did not.
+#[derive(Default)]
+pub(super) struct Lately(Mutex<Option<Instant>>);
+
+impl Lately {
+    pub(super) fn note(&self) {
+        *self.0.lock() = Some(Instant::now());
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        self.0.lock().is_some_and(|at| at.elapsed() < MOMENT)
     }
 }

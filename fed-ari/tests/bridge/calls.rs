@@ -15,6 +15,8 @@ use fed_core::{
     route::Cause,
 };
 
+use tokio::net::UdpSocket;
+
 use crate::site::{Site, device, done, map_with, pair, placed, put_node, until};
 
 const ALICE: &str = "sip:alice@127.0.0.1:6001";
@@ -370,4 +372,35 @@ async fn a_call_between_servers_that_disagree_where_she_is_ends_where_its_circle
         "{:?}",
         call.steps()
     );
+}
+
+#[tokio::test]
+async fn a_call_on_its_way_to_a_node_that_has_died_is_taken_back_and_refused() {
+    // `pair` is of two versions: one asks through Stasis, the other through FastAGI.
+    for turned in [false, true] {
+        let map = map_with(&["alice", "bob"]);
+        let (a, b) = pair(&map).await;
+        let (here, mut there) = if turned { (b, a) } else { (a, b) };
+        here.register("alice", ALICE);
+        there.register("bob", BOB);
+        let node = there.port.here().0;
+        placed(&map, "bob", node, BOB).await;
+        // It takes datagrams and answers none, as the wire to a dead host does.
+        let dead = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        put_node(&map, node, &dead.local_addr().expect("an address").to_string());
+        let mut call = here.sim.call("alice", "1002");
+        dead.recv_from(&mut [0; 2_048]).await.expect("an INVITE");
+        drop(there.bridge.take());
+        let outcome = call.outcome().await;
+        assert!(
+            matches!(outcome, CallOutcome::Failed { sip_status: 480, .. }),
+            "{outcome:?}: {:?}",
+            call.steps()
+        );
+        assert!(
+            call.steps().iter().any(|step| step.contains("fed-ask,again")),
+            "{:?}",
+            call.steps()
+        );
+    }
 }

@@ -103,6 +103,14 @@ fn main() -> ExitCode {
                 body: |lab| host::killed(lab, 2, host::Role::Leader),
             },
             Case {
+                name: "a_user_whose_host_with_22_stays_dead_is_refused_quickly_and_reachable_where_she_registers_later",
+                body: |lab| host::stays_dead(lab, 0),
+            },
+            Case {
+                name: "a_user_whose_host_with_16_stays_dead_is_refused_quickly_and_reachable_where_she_registers_later",
+                body: |lab| host::stays_dead(lab, 2),
+            },
+            Case {
                 name: "a_partition_leaves_local_calls_and_the_majority_working_and_heals",
                 body: partition::partition,
             },
