@@ -65,9 +65,15 @@ impl Asterisk {
         )?;
         customer::write(&home.join("etc"), place)?;
         // Without an address of its own name Asterisk asks the DNS for it with every SDP it writes.
+        let names: String = (1..=place.hosts)
+            .map(|number| format!("10.77.0.{} {}\n", 10 + number, customer::host_name(number)))
+            .collect();
         fs::write(
             home.join("hosts"),
-            format!("127.0.0.1 localhost\n::1 localhost\n{} {}\n", place.ip, place.name),
+            format!(
+                "127.0.0.1 localhost\n::1 localhost\n{} {}\n{names}",
+                place.ip, place.name
+            ),
         )?;
         Ok(Self {
             version,

@@ -27,6 +27,16 @@ pub(super) fn static_ip(number: u8) -> String {
     format!("10.77.1.{number}")
 }
 
+/// The IPv6 address of a host.
+pub(super) fn ipv6(number: u8) -> String {
+    format!("fd00:77::{}", 10 + number)
+}
+
+/// A name of a host that stands for its IPv4 address.
+pub(super) fn host_name(number: u8) -> String {
+    format!("pbx{number}.lab.example")
+}
+
 /// Writes the files into `etc`, over those of the package.
 pub(super) fn write(etc: &Path, place: &Place<'_>) -> Result<()> {
     let mut modules = String::from("[modules]\nautoload=yes\n");
@@ -72,7 +82,9 @@ fn pjsip(place: &Place<'_>) -> Result<String> {
     );
     writeln!(
         text,
-        "[transport-static]\ntype=transport\nprotocol=udp\nbind={}:{STATIC_PORT}\n",
+        "[transport-udp6]\ntype=transport\nprotocol=udp\nbind=[{}]:5060\n\n\
+         [transport-static]\ntype=transport\nprotocol=udp\nbind={}:{STATIC_PORT}\n",
+        ipv6(me),
         static_ip(me)
     )?;
     // A phone of the customer's own, at home on this server only.

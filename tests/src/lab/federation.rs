@@ -45,6 +45,7 @@ impl Host {
         FedNode::prepare(
             name,
             self.ip,
+            &self.advertised,
             &self.namespace,
             &self.folder,
             &self.asterisk.etc(),

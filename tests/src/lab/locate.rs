@@ -123,7 +123,7 @@ impl Host {
             ),
             Located::At { address, .. } => {
                 ensure!(
-                    address == owner.sip().to_string(),
+                    address == owner.advertised,
                     "{} sends calls for {device} to {address}, not to {}",
                     self.name,
                     owner.name

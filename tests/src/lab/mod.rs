@@ -55,6 +55,8 @@ pub struct Host {
     pub name: String,
     /// Its address.
     pub ip: IpAddr,
+    /// `host:port` at which the other nodes call its Asterisk.
+    pub advertised: String,
     /// Its network.
     pub namespace: Namespace,
     /// Its Asterisk.
@@ -69,6 +71,18 @@ impl Host {
     pub fn sip(&self) -> SocketAddr {
         SocketAddr::new(self.ip, 5060)
     }
+}
+
+/// How the other nodes reach a host's Asterisk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reached {
+    /// By its IPv4 address.
+    #[default]
+    V4,
+    /// By its IPv6 address.
+    V6,
+    /// By a name, which stands in the `/etc/hosts` of every Asterisk.
+    Name,
 }
 
 /// Hosts, wires and phones of one run.
@@ -90,7 +104,9 @@ impl Lab {
     /// # Errors
     /// When anything cannot be made or an Asterisk does not boot; what was made until then is removed again.
     pub fn start(versions: &[Version]) -> Result<Self> {
-        Self::make(versions, |_| Ok(()))
+        Self::make(&versions.iter().map(|v| (*v, Reached::V4)).collect::<Vec<_>>(), |_| {
+            Ok(())
+        })
     }
 
     /// As [`Lab::start`], with a fed-node beside each Asterisk, all one federation, everything up.
@@ -106,12 +122,21 @@ impl Lab {
     /// # Errors
     /// As [`Lab::start_federated`].
     pub fn start_asking(versions: &[Version], by_stasis: &[usize]) -> Result<Self> {
-        let lab = Self::make(versions, |lab| lab.federate(by_stasis))?;
+        let hosts: Vec<_> = versions.iter().map(|v| (*v, Reached::V4)).collect();
+        Self::start_reached(&hosts, by_stasis)
+    }
+
+    /// As [`Lab::start_asking`]; each host is reached in its own way.
+    ///
+    /// # Errors
+    /// As [`Lab::start_federated`].
+    pub fn start_reached(hosts: &[(Version, Reached)], by_stasis: &[usize]) -> Result<Self> {
+        let lab = Self::make(hosts, |lab| lab.federate(by_stasis))?;
         lab.wait_healthy(Duration::from_secs(30))?;
         Ok(lab)
     }
 
-    fn make(versions: &[Version], before_boot: impl FnOnce(&mut Self) -> Result<()>) -> Result<Self> {
+    fn make(wanted: &[(Version, Reached)], before_boot: impl FnOnce(&mut Self) -> Result<()>) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         run_id::sweep()?;
         let run = RunId::new(NEXT.fetch_add(1, Ordering::Relaxed))?;
@@ -128,9 +153,9 @@ impl Lab {
             folder,
             keep: true,
         };
-        let hosts = u8::try_from(versions.len())?;
-        for (number, version) in (1..=hosts).zip(versions) {
-            let host = lab.make_host(number, hosts, *version)?;
+        let hosts = u8::try_from(wanted.len())?;
+        for (number, (version, reached)) in (1..=hosts).zip(wanted) {
+            let host = lab.make_host(number, hosts, *version, *reached)?;
             lab.hosts.push(host);
         }
         before_boot(&mut lab)?;
@@ -144,7 +169,7 @@ impl Lab {
         Ok(lab)
     }
 
-    fn make_host(&self, number: u8, hosts: u8, version: Version) -> Result<Host> {
+    fn make_host(&self, number: u8, hosts: u8, version: Version, reached: Reached) -> Result<Host> {
         let name = format!("h{number}");
         let (namespace, ip) = self.network.attach(&name, 10 + number)?;
         namespace.ip(&[
@@ -154,6 +179,8 @@ impl Lab {
             "dev",
             "eth0",
         ])?;
+        let v6 = customer::ipv6(number);
+        namespace.ip(&["addr", "add", &format!("{v6}/64"), "dev", "eth0", "nodad"])?;
         let folder = self.folder.join(&name);
         fs::create_dir_all(&folder)?;
         let place = Place {
@@ -165,9 +192,15 @@ impl Lab {
             folder: &folder,
         };
         let asterisk = Asterisk::prepare(version, &place)?;
+        let advertised = match reached {
+            Reached::V4 => format!("{ip}:5060"),
+            Reached::V6 => format!("[{v6}]:5060"),
+            Reached::Name => format!("{}:5060", customer::host_name(number)),
+        };
         Ok(Host {
             name,
             ip,
+            advertised,
             namespace,
             asterisk,
             node: None,

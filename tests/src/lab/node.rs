@@ -34,10 +34,11 @@ pub struct FedNode {
 }
 
 impl FedNode {
-    /// Writes its configuration; starts nothing. `shift` is added to every port it listens on: one host may have a second one.
+    /// Writes its configuration; starts nothing. `sip` is where other nodes call its Asterisk. `shift` is added to every port it listens on: one host may have a second one.
     pub(super) fn prepare(
         name: &str,
         ip: IpAddr,
+        sip: &str,
         namespace: &Namespace,
         folder: &Path,
         asterisk_etc: &Path,
@@ -59,7 +60,7 @@ impl FedNode {
                 "data_dir = {data:?}\n\n[node]\nname = \"{name}\"\n\n\
                  [peer]\nlisten = \"0.0.0.0:{peer}\"\nadvertise = \"{ip}:{peer}\"\n\n\
                  [client]\nlisten = \"0.0.0.0:{client}\"\nadvertise = \"{ip}:{client}\"\n\n\
-                 [sip]\nadvertise = \"{ip}:5060\"\n\n\
+                 [sip]\nadvertise = \"{sip}\"\n\n\
                  [redirect]\nlisten = \"0.0.0.0:{redirect}\"\n\n\
                  [agi]\nlisten = \"127.0.0.1:{agi}\"\n\n\
                  [asterisk]\nconfig_dir = {asterisk_etc:?}\n\n\
