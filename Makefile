@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh
 
-.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc traces demo bench bench-calls chaos chaos-ci chaos-prerequisites sim exam fuzz package package-prerequisites test-package upgrade-test deny book clean
+.PHONY: help prerequisites lint-prerequisites lab-prerequisites build test test-fast test-lab lint doc traces demo bench bench-calls chaos chaos-ci chaos-prerequisites sim exam fuzz package package-prerequisites test-package test-containers upgrade-test deny book clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,9 @@ package: package-prerequisites ## the Debian package of the release build, into 
 test-package: lab-prerequisites package-prerequisites ## install, run, upgrade and purge the package on a fresh Debian beside an Asterisk (PACKAGE=)
 	$(ENV); cargo build --workspace --bins --locked
 	$(ENV); $(if $(PACKAGE),FED_PACKAGE=$(abspath $(PACKAGE))) cargo test --workspace --locked --test package -- --nocapture
+
+test-containers: package ## the image and compose.yml of packaging/docker run with podman: installed, elected, killed, back (root)
+	scripts/test-containers "$$($(ENV); ls -t $(if $(OUT),$(OUT),"$$CARGO_TARGET_DIR/release")/fed-node_*.deb | head -1)"
 
 upgrade-test: prerequisites ## three nodes of an older program (OLD=path) replaced one by one under writes
 	@test -x "$(OLD)" || { echo "upgrade-test: OLD=path/to/an/older/fed-node; docs/upgrading.md says how to build one" >&2; exit 2; }
