@@ -129,3 +129,84 @@ impl ReadStore for Snapshot {
         self.view.scan(table, start, end, visit)
     }
 }
+
+#[cfg(all(test, not(feature = "simulation")))]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use fed_core::kv::{Before, Change};
+    use parking_lot::RwLock;
+
+    use super::*;
+    use crate::raft::log_id;
+
+    const TABLE: Table = Table(20);
+    const KEYS: u64 = 7;
+
+    /// What the view of this index holds under the key: the last index that wrote it, each one key in turn; every third time it is removed.
+    fn expected(key: u64, index: u64) -> Option<Vec<u8>> {
+        let last = (1..=index)
+            .rev()
+            .take(KEYS as usize)
+            .find(|index| index % KEYS == key)?;
+        (!last.is_multiple_of(3)).then(|| last.to_be_bytes().to_vec())
+    }
+
+    fn write(generation: &Arc<Generation>, index: u64) -> Arc<View> {
+        let key = index % KEYS;
+        let value = expected(key, index);
+        // Also as the rows of logs are written, which are not kept.
+        let before = match (index.is_multiple_of(5), expected(key, index - 1)) {
+            (false, _) => Before::Unknown,
+            (true, None) => Before::Nothing,
+            (true, Some(was)) => Before::Was(was),
+        };
+        let change = Change {
+            table: TABLE,
+            key: key.to_be_bytes().to_vec(),
+            value,
+            before,
+        };
+        let meta = StoredMeta {
+            applied: Some(log_id(1, 0, index).into()),
+            ..StoredMeta::default()
+        };
+        generation.write(vec![change], &meta).expect("written");
+        Arc::new(View::take(generation.clone(), &meta).expect("a view"))
+    }
+
+    #[test]
+    fn every_view_shows_what_it_holds_while_others_are_written() {
+        const WRITES: u64 = 3000;
+        let folder = tempfile::tempdir().expect("a folder");
+        db::create(folder.path(), &StoredMeta::default()).expect("a new one");
+        let (generation, meta) = db::open(folder.path(), 1).expect("opens");
+        let generation = Arc::new(generation);
+        let first = Arc::new(View::take(generation.clone(), &meta).expect("a view"));
+        let (newest, done) = (RwLock::new(first), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut held = newest.read().clone();
+                    let mut reads = 0u64;
+                    while !done.load(Ordering::Acquire) || held.index() < WRITES {
+                        for view in [newest.read().clone(), held.clone()] {
+                            let key = reads % KEYS;
+                            let found = view.get(TABLE, &key.to_be_bytes()).expect("read");
+                            assert_eq!(found, expected(key, view.index()), "key {key} at {}", view.index());
+                            reads += 1;
+                        }
+                        if reads.is_multiple_of(40) {
+                            held = newest.read().clone();
+                        }
+                    }
+                });
+            }
+            for index in 1..=WRITES {
+                let view = write(&generation, index);
+                *newest.write() = view;
+            }
+            done.store(true, Ordering::Release);
+        });
+    }
+}
