@@ -1,6 +1,9 @@
 //! Running the small system commands (ip, nft, mount) that make up a lab.
 
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -47,4 +50,49 @@ fn shown(command: &Command) -> String {
         .map(|w| w.to_string_lossy())
         .collect();
     words.join(" ")
+}
+
+/// A command that goes on, and what it prints meanwhile. It ends with this value.
+#[derive(Debug)]
+pub struct Following {
+    child: Child,
+    lines: Receiver<(Instant, String)>,
+}
+
+impl Following {
+    pub(super) fn start(command: &mut Command) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .with_context(|| format!("starting {command:?}"))?;
+        let output = child.stdout.take().context("a command without output")?;
+        let (tell, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if tell.send((Instant::now(), line)).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { child, lines })
+    }
+
+    /// The next line, and when it was there.
+    ///
+    /// # Errors
+    /// When none comes within `patience`, or the command ended.
+    pub fn next(&self, patience: Duration) -> Result<(Instant, String)> {
+        let line = self.lines.recv_timeout(patience);
+        line.with_context(|| format!("no line within {patience:?}"))
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // Both fail only where it has ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }

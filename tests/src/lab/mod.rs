@@ -27,7 +27,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 pub use asterisk::Asterisk;
-pub use command::{capture, finish, run};
+pub use command::{Following, capture, finish, run};
 pub use customer::CONTEXT;
 pub use daemon::Daemon;
 pub use federation::all_objects;

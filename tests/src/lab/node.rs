@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::command::{capture, finish};
+use super::command::{Following, capture, finish};
 use super::daemon::Daemon;
 use super::namespace::Namespace;
 
@@ -221,6 +221,14 @@ impl FedNode {
     /// Whether it was started and not killed since.
     pub fn was_started(&self) -> bool {
         self.process.is_some()
+    }
+
+    /// The lines of a command that goes on, such as `watch -o json`, each with the moment at which it was there.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn follow(&self, args: &[&str]) -> Result<Following> {
+        Following::start(&mut self.command(args))
     }
 
     /// How a person runs a command against this node, for a terminal on this machine.
