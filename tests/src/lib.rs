@@ -1,6 +1,7 @@
 //! Whole-system tests: the lab of real Asterisks, the phones in it, and what demo, tests and benches share.
 
 pub mod figures;
+pub mod flood;
 pub mod lab;
 pub mod load;
 pub mod machine;
