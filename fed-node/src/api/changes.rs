@@ -1,5 +1,6 @@
 //! Changes on their way from the API into the log: digests are kept or sealed, and the change gets its caller's name.
 
+use data_encoding::HEXLOWER;
 use fed_core::command::{Command, Expect, Reply};
 use fed_core::map::MapView;
 use fed_core::records::setting;
@@ -11,7 +12,7 @@ use super::failure::{damaged, not_proposed, refused_together};
 use super::lookup::missing;
 use super::service::ApiService;
 use super::{rules, would, write};
-use crate::security;
+use crate::security::{self, SameDigest};
 
 /// So many changes in one call count as a further call against what a client may make.
 const CHANGES_PER_CALL: usize = 16;
@@ -24,7 +25,7 @@ const NO_KEY: &str = "this node does not have the key that the federation seals 
 impl ApiService {
     /// Changes the map in the caller's name.
     pub(super) async fn propose(&self, caller: &Caller, command: Command) -> Result<Response<pb::WriteReply>, Status> {
-        let sealed = self.sealed(vec![command]).await?;
+        let sealed = self.sealed(caller, vec![command]).await?;
         let command = sealed
             .into_iter()
             .next()
@@ -48,11 +49,11 @@ impl ApiService {
             );
             return Err(Status::invalid_argument(text));
         }
+        caller.spends(u32::try_from(asked.changes.len() / CHANGES_PER_CALL).unwrap_or(u32::MAX))?;
         for change in &asked.changes {
             caller.needs(rules::of_change(change), "one of these changes")?;
         }
-        caller.spends(u32::try_from(asked.changes.len() / CHANGES_PER_CALL).unwrap_or(u32::MAX))?;
-        let commands = asked
+        let mut commands = asked
             .changes
             .into_iter()
             .map(write::command)
@@ -60,7 +61,10 @@ impl ApiService {
         if commands.is_empty() {
             return Ok(pb::WriteManyReply::default());
         }
-        let sealed = self.sealed(commands).await?.into_iter();
+        if asked.dry_run && !caller.role.holds(rules::CREDENTIALS) {
+            commands.iter_mut().for_each(with_another_digest);
+        }
+        let sealed = self.sealed(caller, commands).await?.into_iter();
         if asked.dry_run {
             let (snapshot, _) = self.snapshot(pb::Consistency::Linearizable as i32).await?;
             let commands = sealed.collect::<Result<Vec<_>, _>>()?;
@@ -115,8 +119,12 @@ impl ApiService {
     }
 
     /// The commands with every secret sealed; one that keeps the digest it has gets it from the map. Each by itself: what is wrong with
-    /// one does not concern the others.
-    pub(super) async fn sealed(&self, commands: Vec<Command>) -> Result<Vec<Result<Command, Status>>, Status> {
+    /// one does not concern the others. To a caller who may not read digests a right one is as good a change as a wrong one.
+    pub(super) async fn sealed(
+        &self,
+        caller: &Caller,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Result<Command, Status>>, Status> {
         self.0.vault.settled().await;
         // Whoever keeps a digest must see the newest; else the map is only asked what is sealed already.
         let consistency = if commands.iter().any(keeps_digest) {
@@ -130,13 +138,18 @@ impl ApiService {
             .setting(setting::SEAL_KEY)
             .map_err(|error| damaged(&error))?
             .is_some();
+        let same = if caller.role.holds(rules::CREDENTIALS) {
+            SameDigest::Stays
+        } else {
+            SameDigest::IsSealedAnew
+        };
         let cannot_seal = agreed && self.0.vault.sealing_key().is_none();
         let sealed = commands.into_iter().map(|mut command| {
             keep_digest(&mut command, &view)?;
             if cannot_seal && security::carries_secret(&command) {
                 return Err(Status::failed_precondition(NO_KEY));
             }
-            Ok(self.0.vault.seal(command, &view))
+            Ok(self.0.vault.seal(command, &view, same))
         });
         Ok(sealed.collect())
     }
@@ -149,6 +162,16 @@ impl ApiService {
 
 fn keeps_digest(command: &Command) -> bool {
     matches!(command, Command::PutDevice { device, .. } if device.credentials.md5_ha1.is_empty())
+}
+
+/// Puts another digest in the place of the one given. What is only tried tells nothing of the one that is there then: whether it was
+/// guessed would be worth as many tries as somebody likes, without a trace.
+fn with_another_digest(command: &mut Command) {
+    if let Command::PutDevice { device, .. } = command
+        && !device.credentials.md5_ha1.is_empty()
+    {
+        device.credentials.md5_ha1 = HEXLOWER.encode(&rand::random::<[u8; 16]>());
+    }
 }
 
 /// Gives a device without a digest the one that it has. The change then holds for the device as it was read: another password

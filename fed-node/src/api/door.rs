@@ -85,8 +85,10 @@ impl Door {
                 ));
             }
             Err(Unknown::Elsewhere(id, node)) => {
+                let who = Actor::Token(id);
+                self.limits.spend(&who, 1)?;
                 self.limits.denied.fetch_add(1, Ordering::Relaxed);
-                self.refused(&Actor::Token(id), path);
+                self.refused(&who, path);
                 return Err(Status::permission_denied(format!(
                     "this token holds at node {node} alone, this is node {}",
                     self.here
@@ -94,6 +96,8 @@ impl Door {
             }
             Err(Unknown::Failed(error)) => return Err(damaged(&error)),
         };
+        // First of all: what is refused costs as much as what is done.
+        caller.spends(1)?;
         let checked = match rule(path) {
             Some(least) if caller.role.holds(least) => Ok(()),
             Some(least) => Err(denied(caller.role, least, path.rsplit('/').next().unwrap_or(path))),
@@ -103,11 +107,12 @@ impl Door {
         };
         if let Err(status) = checked {
             self.limits.denied.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(who = %caller.who, role = %caller.role, path, %source, "a call was denied");
+            if let Some(text) = self.refusals.worth_logging(&caller.who, path) {
+                tracing::info!(who = %caller.who, role = %caller.role, %source, "{text}");
+            }
             self.refused(&caller.who, path);
             return Err(status);
         }
-        caller.spends(1)?;
         Ok(caller)
     }
 

@@ -28,6 +28,10 @@ struct Site {
 }
 
 fn site() -> Site {
+    site_with(0)
+}
+
+fn site_with(calls_per_s: u32) -> Site {
     let data = tempfile::tempdir().unwrap();
     let local = LocalToken::make(data.path()).unwrap();
     let text = std::fs::read_to_string(LocalToken::file(data.path())).unwrap();
@@ -39,7 +43,7 @@ fn site() -> Site {
         look_up: Box::new(move |id| Ok(known.lock().get(id).cloned())),
     };
     Site {
-        door: Door::new(HERE, Some(guard), Arc::new(Limits::new(0)), refusals),
+        door: Door::new(HERE, Some(guard), Arc::new(Limits::new(calls_per_s)), refusals),
         noted,
         tokens,
         local: text.trim().to_owned(),
@@ -318,4 +322,22 @@ async fn a_refused_change_is_noted_with_whose_it_was_and_a_refused_look_is_not()
         );
     }
     assert!(site.noted.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_is_refused_costs_as_much_as_what_is_done() {
+    let site = site_with(1);
+    let reader = site.add(Role::Reader, |_| {}).reveal();
+    let elsewhere = site.add(Role::Reader, |token| token.node = Some(NodeId(2))).reveal();
+    for (token, call) in [(&reader, "PutUser"), (&reader, "Nothing"), (&elsewhere, "Status")] {
+        let mut codes = Vec::new();
+        for _ in 0..50 {
+            codes.push(site.admit(call, token).await.unwrap_err().code());
+        }
+        assert_eq!(codes.last(), Some(&Code::ResourceExhausted), "{call}");
+    }
+    // Not even what it may do is left to it.
+    let status = site.admit("Status", &reader).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    site.admit("Status", &site.local).await.unwrap();
 }

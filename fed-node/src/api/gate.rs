@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::door::Door;
+use super::stay::WhileAllowed;
 use fed_raft::security;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -62,14 +63,14 @@ where
                     if let Some(visit) = request.extensions().get::<security::Visit>() {
                         visit.make_known();
                     }
-                    let (who, path) = (caller.who.clone(), request.uri().path().to_owned());
-                    request.extensions_mut().insert(caller);
+                    let path = request.uri().path().to_owned();
+                    request.extensions_mut().insert(caller.clone());
                     let response = inner.call(request).await?;
                     let status = Status::from_header_map(response.headers());
                     if status.is_some_and(|status| status.code() == Code::PermissionDenied) {
-                        door.refused(&who, &path);
+                        door.refused(&caller.who, &path);
                     }
-                    Ok(response)
+                    Ok(response.map(|body| WhileAllowed::around(body, door, caller)))
                 }
                 Err(status) => Ok(status.into_http()),
             }

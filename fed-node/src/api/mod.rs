@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: [`convert`] checks what comes in, [`write`] makes commands, [`read`] answers from one snapshot,
 //! [`failure`] turns refusals and outages into distinct codes, [`service`] ties them to the cluster, of which [`node`] is what it needs. Before all of them is the [`gate`]:
-//! [`door`] decides by [`rules`] who comes in, [`limits`] how often; [`refusals`] tell of those who may not.
+//! [`door`] decides by [`rules`] who comes in, [`limits`] how often; [`refusals`] tell of those who may not; [`stay`] ends answers whose caller may no longer have them.
 
 pub(crate) mod about;
 mod audit;
@@ -36,6 +36,7 @@ mod server;
 mod service;
 pub mod settings;
 mod status;
+mod stay;
 mod tokens;
 mod watch;
 mod would;

@@ -21,7 +21,7 @@ use super::failure::{damaged, not_proposed};
 use super::lookup::may_see;
 use super::read::Reader;
 use super::service::ApiService;
-use super::watch::LOOK_EVERY;
+use super::stay::LOOK_EVERY;
 use super::{rules, write};
 
 /// What the client reads.
@@ -47,6 +47,7 @@ pub(super) fn start(service: &ApiService, mut requests: Streaming<pb::PipelineRe
         loop {
             let first = tokio::select! {
                 first = requests.message() => first,
+                // The answer is looked at as every one is; but who does not read it is to write nothing either.
                 _ = look.tick() => {
                     if !service.0.door.may_stay(&caller) {
                         // The client may have gone too.
@@ -110,12 +111,13 @@ async fn answer(service: &ApiService, caller: &Caller, group: Vec<pb::PipelineRe
 }
 
 fn may(caller: &Caller, request: &pb::PipelineRequest) -> Result<(), Status> {
+    // First of all: what is refused costs as much as what is done.
+    caller.spends(1)?;
     match &request.what {
-        Some(Asked::Change(change)) => caller.needs(rules::of_change(change), "this change")?,
-        Some(Asked::GetUser(get) | Asked::GetDevice(get)) => may_see(caller, get.with_credentials)?,
-        None => {}
+        Some(Asked::Change(change)) => caller.needs(rules::of_change(change), "this change"),
+        Some(Asked::GetUser(get) | Asked::GetDevice(get)) => may_see(caller, get.with_credentials),
+        None => Ok(()),
     }
-    caller.spends(1)
 }
 
 /// Requests by what they need.
@@ -166,7 +168,7 @@ async fn written(service: &ApiService, caller: &Caller, changes: Vec<(u64, Comma
         return Vec::new();
     }
     let (ids, commands): (Vec<u64>, Vec<Command>) = changes.into_iter().unzip();
-    let sealed = match service.sealed(commands).await {
+    let sealed = match service.sealed(caller, commands).await {
         Ok(sealed) => sealed,
         Err(status) => return ids.into_iter().map(|id| (id, Err(status.clone()))).collect(),
     };

@@ -2,8 +2,8 @@
 //!
 //! Who tries what they may not is worth knowing on every node and afterwards. But the log keeps a certain number of entries, and whoever has
 //! a small role must not push out those of changes by being refused often. So the same refusal is noted once in a while, and all of
-//! a node's together at a rate at which it takes five weeks to fill the log; what is left out is counted. Whoever shows no token that is
-//! known is nobody, and is in the node's log and metrics only.
+//! a node's together at a rate at which it takes five weeks to fill the log; what is left out is counted. The node's own log is spared in the
+//! same way; its metrics count them all. Whoever shows no token that is known is nobody, and is in metrics only.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -37,6 +37,7 @@ pub struct Refusal {
 pub struct Refusals {
     notes: mpsc::Sender<Refusal>,
     sieve: Mutex<Sieve>,
+    logged: Mutex<Sieve>,
 }
 
 impl Refusals {
@@ -44,8 +45,14 @@ impl Refusals {
     #[must_use]
     pub fn channel() -> (Self, mpsc::Receiver<Refusal>) {
         let (notes, written) = mpsc::channel(WAITING);
-        let sieve = Mutex::new(Sieve::new(Instant::now()));
-        (Self { notes, sieve }, written)
+        let now = Instant::now();
+        let [sieve, logged] = [Sieve::new(now), Sieve::new(now)].map(Mutex::new);
+        (Self { notes, sieve, logged }, written)
+    }
+
+    /// The words for this node's own log, when this refusal is to be there: the disk is not for whoever is refused to fill.
+    pub(super) fn worth_logging(&self, who: &Actor, call: &str) -> Option<String> {
+        self.logged.lock().take(who, call, Instant::now())
     }
 
     /// Somebody was refused a call.
@@ -140,6 +147,16 @@ mod tests {
         }
         assert!((20..=27).contains(&noted), "{noted}");
         assert!(sieve.lately.len() <= REMEMBERED);
+    }
+
+    #[test]
+    fn the_log_of_the_node_has_few_of_many_refusals_and_says_how_many_there_were() {
+        let (refusals, _written) = Refusals::channel();
+        let said = |who| refusals.worth_logging(&token(who), "/x/Status");
+        assert_eq!(said(1).as_deref(), Some("refused /x/Status"));
+        assert!((0..1_000).all(|_| said(1).is_none()));
+        let next = said(2).unwrap();
+        assert!(next.contains("1000 refusals before"), "{next}");
     }
 
     #[test]

@@ -113,9 +113,9 @@ pub(super) fn of_change(change: &pb::Change) -> Role {
     of_setting(key)
 }
 
-/// The least role for changing a setting.
+/// The least role for changing a setting: what the federation reads decides who may call, from where and whereto; the others are notes.
 pub(super) fn of_setting(key: &str) -> Role {
-    if settings::known(key).is_some_and(|known| known.secret) {
+    if settings::known(key).is_some() {
         Role::Admin
     } else {
         Role::Operator
@@ -194,9 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn secret_settings_are_the_admins() {
-        assert_eq!(of_setting("capability_key"), Role::Admin);
-        assert_eq!(of_setting("hop_limit"), Role::Operator);
-        assert_eq!(of_setting("note-of-mine"), Role::Operator);
+    fn settings_that_the_federation_reads_are_the_admins() {
+        for known in settings::KNOWN {
+            assert_eq!(of_setting(known.key), Role::Admin, "{}", known.key);
+        }
+        assert_eq!(of_setting("x-note-of-mine"), Role::Operator);
     }
 }

@@ -1,9 +1,10 @@
 //! The settings of the federation: which there are, their defaults, and which are secret.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use fed_ari::render::{ASKING_CONTEXT, DEVICES_CONTEXT, TRUNK_CONTEXT};
 use fed_core::records::setting;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// A setting that the federation itself reads.
 pub struct Known {
@@ -84,39 +85,103 @@ pub fn check_realm(realm: &str) -> Result<(), String> {
     ))
 }
 
-/// Whether these may be the addresses of other SIP software, separated by commas: each an address, a network or a name. A network of
-/// everything would take the calls of every phone for that software's, since addresses come before user names.
+/// Shortest prefixes of a network in `sip_peers`.
+const SHORTEST: (u8, u8) = (8, 16);
+/// Longest `sip_peers`, in bytes: as long as any setting may be.
+const LONGEST_LIST: usize = 4_096;
+/// So many networks of the shortest prefix is the most that all of `sip_peers` may cover, for each kind of address.
+const MOST_COVERED: u128 = 16;
+
+/// Checks the dialplan context in which devices call.
 ///
 /// # Errors
-/// What is wrong with the first that is wrong.
+/// When calls of other nodes arrive there, who have shown no password: a phone would call as one of them.
+pub fn check_dialplan_context(context: &str) -> Result<(), String> {
+    let taken = [TRUNK_CONTEXT, ASKING_CONTEXT];
+    if !taken.iter().any(|taken| taken.eq_ignore_ascii_case(context)) {
+        return Ok(());
+    }
+    Err(format!(
+        "{context} is the federation's own, for calls between servers; name a context of yours, or {DEVICES_CONTEXT}, in which phones call"
+    ))
+}
+
+/// Whether these may be the addresses of other SIP software, separated by commas: each an address, a network or a name. A network of
+/// nearly everything would take the calls of every phone for that software's, since addresses come before user names.
+///
+/// # Errors
+/// What is wrong with the first that is wrong, or with all of them together.
 pub fn check_sip_peers(peers: &str) -> Result<(), String> {
     if peers.trim().is_empty() {
         return Ok(());
     }
-    peers.split(',').map(str::trim).try_for_each(check_sip_peer)
+    if peers.len() > LONGEST_LIST {
+        return Err(format!("use up to {LONGEST_LIST} bytes"));
+    }
+    let mut networks = Vec::new();
+    for peer in peers.split(',').map(str::trim) {
+        networks.extend(check_sip_peer(peer)?);
+    }
+    let (mut four, mut six) = (Vec::new(), Vec::new());
+    for network in networks {
+        match network {
+            IpNet::V4(network) => four.push(network),
+            IpNet::V6(network) => six.push(network),
+        }
+    }
+    // Of what was joined and is listed once, so that sums are right.
+    let four = Ipv4Net::aggregate(&four).into_iter();
+    let six = Ipv6Net::aggregate(&six).into_iter();
+    let covered = [
+        four.map(|network| 1_u128 << (32 - network.prefix_len())).sum::<u128>() >> (32 - SHORTEST.0),
+        six.map(|network| 1_u128 << (128 - network.prefix_len())).sum::<u128>() >> (128 - SHORTEST.1),
+    ];
+    if covered.iter().all(|covered| *covered <= MOST_COVERED) {
+        return Ok(());
+    }
+    Err(
+        "together these networks cover so much that phones would be taken for that software; name its own networks alone"
+            .to_owned(),
+    )
 }
 
-fn check_sip_peer(peer: &str) -> Result<(), String> {
+/// Checks one; the network, where it is one.
+fn check_sip_peer(peer: &str) -> Result<Option<IpNet>, String> {
     if peer.is_empty() {
         return Err("there is nothing between two commas: leave one out".to_owned());
     }
     if peer.contains('/') {
-        return match peer.parse::<IpNet>() {
-            Ok(network) if network.prefix_len() == 0 => Err(format!(
-                "{peer} is every address there is: no phone could register any more; name the networks of that software"
-            )),
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!(
-                "{peer} is no network: use one such as 192.0.2.0/24 or 2001:db8::/32"
-            )),
+        let network: IpNet = peer
+            .parse()
+            .map_err(|_| format!("{peer} is no network: use one such as 192.0.2.0/24 or 2001:db8::/32"))?;
+        let (shortest, mapped) = match network {
+            IpNet::V4(_) => (SHORTEST.0, false),
+            IpNet::V6(network) => {
+                let of_ipv4 = network.contains(&Ipv4Addr::UNSPECIFIED.to_ipv6_mapped());
+                (SHORTEST.1, of_ipv4 || network.addr().to_ipv4_mapped().is_some())
+            }
         };
+        if network.prefix_len() == 0 {
+            return Err(format!(
+                "{peer} is every address there is: no phone could register any more; name the networks of that software"
+            ));
+        }
+        if network.prefix_len() < shortest {
+            return Err(format!(
+                "{peer} is too wide: phones in it could not register any more; name the networks of that software, /{shortest} or narrower"
+            ));
+        }
+        if mapped {
+            return Err(format!("{peer} stands for IPv4 addresses: write it as an IPv4 network"));
+        }
+        return Ok(Some(network.trunc()));
     }
     let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
     let digits = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if digits && host.parse::<IpAddr>().is_err() {
         return Err(format!("{peer} is no IPv4 address"));
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Whether this may be the key of the capabilities: 32 bytes in lower-case hexadecimal digits.

@@ -1,7 +1,6 @@
 //! A watch for a client: the cluster's stream of changes until the client goes or the node stops.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fed_core::event::Change;
 use fed_core::ids::Revision;
@@ -13,7 +12,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::caller::Caller;
-use super::door::sent_away;
 use super::node::NodeView;
 use super::{events, rules};
 
@@ -22,9 +20,6 @@ pub(super) type Stream = ReceiverStream<Result<pb::WatchItem, Status>>;
 
 /// Revisions that may wait for a slow client; the cluster's watch holds the rest.
 const WAITING: usize = 64;
-
-/// How often is asked whether the caller may still watch.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a caller is told of one revision: changes of tokens are for those who may list them. Where nothing is left, the
 /// revision is told all the same.
@@ -43,20 +38,11 @@ pub(super) fn start(node: &Arc<NodeView>, after: Option<u64>, caller: Caller) ->
     let (sender, receiver) = mpsc::channel(WAITING);
     let from = after.map_or_else(|| node.cluster.local().revision(), Revision);
     let mut watch = node.cluster.watch(from);
-    let (stop, door) = (node.stop.clone(), node.door.clone());
+    let stop = node.stop.clone();
     tokio::spawn(async move {
-        let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             let item = tokio::select! {
                 item = watch.next() => item,
-                _ = look.tick() => {
-                    if !door.may_stay(&caller) {
-                        // The client may have gone too.
-                        let _ = sender.send(Err(sent_away())).await;
-                        return;
-                    }
-                    continue;
-                }
                 () = stop.cancelled() => return,
                 () = sender.closed() => return,
             };

@@ -107,6 +107,11 @@ pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, Bad
     {
         return Err(BadRequest::field("setting sip_peers".to_owned(), "value", why));
     }
+    if request.key == setting::DIALPLAN_CONTEXT
+        && let Err(why) = settings::check_dialplan_context(&request.value)
+    {
+        return Err(BadRequest::field("setting dialplan_context".to_owned(), "value", why));
+    }
     // Here, because the map sees it sealed only: with a wrong key every call between two servers would be refused.
     if request.key == setting::CAPABILITY_KEY && !settings::is_capability_key(&request.value) {
         let why = "use 64 lower-case hexadecimal digits, such as those of: openssl rand -hex 32".to_owned();
@@ -234,6 +239,24 @@ mod tests {
     }
 
     #[test]
+    fn phones_do_not_call_in_the_context_of_calls_between_servers() {
+        let set = |value: &str| {
+            put_setting(pb::PutSettingRequest {
+                key: "dialplan_context".to_owned(),
+                value: value.to_owned(),
+                expect: None,
+            })
+        };
+        for taken in ["fed-trunk", "fed-ask", "Fed-Trunk"] {
+            let told = set(taken).unwrap_err().to_string();
+            assert!(told.contains("fed-users"), "{taken}: {told}");
+        }
+        for fine in ["fed-users", "internal"] {
+            assert!(set(fine).is_ok(), "{fine}");
+        }
+    }
+
+    #[test]
     fn other_sip_software_is_named_by_addresses_networks_and_names_that_are_some() {
         let set = |value: &str| {
             put_setting(pb::PutSettingRequest {
@@ -242,8 +265,16 @@ mod tests {
                 expect: None,
             })
         };
+        let list = |first: &str, rest: u32| {
+            let networks = (1..=rest).map(|n| format!(",{n}.0.0.0/8"));
+            format!("{first}{}", networks.collect::<String>())
+        };
+        // Everything in pieces, one network too much, and the most there may be, with some of it twice.
+        let (halves, seventeen, sixteen) = (list("0.0.0.0/8", 255), list("0.0.0.0/8", 16), list("10.0.0.0/9", 16));
         for fine in [
             "",
+            &sixteen,
+            "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::/16",
             "192.0.2.7",
             "192.0.2.0/24, 2001:db8::/32",
             "2001:db8::7",
@@ -256,6 +287,12 @@ mod tests {
         for (wrong, why) in [
             ("0.0.0.0/0", "0.0.0.0/0 is every address"),
             ("192.0.2.7,::/0", "::/0 is every address"),
+            ("0.0.0.0/1,128.0.0.0/1", "0.0.0.0/1 is too wide"),
+            ("10.0.0.0/7", "10.0.0.0/7 is too wide"),
+            ("2000::/15", "2000::/15 is too wide"),
+            ("::ffff:0:0/96", "::ffff:0:0/96 stands for IPv4"),
+            (&halves, "together these networks cover so much"),
+            (&seventeen, "together these networks cover so much"),
             ("10.0.0.0/99", "10.0.0.0/99 is no network"),
             ("10.0.0.0/", "is no network"),
             ("pbx.example.com/24", "is no network"),

@@ -145,8 +145,8 @@ pub enum Command {
         long_about = "Tokens, which let programs and other machines in: create, list, revoke; and new nodes: join.\n\n\
             reader     looks: users, devices without their digests, where they are, nodes, settings that are not secret, changes\n\
             registrar  also tells which devices are registered at one node, which has no Asterisk of its own\n\
-            operator   also changes users, devices and settings that are not secret; drift; the audit log\n\
-            admin      also tokens, secret settings, digests (export, import), leadership, taking nodes out"
+            operator   also changes users, devices and notes (settings that begin with x-); drift; the audit log\n\
+            admin      also tokens, settings that the federation reads, digests (export), backups, leadership, taking nodes out"
     )]
     Token(TokenCommand),
     /// Who changed what: list, verify

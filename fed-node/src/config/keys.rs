@@ -222,13 +222,16 @@ pub static KEYS: &[Key] = &[
         name: "asterisk.url",
         value: "URL",
         default: "http://127.0.0.1:8088",
-        help: "Base of this Asterisk's ARI, without /ari. Keep it on loopback.",
+        help: "Base of this Asterisk's ARI, without /ari. On loopback only: ARI is plain text, and passwords go over it.",
         set: |c, v| {
             c.asterisk.url = v.trim_end_matches('/').to_owned();
             let rest = v
                 .strip_prefix("http://")
                 .ok_or_else(|| "must start with http://: ARI belongs on loopback".to_owned())?;
             let authority = rest.split('/').next().unwrap_or_default();
+            if authority.contains('@') {
+                return Err("must have no name and no password in it: asterisk.username and asterisk.password_file are for those".to_owned());
+            }
             let port_is_fine = match authority.rsplit_once(':') {
                 Some((host, port)) if !authority.ends_with(']') => !host.is_empty() && port.parse::<u16>().is_ok(),
                 _ => !authority.is_empty(),

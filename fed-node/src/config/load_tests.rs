@@ -207,13 +207,38 @@ fn an_address_of_asterisk_that_nobody_can_have_is_refused() {
         assert!(error.contains("asterisk.url"), "{url}: {error}");
     }
     for url in [
-        "http://a",
+        "http://localhost",
         "http://[::1]",
         "http://[::1]:8088",
         "http://127.0.0.1:8088/prefix",
     ] {
         from_text(&format!("[asterisk]\nurl = \"{url}\"\n")).unwrap();
     }
+}
+
+#[test]
+fn the_password_of_asterisk_goes_to_this_machine_alone() {
+    for url in [
+        "http://192.0.2.1:8088",
+        "http://pbx1.example.org:8088",
+        "http://0.0.0.0:8088",
+        "http://[2001:db8::1]:8088",
+        "http://127.0.0.1.example.org",
+        "http://127.0.0.1@192.0.2.1:8088",
+        "http://127.0.0.1:8088@192.0.2.1",
+        "http://pbx1?host=127.0.0.1",
+    ] {
+        let error = from_text(&format!("[asterisk]\nurl = \"{url}\"\n")).unwrap_err();
+        assert!(
+            error.contains("asterisk.url") && error.contains("FILE:2"),
+            "{url}: {error}"
+        );
+    }
+    let error = from_text("[asterisk]\nurl = \"http://192.0.2.1:8088\"\n").unwrap_err();
+    assert!(
+        error.contains("plain text") && error.contains("http://127.0.0.1:8088"),
+        "{error}"
+    );
 }
 
 #[test]

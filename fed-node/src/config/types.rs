@@ -179,6 +179,16 @@ pub struct AsteriskConfig {
     pub config_dir: PathBuf,
 }
 
+impl AsteriskConfig {
+    /// The host of [`Self::url`], without the brackets of an IPv6 address.
+    #[must_use]
+    pub fn host(&self) -> String {
+        let uri = self.url.parse::<axum::http::Uri>().unwrap_or_default();
+        let host = uri.host().unwrap_or_default();
+        host.trim_start_matches('[').trim_end_matches(']').to_owned()
+    }
+}
+
 /// `[raft]`
 #[derive(Debug, Clone)]
 pub struct RaftConfig {

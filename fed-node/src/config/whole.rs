@@ -13,6 +13,7 @@ pub(super) fn check(config: &mut Config, found: &[Found]) -> Vec<ConfigError> {
     };
     whole.raft(config);
     whole.listeners(config);
+    whole.asterisk(config);
     whole.backup(config);
     whole.tls(config);
     whole.password(config);
@@ -89,6 +90,21 @@ impl Whole<'_> {
                 &["security.plaintext", name],
                 format!(
                     "security.plaintext asks nobody who they are, and {name} ({address}) can be reached from elsewhere: listen on 127.0.0.1 or ::1, or leave security.plaintext out"
+                ),
+            );
+        }
+    }
+
+    fn asterisk(&mut self, config: &Config) {
+        let host = config.asterisk.host();
+        let here = Address::new(&host, 0).is_ok_and(|address| address.is_loopback());
+        if !here {
+            self.contradict(
+                &["asterisk.url"],
+                format!(
+                    "asterisk.url ({}) leads away from this machine: ARI is plain text, and its password and every user's digest go over it; \
+                     run fed-node beside its Asterisk and write http://127.0.0.1:8088 or http://[::1]:8088",
+                    config.asterisk.url
                 ),
             );
         }

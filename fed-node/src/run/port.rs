@@ -12,7 +12,7 @@ use fed_core::ids::{NodeId, Revision, SessionId};
 use fed_core::map::{FederationMap, MapView};
 use fed_raft::{Cluster, Consistency, KeepAliveError, ProposeError, ReadError, Snapshot, Watch, WatchItem};
 
-use crate::security::{Vault, in_the_name_of};
+use crate::security::{SameDigest, Vault, in_the_name_of};
 
 /// [`MapPort`] over the cluster.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ impl RaftPort {
             return command;
         }
         let local = self.cluster.local();
-        let sealed = self.vault.seal(command, &MapView::new(&local));
+        let sealed = self.vault.seal(command, &MapView::new(&local), SameDigest::Stays);
         in_the_name_of(Actor::Node(self.cluster.id()), &self.cluster, &self.vault, sealed)
     }
 }

@@ -19,7 +19,7 @@ use fed_raft::Cluster;
 use prost::Message;
 use tokio::time::Instant;
 
-use super::vault::Vault;
+use super::vault::{SameDigest, Vault};
 
 /// The feature level from which members know sealed values and changes in somebody's name.
 const LEVEL: u32 = 2;
@@ -162,7 +162,9 @@ impl Keeper {
                 expect: Expect::Revision(record.modified),
             };
             sealed += 1;
-            let put = self.vault.seal(put, &MapView::new(&self.cluster.local()));
+            let put = self
+                .vault
+                .seal(put, &MapView::new(&self.cluster.local()), SameDigest::Stays);
             self.propose(put).await?;
         }
         if sealed > 0 {

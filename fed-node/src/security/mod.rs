@@ -36,4 +36,4 @@ pub(crate) use material::{Source, certificate_expires, security};
 pub(crate) use notes::{note, write_refusals};
 pub(crate) use renewal::keep_fresh;
 pub use text::{TokenSecret, TokenText, hash_of};
-pub use vault::{Vault, carries_secret};
+pub use vault::{SameDigest, Vault, carries_secret};

@@ -29,6 +29,15 @@ enum Stage {
     Sealing,
 }
 
+/// What becomes of a digest that is what the map holds already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameDigest {
+    /// It stays as it was sealed, so that putting it again changes nothing: for whoever may read digests.
+    Stays,
+    /// It is sealed anew, and a change like every other one: nobody learns from the answer that it was right.
+    IsSealedAnew,
+}
+
 /// The key, its file, and whether it is the federation's.
 pub struct Vault {
     file: PathBuf,
@@ -95,12 +104,12 @@ impl Vault {
         Ok(())
     }
 
-    /// The command with every secret in it sealed, as far as this node seals. `view` is any state of the map: a secret that
-    /// is there already stays as it was sealed, so that putting the same again changes nothing.
+    /// The command with every secret in it sealed, as far as this node seals. `view` is any state of the map: `same` says what
+    /// becomes of a digest that is there already.
     #[must_use]
-    pub fn seal(&self, mut command: Command, view: &MapView<'_>) -> Command {
+    pub fn seal(&self, mut command: Command, view: &MapView<'_>, same: SameDigest) -> Command {
         if let Some(key) = self.sealing_key() {
-            seal(&mut command, &key, view);
+            seal(&mut command, &key, view, same);
         }
         command
     }
@@ -114,11 +123,11 @@ impl std::fmt::Debug for Vault {
     }
 }
 
-fn seal(command: &mut Command, key: &SealKey, view: &MapView<'_>) {
+fn seal(command: &mut Command, key: &SealKey, view: &MapView<'_>, same: SameDigest) {
     match command {
-        Command::Batch(commands) => commands.iter_mut().for_each(|command| seal(command, key, view)),
-        Command::By { command, .. } => seal(command, key, view),
-        Command::PutDevice { device, .. } if !device.credentials.is_sealed() => seal_device(device, key, view),
+        Command::Batch(commands) => commands.iter_mut().for_each(|command| seal(command, key, view, same)),
+        Command::By { command, .. } => seal(command, key, view, same),
+        Command::PutDevice { device, .. } if !device.credentials.is_sealed() => seal_device(device, key, view, same),
         Command::PutSetting { key: name, value, .. } if is_secret(name) && !is_sealed(value.as_str()) => {
             *value = key
                 .seal(Place::Setting(name), value.as_str().as_bytes(), rand::random())
@@ -140,9 +149,9 @@ pub fn carries_secret(command: &Command) -> bool {
     }
 }
 
-fn seal_device(device: &mut Device, key: &SealKey, view: &MapView<'_>) {
+fn seal_device(device: &mut Device, key: &SealKey, view: &MapView<'_>, same: SameDigest) {
     let there = view.device(&device.id).ok().flatten().map(|record| record.value);
-    if let Some(there) = there
+    if let Some(there) = there.filter(|_| same == SameDigest::Stays)
         && there.credentials.is_sealed()
         && there.credentials.realm == device.credentials.realm
         && view
@@ -191,16 +200,16 @@ mod tests {
         let vault = Vault::open(data.path()).unwrap();
         let (store, ha1) = (MemStore::new(), "a".repeat(32));
         let view = MapView::new(&store);
-        assert_eq!(vault.seal(put(&ha1), &view), put(&ha1));
+        assert_eq!(vault.seal(put(&ha1), &view, SameDigest::Stays), put(&ha1));
         vault.reached(false);
         assert!(vault.names_changes());
-        assert_eq!(vault.seal(put(&ha1), &view), put(&ha1));
+        assert_eq!(vault.seal(put(&ha1), &view, SameDigest::Stays), put(&ha1));
         vault.reached(true);
-        let sealed = vault.seal(Command::Batch(vec![put(&ha1)]), &view);
+        let sealed = vault.seal(Command::Batch(vec![put(&ha1)]), &view, SameDigest::Stays);
         assert!(!format!("{sealed:?}").contains(&ha1) && sealed != Command::Batch(vec![put(&ha1)]));
         assert_ne!(
-            vault.seal(put(&ha1), &view),
-            vault.seal(put(&ha1), &view),
+            vault.seal(put(&ha1), &view, SameDigest::Stays),
+            vault.seal(put(&ha1), &view, SameDigest::Stays),
             "each time another nonce"
         );
     }

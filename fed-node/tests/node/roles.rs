@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use crate::support::{Federation, Node, client, until, write_private};
+use fed_proto::client as pb;
+use prost::Message;
+use tokio::runtime::Runtime;
+
+use crate::support::{Federation, Node, client, operations, until, write_private};
 
 /// Tries a command with a token and expects that it is refused for that reason.
 fn refused(node: &Node, token: &Path, args: &[&str], why: &str) {
@@ -49,7 +53,17 @@ fn each_role_may_what_it_is_for_and_no_more() {
         .ok();
     node.asks_as(&operator, &["device", "set", "alice", "--codec", "alaw"])
         .ok();
-    node.asks_as(&operator, &["setting", "set", "hop_limit", "5"]).ok();
+    node.asks_as(&operator, &["setting", "set", "x-note", "5"]).ok();
+    for (key, value) in [
+        ("hop_limit", "5"),
+        ("realm", "example.org"),
+        ("dialplan_context", "internal"),
+        ("sip_peers", "192.0.2.1"),
+    ] {
+        refused(node, &operator, &["setting", "set", key, value], "needs the role admin");
+        refused(node, &operator, &["setting", "unset", key], "needs the role admin");
+    }
+    node.asks_as(&admin, &["setting", "set", "hop_limit", "5"]).ok();
     node.asks_as(&operator, &["audit", "list"]).ok();
     let key = node.dir.join("capability-key");
     write_private(&key, &"ab".repeat(32));
@@ -98,6 +112,49 @@ fn each_role_may_what_it_is_for_and_no_more() {
         calls.iter().all(|call| log.contains(call)).then_some(())
     });
     node.asks(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn a_guessed_password_is_answered_like_any_other_to_whoever_may_not_read_digests() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    node.add_user("alice", "1001").ok();
+    node.hears(&["device", "set", "alice", "--password-stdin"], "right\n")
+        .ok();
+    let operator = node.token("operator", &["--role", "operator"]);
+    let tries = |guess: &str, dry: &[&str]| {
+        let args = [&["device", "set", "alice", "--password-stdin"], dry].concat();
+        node.hears_as(&operator, &args, &format!("{guess}\n")).ok()
+    };
+    let revision = || node.json(&["status"])["revision"].clone();
+    let before = revision();
+    let right = tries("right", &["--dry-run"]);
+    let wrong = tries("wrong", &["--dry-run"]);
+    assert_eq!((&right.out, &right.err), (&wrong.out, &wrong.err));
+    assert!(right.out.contains("password: *** -> *** (new)"), "{right:?}");
+    assert_eq!(revision(), before);
+    // Who may read digests is told what is so.
+    let admin = node
+        .hears(&["device", "set", "alice", "--password-stdin", "--dry-run"], "right\n")
+        .ok();
+    assert!(admin.out.contains("nothing would change"), "{admin:?}");
+
+    // The real thing is a change and an entry in the audit log either way.
+    let changes = || {
+        let log = node.json(&["audit", "list"]).to_string();
+        let device = node.json(&["device", "show", "alice"]);
+        (log.matches("device_put alice").count(), device["modified"].clone())
+    };
+    let (noted, modified) = changes();
+    tries("right", &[]);
+    let (then, changed) = changes();
+    assert_eq!(then, noted + 1);
+    assert!(changed != serde_json::Value::Null && changed != modified, "{changed}");
+    // It is the same password all the same.
+    let admin = node
+        .hears(&["device", "set", "alice", "--password-stdin", "--dry-run"], "right\n")
+        .ok();
+    assert!(admin.out.contains("nothing would change"), "{admin:?}");
 }
 
 #[test]
@@ -219,6 +276,75 @@ fn a_stream_ends_when_its_token_is_revoked_and_tells_a_reader_nothing_of_tokens(
         };
         assert_eq!(ended.code(), tonic::Code::Unauthenticated, "{ended}");
         assert!(seen.contains("user_put") && !seen.contains("token_"), "{seen}");
+    });
+}
+
+/// The end of a stream: its code, once everything before it was read.
+async fn end_of<T>(mut stream: tonic::Streaming<T>, call: &str) -> tonic::Code {
+    let read = async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return tonic::Code::Ok,
+                Err(status) => return status.code(),
+            }
+        }
+    };
+    let ended = tokio::time::timeout(crate::support::PATIENCE, read).await;
+    ended.unwrap_or_else(|_| panic!("{call} goes on without a token"))
+}
+
+/// The calls whose answer is a stream.
+fn streaming() -> Vec<String> {
+    let files = prost_types::FileDescriptorSet::decode(fed_proto::DESCRIPTORS).unwrap();
+    let client = files.file.iter().filter(|file| file.package() == "federated.client.v1");
+    let methods = client
+        .flat_map(|file| &file.service)
+        .flat_map(|service| &service.method);
+    let streaming = methods.filter(|method| method.server_streaming());
+    streaming.map(|method| method.name().to_owned()).collect()
+}
+
+#[test]
+fn every_stream_ends_when_its_token_is_revoked() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    let token = node.token("follower", &["--role", "operator"]);
+    let text = std::fs::read_to_string(&token).unwrap();
+    let id = text.split('.').nth(1).unwrap();
+    Runtime::new().unwrap().block_on(async {
+        let mut federation = client(node, text.trim()).await;
+        let mut operations = operations(node, text.trim()).await;
+        // Its end is not sent: the stream stays open from this side.
+        let (_asks, asked) = tokio::sync::mpsc::channel::<pb::PipelineRequest>(1);
+        let asked = tokio_stream::wrappers::ReceiverStream::new(asked);
+        let pipeline = federation.pipeline(asked).await.unwrap().into_inner();
+        let watch = federation.watch(pb::WatchRequest { after: Some(1) }).await.unwrap();
+        let logs = pb::LogsRequest {
+            follow: true,
+            ..pb::LogsRequest::default()
+        };
+        let logs = operations.logs(logs).await.unwrap().into_inner();
+        let events = pb::EventsRequest {
+            follow: true,
+            ..pb::EventsRequest::default()
+        };
+        let events = operations.events(events).await.unwrap().into_inner();
+        node.asks(&["token", "revoke", id]).ok();
+        let ends = [
+            ("Pipeline", end_of(pipeline, "Pipeline").await),
+            ("Watch", end_of(watch.into_inner(), "Watch").await),
+            ("Logs", end_of(logs, "Logs").await),
+            ("Events", end_of(events, "Events").await),
+        ];
+        for (call, code) in ends {
+            assert_eq!(code, tonic::Code::Unauthenticated, "{call}");
+        }
+        // One that ends by itself is looked at by the same code; a new one is to be added above.
+        let tried: Vec<&str> = ends.iter().map(|(call, _)| *call).chain(["Backup"]).collect();
+        for call in streaming() {
+            assert!(tried.contains(&call.as_str()), "{call} is not tried here");
+        }
     });
 }
 

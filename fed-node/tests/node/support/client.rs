@@ -1,6 +1,7 @@
 //! The client API, as a program asks it.
 
 use fed_proto::client::federation_client::FederationClient;
+use fed_proto::client::operations_client::OperationsClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -51,4 +52,10 @@ pub(crate) async fn client(node: &Node, token: &str) -> Client {
 pub(crate) fn client_over(channel: Channel, token: &str) -> Client {
     let show = Show(format!("Bearer {token}").parse().unwrap());
     FederationClient::with_interceptor(channel, show)
+}
+
+/// The calls about how the nodes are, made with a token.
+pub(crate) async fn operations(node: &Node, token: &str) -> OperationsClient<InterceptedService<Channel, Show>> {
+    let show = Show(format!("Bearer {token}").parse().unwrap());
+    OperationsClient::with_interceptor(channel(node).await, show)
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub(crate) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 
-pub(crate) use client::{Client, channel, client, client_over, endpoint};
+pub(crate) use client::{Client, channel, client, client_over, endpoint, operations};
 pub(crate) use federation::Federation;
 pub(crate) use insider::Insider;
 pub(crate) use node::Node;

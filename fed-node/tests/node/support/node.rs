@@ -191,6 +191,12 @@ impl Node {
         self.asks(&[&[file.as_str()], args].concat())
     }
 
+    /// The same, and says something to it.
+    pub(crate) fn hears_as(&self, token: &Path, args: &[&str], stdin: impl AsRef<[u8]>) -> Said {
+        let file = format!("--token-file={}", token.display());
+        self.hears(&[&[file.as_str()], args].concat(), stdin)
+    }
+
     /// The node's own token.
     pub(crate) fn local_token(&self) -> String {
         let file = self.data_dir().join("security/local-token");
