@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::cli::{Exit, Failure, Intent, Outcome, Show, print};
 use crate::config::Config;
 use crate::founding::{cluster_dir, start_failure};
-use crate::security::found;
+use crate::security::{found, note_at_start};
+use crate::talk;
 
 /// `recover`: says what would happen, and does it with `--yes` or when somebody at a terminal says so.
 ///
@@ -34,6 +35,13 @@ pub fn recover(config: &Config, intent: Intent) -> Outcome {
     // What others of the old federation hold is worth nothing here.
     if let Some(identity) = fed_raft::inspect(&folder).map_err(|error| start_failure(&error))? {
         found(config, &identity).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    }
+    let note = format!(
+        "recovered: made a federation of its own out of federation {} at revision {}",
+        recovery.old_cluster, recovery.revision
+    );
+    if let Err(why) = note_at_start(&config.data_dir, &note) {
+        talk!("this will not be in the audit log: {why}");
     }
     shown(&recovery)
 }

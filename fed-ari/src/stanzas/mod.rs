@@ -210,17 +210,28 @@ pub fn http_warning(options: &StanzaOptions, file: &ConfigFile) -> Option<String
     let prefix = slashed(&file.option("general", "prefix").unwrap_or_default());
     let elsewhere = port != options.http.port().to_string() || !(every || address == options.http.ip().to_string());
     if elsewhere || prefix != slashed(&options.http_prefix) {
-        let shown = if every { options.http.ip().to_string() } else { address };
-        let shown = if shown.contains(':') && !shown.starts_with('[') {
-            format!("[{shown}]")
+        let bracketed = |host: String| {
+            if host.contains(':') && !host.starts_with('[') {
+                format!("[{host}]")
+            } else {
+                host
+            }
+        };
+        let home = options.http.ip().to_string();
+        let away = !every && address.parse::<std::net::IpAddr>().is_ok_and(|ip| !ip.is_loopback());
+        // fed-node asks on loopback alone.
+        let (remedy, asked) = if away {
+            (format!("set bindaddr={home} there, and "), home.clone())
         } else {
-            shown
+            (String::new(), if every { home.clone() } else { address.clone() })
         };
         return Some(format!(
-            "http.conf has Asterisk's HTTP server at http://{shown}:{port}{prefix}, but asterisk.url asks http://{}{}: set asterisk.url to \
-             http://{shown}:{port}{prefix}",
+            "http.conf has Asterisk's HTTP server at http://{}:{port}{prefix}, but asterisk.url asks http://{}{}: {remedy}set asterisk.url to \
+             http://{}:{port}{prefix}",
+            bracketed(if every { home } else { address }),
             options.http,
-            slashed(&options.http_prefix)
+            slashed(&options.http_prefix),
+            bracketed(asked),
         ));
     }
     (every && options.http.ip().is_loopback()).then(|| {

@@ -56,6 +56,16 @@ impl Door {
         }
     }
 
+    /// Somebody was given digests.
+    pub(super) fn read_digests(&self, who: &Actor) {
+        self.refusals.tell_read(who, "digests");
+    }
+
+    /// Somebody did what is no change, and is to be found in the audit log all the same.
+    pub(super) fn did(&self, who: &Actor, what: &str) {
+        self.refusals.note(who, what.to_owned());
+    }
+
     /// The counters of this door.
     #[must_use]
     pub fn limits(&self) -> &Arc<Limits> {

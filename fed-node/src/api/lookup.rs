@@ -50,6 +50,15 @@ impl ApiService {
         read(&reader).map_err(|error| damaged(&error))
     }
 
+    /// Checks that the caller may see digests, where they were asked for; that they were is noted in the audit log.
+    pub(super) fn may_see(&self, caller: &Caller, with_credentials: bool) -> Result<(), Status> {
+        if with_credentials {
+            caller.needs(rules::CREDENTIALS, "reading digests")?;
+            self.0.door.read_digests(&caller.who);
+        }
+        Ok(())
+    }
+
     /// Refuses a revision that the map has not reached. One that this node has not reached may have been seen at another.
     pub(super) async fn has_reached(&self, revision: u64) -> Result<(), Status> {
         let here = self.0.cluster.local().revision().0;
@@ -69,14 +78,6 @@ impl ApiService {
             "revision {revision} lies ahead: the map is at revision {now}; watch after that one, or without a revision from now on"
         )))
     }
-}
-
-/// Checks that the caller may see digests, where they were asked for.
-pub(super) fn may_see(caller: &Caller, with_credentials: bool) -> Result<(), Status> {
-    if with_credentials {
-        caller.needs(rules::CREDENTIALS, "reading digests")?;
-    }
-    Ok(())
 }
 
 /// How fresh a snapshot is.

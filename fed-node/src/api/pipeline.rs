@@ -18,7 +18,6 @@ use tonic::{Code, Status, Streaming};
 use super::caller::Caller;
 use super::door::sent_away;
 use super::failure::{damaged, not_proposed};
-use super::lookup::may_see;
 use super::read::Reader;
 use super::service::ApiService;
 use super::stay::LOOK_EVERY;
@@ -88,7 +87,7 @@ async fn answer(service: &ApiService, caller: &Caller, group: Vec<pb::PipelineRe
     let mut sorted = Sorted::default();
     for request in group {
         // As the gate does it for a single call.
-        match may(caller, &request) {
+        match may(service, caller, &request) {
             Ok(()) => sorted.take(request),
             Err(status) => {
                 if status.code() == Code::PermissionDenied {
@@ -110,12 +109,12 @@ async fn answer(service: &ApiService, caller: &Caller, group: Vec<pb::PipelineRe
     answered
 }
 
-fn may(caller: &Caller, request: &pb::PipelineRequest) -> Result<(), Status> {
+fn may(service: &ApiService, caller: &Caller, request: &pb::PipelineRequest) -> Result<(), Status> {
     // First of all: what is refused costs as much as what is done.
     caller.spends(1)?;
     match &request.what {
         Some(Asked::Change(change)) => caller.needs(rules::of_change(change), "this change"),
-        Some(Asked::GetUser(get) | Asked::GetDevice(get)) => may_see(caller, get.with_credentials),
+        Some(Asked::GetUser(get) | Asked::GetDevice(get)) => service.may_see(caller, get.with_credentials),
         None => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! What somebody was refused, on its way into the audit log: so much of it, and no more.
+//! What somebody was refused, or was given to read that opens lines, on its way into the audit log: so much of it, and no more.
 //!
 //! Who tries what they may not is worth knowing on every node and afterwards. But the log keeps a certain number of entries, and whoever has
 //! a small role must not push out those of changes by being refused often. So the same refusal is noted once in a while, and all of
@@ -23,10 +23,10 @@ const REMEMBERED: usize = 256;
 /// Notes that wait to be written.
 const WAITING: usize = 16;
 
-/// A refusal to be noted.
+/// A refusal, or what somebody read, to be noted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Who was refused.
+    /// Who was refused, or read.
     pub who: Actor,
     /// What, in words.
     pub text: String,
@@ -38,6 +38,7 @@ pub struct Refusals {
     notes: mpsc::Sender<Refusal>,
     sieve: Mutex<Sieve>,
     logged: Mutex<Sieve>,
+    reads: Mutex<Sieve>,
 }
 
 impl Refusals {
@@ -46,22 +47,52 @@ impl Refusals {
     pub fn channel() -> (Self, mpsc::Receiver<Refusal>) {
         let (notes, written) = mpsc::channel(WAITING);
         let now = Instant::now();
-        let [sieve, logged] = [Sieve::new(now), Sieve::new(now)].map(Mutex::new);
-        (Self { notes, sieve, logged }, written)
+        let [sieve, logged, reads] = [(); 3].map(|()| Mutex::new(Sieve::new(now)));
+        let told = Self {
+            notes,
+            sieve,
+            logged,
+            reads,
+        };
+        (told, written)
     }
 
     /// The words for this node's own log, when this refusal is to be there: the disk is not for whoever is refused to fill.
     pub(super) fn worth_logging(&self, who: &Actor, call: &str) -> Option<String> {
-        self.logged.lock().take(who, call, Instant::now())
+        let before = self.logged.lock().take(who, call, Instant::now())?;
+        Some(worded(format!("refused {call}"), before, "refusals"))
     }
 
     /// Somebody was refused a call.
     pub(super) fn tell(&self, who: &Actor, call: &str) {
-        let text = self.sieve.lock().take(who, call, Instant::now());
-        if let Some(text) = text {
-            // What cannot be written in time is in the node's log.
-            let _ = self.notes.try_send(Refusal { who: who.clone(), text });
+        let before = self.sieve.lock().take(who, call, Instant::now());
+        if let Some(before) = before {
+            self.note(who, worded(format!("refused {call}"), before, "refusals"));
         }
+    }
+
+    /// Somebody read what opens lines, page by page perhaps: once in a while.
+    pub(super) fn tell_read(&self, who: &Actor, what: &str) {
+        let before = self.reads.lock().take(who, what, Instant::now());
+        if let Some(before) = before {
+            self.note(who, worded(format!("read {what}"), before, "reads"));
+        }
+    }
+
+    /// Has something written down; what cannot be in time is in this node's log.
+    pub(super) fn note(&self, who: &Actor, text: String) {
+        let who = who.clone();
+        if let Err(mpsc::error::TrySendError::Full(Refusal { who, text })) = self.notes.try_send(Refusal { who, text })
+        {
+            tracing::warn!(%who, text, "not in the audit log: too much waits to be written there");
+        }
+    }
+}
+
+fn worded(text: String, before: u64, what: &str) -> String {
+    match before {
+        0 => text,
+        before => format!("{text}; {before} {what} before were not noted"),
     }
 }
 
@@ -84,8 +115,8 @@ impl Sieve {
         }
     }
 
-    /// The words to note, if this one is.
-    fn take(&mut self, who: &Actor, call: &str, now: Instant) -> Option<String> {
+    /// How many before were left out, if this one is noted.
+    fn take(&mut self, who: &Actor, call: &str, now: Instant) -> Option<u64> {
         let due = now.saturating_duration_since(self.filled_at).as_secs() / EVERY.as_secs();
         let due = u32::try_from(due).unwrap_or(u32::MAX);
         if due > 0 {
@@ -100,11 +131,7 @@ impl Sieve {
         }
         self.left -= 1;
         self.lately.insert(key, now);
-        let before = std::mem::take(&mut self.left_out);
-        Some(match before {
-            0 => format!("refused {call}"),
-            before => format!("refused {call}; {before} refusals before were not noted"),
-        })
+        Some(std::mem::take(&mut self.left_out))
     }
 }
 
@@ -120,15 +147,15 @@ mod tests {
     fn the_same_refusal_is_noted_once_in_a_while_and_the_others_are_counted() {
         let now = Instant::now();
         let mut sieve = Sieve::new(now);
-        assert_eq!(
-            sieve.take(&token(1), "PutUser", now).as_deref(),
-            Some("refused PutUser")
-        );
+        assert_eq!(sieve.take(&token(1), "PutUser", now), Some(0));
         for _ in 0..1_000 {
             assert_eq!(sieve.take(&token(1), "PutUser", now), None);
         }
         let other = sieve.take(&token(1), "DeleteUser", now).unwrap();
-        assert_eq!(other, "refused DeleteUser; 1000 refusals before were not noted");
+        assert_eq!(
+            worded("refused DeleteUser".to_owned(), other, "refusals"),
+            "refused DeleteUser; 1000 refusals before were not noted"
+        );
         assert!(sieve.take(&token(2), "PutUser", now).is_some());
         assert!(sieve.take(&token(1), "PutUser", now + SAME).is_some());
     }

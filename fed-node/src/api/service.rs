@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::Caller;
 use super::failure::damaged;
-use super::lookup::{after, found, may_see, page};
+use super::lookup::{after, found, page};
 use super::node::{NodeView, Removal};
 use super::{audit, backup, bind, drift, invitation, members, pipeline, rules, status, tokens, watch, write};
 
@@ -73,7 +73,7 @@ impl Federation for ApiService {
     }
 
     async fn get_device(&self, request: Request<pb::GetRequest>) -> Answer<pb::DeviceRecord> {
-        may_see(&Caller::of(&request)?, request.get_ref().with_credentials)?;
+        self.may_see(&Caller::of(&request)?, request.get_ref().with_credentials)?;
         let asked = request.into_inner();
         let id: DeviceId = write::parse("device", &asked.id)?;
         let record = self
@@ -83,7 +83,7 @@ impl Federation for ApiService {
     }
 
     async fn list_devices(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListDevicesReply> {
-        may_see(&Caller::of(&request)?, request.get_ref().with_credentials)?;
+        self.may_see(&Caller::of(&request)?, request.get_ref().with_credentials)?;
         let asked = request.into_inner();
         let after = after("device", &asked.after)?;
         let user: Option<UserId> = if asked.user.is_empty() {
@@ -200,8 +200,11 @@ impl Federation for ApiService {
         Ok(Response::new(pb::TransferLeadershipReply { revision }))
     }
 
-    async fn backup(&self, _: Request<pb::BackupRequest>) -> Answer<Self::BackupStream> {
-        backup::start(&self.0.backups).await.map(Response::new)
+    async fn backup(&self, request: Request<pb::BackupRequest>) -> Answer<Self::BackupStream> {
+        let who = Caller::of(&request)?.who;
+        let stream = backup::start(&self.0.backups).await?;
+        self.0.door.did(&who, "made a backup");
+        Ok(Response::new(stream))
     }
 
     async fn list_settings(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListSettingsReply> {

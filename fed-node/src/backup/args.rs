@@ -19,7 +19,7 @@ pub enum BackupCommand {
     /// Make a new federation, in this node's empty data folder, with the users, devices and settings of FILE
     #[command(
         long_about = "Makes a new federation, in this node's empty data folder, with the users, devices and settings of FILE. The nodes of the old \
-            federation, their sessions and what was registered at them are left out; ids of nodes are not given again. The old federation \
+            federation, their sessions, what was registered at them and all tokens are left out; ids of nodes are not given again. The old federation \
             and the new one cannot speak to each other."
     )]
     Restore(RestoreArgs),

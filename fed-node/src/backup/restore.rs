@@ -4,6 +4,7 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use fed_core::command::{Command, Expect, Reply};
+use fed_core::ids::TokenId;
 use fed_core::kv::StoreError;
 use fed_core::map::{FederationMap, MapView};
 use fed_core::records::setting;
@@ -14,7 +15,7 @@ use super::file::{Opened, at};
 use super::head::Head;
 use crate::cli::{Exit, Failure, Intent, Outcome, Show, print, tell_made};
 use crate::config::{Config, Secret};
-use crate::{founding, security};
+use crate::{founding, security, talk};
 
 #[derive(Debug, Serialize)]
 struct Restored {
@@ -22,31 +23,46 @@ struct Restored {
     federation: String,
     node: u64,
     join: String,
+    tokens_revoked: usize,
     from: Head,
 }
 
 impl Show for Restored {
     fn text(&self) -> String {
         format!(
-            "made federation {} with node {} in {} from {} ({})\nstart it with `fed-node run`; further nodes, with empty data folders: {}",
+            "made federation {} with node {} in {} from {} ({})\n{}\nstart it with `fed-node run`; further nodes, with empty data folders: {}",
             self.federation,
             self.node,
             self.data_dir,
             self.from.summary(),
             self.from.made_at,
+            tokens_are_gone(self.tokens_revoked),
             self.join
         )
     }
 }
 
-/// What must not outlive the old federation: its nodes, with their sessions and bindings. The capabilities of the new one are
-/// signed with a key of its own.
+fn tokens_are_gone(count: usize) -> String {
+    format!(
+        "its {count} tokens are not taken over, as some may have been revoked since: `fed-node token create` makes new ones"
+    )
+}
+
+/// The tokens of a backup: those that were revoked after it was made would be good again.
+fn tokens(backup: &Backup) -> Result<Vec<TokenId>, StoreError> {
+    let tokens = MapView::new(backup).tokens(None, usize::MAX)?;
+    Ok(tokens.into_iter().map(|record| record.value.id).collect())
+}
+
+/// What must not outlive the old federation: its nodes, with their sessions and bindings, and its tokens. The capabilities of the
+/// new one are signed with a key of its own.
 fn first_changes(backup: &Backup) -> Result<Vec<Command>, StoreError> {
     let nodes = MapView::new(backup).nodes()?;
     let mut changes: Vec<Command> = nodes
         .into_iter()
         .map(|record| Command::DeleteNode { id: record.value.id })
         .collect();
+    changes.extend(tokens(backup)?.into_iter().map(|id| Command::RevokeToken { id }));
     changes.push(Command::PutSetting {
         key: setting::CAPABILITY_KEY.to_owned(),
         value: HEXLOWER.encode(&rand::random::<[u8; 32]>()).into(),
@@ -75,10 +91,12 @@ pub fn restore(config: &Config, path: &Path, key: &Secret, intent: Intent) -> Ou
         Opened::unpack(path, key, &config.data_dir)?
     };
     opened.verify(path)?;
+    let tokens = tokens(&opened.backup).map_err(|error| at(path, &error))?.len();
     if intent.dry_run {
         let fields = vec![
             ("from", opened.head.summary()),
             ("made at", opened.head.made_at.clone()),
+            ("tokens", tokens_are_gone(tokens)),
         ];
         let object = format!("a new federation in {}", config.data_dir.display());
         return tell_made(intent.output, object, fields);
@@ -106,6 +124,13 @@ pub fn restore(config: &Config, path: &Path, key: &Secret, intent: Intent) -> Ou
     }
     founding::adopt_cluster_key(&config.data_dir, opened.cluster_key.as_deref())?;
     security::found(config, &restored.identity).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let note = format!(
+        "restored a backup of federation {}, revision {}; {tokens} tokens revoked",
+        opened.head.federation, opened.head.revision
+    );
+    if let Err(why) = security::note_at_start(&config.data_dir, &note) {
+        talk!("this will not be in the audit log: {why}");
+    }
     print(
         intent.output,
         &Restored {
@@ -113,6 +138,7 @@ pub fn restore(config: &Config, path: &Path, key: &Secret, intent: Intent) -> Ou
             federation: restored.identity.cluster.to_string(),
             node: restored.identity.node.0,
             join: founding::how_to_join(config),
+            tokens_revoked: tokens,
             from: opened.head.clone(),
         },
     )

@@ -258,7 +258,7 @@ pub static KEYS: &[Key] = &[
         name: "asterisk.password",
         value: "PASSWORD",
         default: "",
-        help: "ARI password. Better in asterisk.password_file.",
+        help: "ARI password. Better in asterisk.password_file; a configuration file with it in is refused where everybody may read it.",
         set: |c, v| {
             c.asterisk.password = Secret::new(v);
             Ok(())

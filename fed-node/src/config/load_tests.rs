@@ -1,9 +1,16 @@
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 fn from_text(text: &str) -> Result<Config, String> {
+    from_file(text, 0o640)
+}
+
+fn from_file(text: &str, mode: u32) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fed-node.toml");
     std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     let prefix = format!("{}:", path.display());
     load_with(Some(&path), [], &ConfigFlags::default()).map_err(|errors| errors.to_string().replace(&prefix, "FILE:"))
 }
@@ -192,6 +199,28 @@ fn a_password_is_not_printed_with_the_configuration() {
     let config = from_text("[asterisk]\npassword = \"canary\"\n").unwrap();
     assert_eq!(config.asterisk.password.reveal(), "canary");
     assert!(!format!("{config:?}").contains("canary"));
+}
+
+#[test]
+fn a_configuration_file_with_a_password_is_not_for_everybody() {
+    let text = "[asterisk]\npassword = \"canary\"\n";
+    for mode in [0o644, 0o604, 0o642] {
+        let error = from_file(text, mode).unwrap_err();
+        assert!(
+            error.contains("FILE:2") && error.contains("chmod o-rwx") && error.contains("asterisk.password_file"),
+            "{error}"
+        );
+        assert!(!error.contains("canary"), "{error}");
+    }
+    from_file(text, 0o640).unwrap();
+    // Without a secret it may be read by everybody, and one from elsewhere is not in it.
+    from_file("[asterisk]\nusername = \"fed\"\n", 0o644).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fed-node.toml");
+    std::fs::write(&path, "[log]\nlevel = \"info\"\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let flags = ConfigFlags::from_pairs([("asterisk.password", "canary")]);
+    load_with(Some(&path), [], &flags).unwrap();
 }
 
 #[test]

@@ -33,22 +33,32 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The first line of a file that only its owner (and perhaps its group) may read.
+/// Refuses a file with a secret in it that everybody may read or change.
 ///
 /// # Errors
-/// When the file cannot be read, is empty, or everybody may read it; the text says what to do.
-pub fn read_secret_file(path: &Path) -> Result<Secret, String> {
+/// When that is so, or cannot be told; the text says what to do.
+pub(super) fn refuse_open_file(path: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
     let shown = path.display();
     let mode = std::fs::metadata(path)
         .map_err(|why| format!("{shown}: {why}"))?
         .permissions()
         .mode();
-    if mode & 0o007 != 0 {
-        return Err(format!(
-            "{shown} holds a secret and everybody may read or change it: chmod o-rwx {shown}"
-        ));
+    if mode & 0o007 == 0 {
+        return Ok(());
     }
+    Err(format!(
+        "{shown} holds a secret and everybody may read or change it: chmod o-rwx {shown}"
+    ))
+}
+
+/// The first line of a file that only its owner (and perhaps its group) may read.
+///
+/// # Errors
+/// When the file cannot be read, is empty, or everybody may read it; the text says what to do.
+pub fn read_secret_file(path: &Path) -> Result<Secret, String> {
+    let shown = path.display();
+    refuse_open_file(path)?;
     let text = std::fs::read_to_string(path).map_err(|why| format!("{shown}: {why}"))?;
     match text.lines().next().map(str::trim_end) {
         Some(line) if !line.is_empty() => Ok(Secret::new(line)),

@@ -2,6 +2,7 @@
 
 use super::file::Found;
 use super::load::GENERATED_PASSWORD;
+use super::secret::refuse_open_file;
 use super::{Config, ConfigError, Origin, read_secret_file};
 use crate::address::Address;
 
@@ -17,6 +18,7 @@ pub(super) fn check(config: &mut Config, found: &[Found]) -> Vec<ConfigError> {
     whole.backup(config);
     whole.tls(config);
     whole.password(config);
+    whole.own_file();
     whole.errors
 }
 
@@ -148,6 +150,28 @@ impl Whole<'_> {
         }
     }
 
+    /// A secret in the configuration file itself: that file is then one of the secret ones.
+    fn own_file(&mut self) {
+        let secrets = self
+            .found
+            .iter()
+            .filter(|found| SECRET.contains(&found.key.name) && !found.value.is_empty());
+        let mut open = Vec::new();
+        for found in secrets {
+            if let Origin::File { path, .. } = &found.origin
+                && let Err(why) = refuse_open_file(path)
+            {
+                open.push((found.key.name, why));
+            }
+        }
+        for (key, why) in open {
+            self.contradict(
+                &[key],
+                format!("{why}, or keep the secret in a file of its own (asterisk.password_file)"),
+            );
+        }
+    }
+
     fn password(&mut self, config: &mut Config) {
         let generated = config.data_dir.join(GENERATED_PASSWORD);
         if config.asterisk.password.is_empty() && config.asterisk.password_file.is_none() && generated.exists() {
@@ -168,6 +192,9 @@ impl Whole<'_> {
         }
     }
 }
+
+/// Keys whose values are secret.
+const SECRET: [&str; 1] = ["asterisk.password"];
 
 /// What listens, with its key.
 fn listeners(config: &Config) -> Vec<(&'static str, &Address)> {

@@ -73,9 +73,13 @@ pub(super) fn prepare(path: &Path, before: Option<&str>, after: &str) -> Result<
         committed: false,
     };
     let failed = |error: std::io::Error| failed(path, &target, &error);
-    write_new(&prepared.new, &prepared.target, after, holds_password(path)).map_err(failed)?;
+    let secret = holds_password(path);
+    if secret {
+        refuse_open(path, &target)?;
+    }
+    write_new(&prepared.new, &prepared.target, after, secret).map_err(failed)?;
     if let Some(before) = before {
-        let (backup, is_new) = keep_copy(path, before).map_err(failed)?;
+        let (backup, is_new) = keep_copy(path, before, secret).map_err(failed)?;
         (prepared.backup, prepared.backup_is_new) = (Some(backup), is_new);
     }
     Ok(Some(prepared))
@@ -150,7 +154,7 @@ impl Staged {
 }
 
 /// Copies the file to `NAME.before-fed-node`, or `.2`, `.3` ... where an earlier copy stands; true where the copy was made now.
-fn keep_copy(path: &Path, text: &str) -> std::io::Result<(PathBuf, bool)> {
+fn keep_copy(path: &Path, text: &str, secret: bool) -> std::io::Result<(PathBuf, bool)> {
     for number in 1..1_000 {
         let mut name = path.as_os_str().to_owned();
         name.push(".before-fed-node");
@@ -166,6 +170,10 @@ fn keep_copy(path: &Path, text: &str) -> std::io::Result<(PathBuf, bool)> {
             continue;
         }
         std::fs::copy(path, &copy)?;
+        if secret {
+            let mode = std::fs::metadata(&copy)?.permissions().mode();
+            std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(mode & 0o770))?;
+        }
         return Ok((copy, true));
     }
     Err(std::io::Error::other("there are 999 copies of it already; remove some"))
@@ -218,6 +226,24 @@ fn holds_password(path: &Path) -> bool {
 /// Root's own file may be read by an Asterisk of another user only because everybody may; any other one is Asterisk's.
 fn is_somebodys(file: &std::fs::Metadata) -> bool {
     file.uid() != 0 || file.gid() != 0
+}
+
+/// No password is written into a file that everybody may read and that cannot be closed here.
+fn refuse_open(path: &Path, target: &Path) -> Result<(), InstallError> {
+    let Ok(there) = std::fs::metadata(target) else {
+        return Ok(());
+    };
+    if is_somebodys(&there) || there.permissions().mode() & 0o007 == 0 {
+        return Ok(());
+    }
+    Err(InstallError::File {
+        path: path.display().to_string(),
+        why: format!(
+            "everybody on this machine may read it, and it is to hold the ARI password; no file was changed. Give it to the group that \
+             Asterisk runs as (chgrp asterisk {target}; not needed where Asterisk runs as root), then: chmod 640 {target}",
+            target = target.display()
+        ),
+    })
 }
 
 fn open_to_all(path: &Path) -> Option<String> {

@@ -87,11 +87,20 @@ fn a_password_is_taken_from_everybody_or_the_administrator_is_told() {
         (std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, warning)
     };
     if !is_somebodys(&std::fs::metadata(&path).unwrap()) {
-        let (mode, warning) = run("a=1\n", "a=2\n");
-        assert_eq!(mode, 0o644, "Asterisk may be able to read it only so");
-        assert!(warning.unwrap().contains("chmod 640"));
-        std::fs::write(&path, "a=1\n").unwrap();
+        // Asterisk may be able to read it only so, and who it runs as is not known here.
+        let before = everything(folder.path());
+        let why = stage(vec![change(path.clone(), Some("a=1\n"), "a=2\n")]).err().unwrap();
+        assert!(
+            why.to_string().contains("chmod 640") && why.to_string().contains("chgrp"),
+            "{why}"
+        );
+        assert_eq!(everything(folder.path()), before);
         chown(&path, Some(65_534), Some(65_534)).unwrap();
     }
+    let owner = |path: &Path| std::fs::metadata(path).map(|file| (file.uid(), file.gid())).unwrap();
+    let before = owner(&path);
     assert_eq!(run("a=1\n", "a=3\n"), (0o640, None));
+    assert_eq!(owner(&path), before);
+    let copy = std::fs::metadata(folder.path().join("ari.conf.before-fed-node")).unwrap();
+    assert_eq!(copy.permissions().mode() & 0o007, 0, "a copy may hold one too");
 }

@@ -160,6 +160,7 @@ impl Running {
         let mut tasks = JoinSet::new();
         tasks.spawn(security::keep(cluster.clone(), vault.clone()));
         tasks.spawn(security::write_refusals(cluster.clone(), refused));
+        tasks.spawn(security::write_waiting(cluster.clone(), config.data_dir.clone()));
         let has_asterisk = client.is_some();
         let certificates = security::Source::of(config);
         if let (Some(source), Security::Tls(keyring)) = (&certificates, protection) {

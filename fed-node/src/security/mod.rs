@@ -33,7 +33,7 @@ pub(crate) use keeper::{by_node, in_the_name_of, origin};
 pub(crate) use local_token::same;
 pub use local_token::{LOCAL_TOKEN, LocalToken};
 pub(crate) use material::{Source, certificate_expires, security};
-pub(crate) use notes::{note, write_refusals};
+pub(crate) use notes::{note, note_at_start, write_refusals, write_waiting};
 pub(crate) use renewal::keep_fresh;
 pub use text::{TokenSecret, TokenText, hash_of};
 pub use vault::{SameDigest, Vault, carries_secret};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Federation, Node, says, until};
+use crate::support::{Federation, Node, says, until, write_private};
 
 fn key_file(folder: &Path, key: &str) -> PathBuf {
     let file = folder.join(format!("key-{}", key.len()));
@@ -39,6 +39,10 @@ fn after_the_loss_of_all_nodes_a_backup_becomes_a_new_federation_with_the_same_u
         .map(|m| m["id"].as_u64().unwrap())
         .collect();
 
+    let token = federation.nodes[0].token("leaked", &["--role", "admin"]);
+    let token = std::fs::read_to_string(token).unwrap();
+    let before_tokens = federation.nodes[0].json(&["token", "list"]).as_array().unwrap().len();
+
     let root = tempfile::tempdir().unwrap();
     let key = key_file(root.path(), "a key of some length");
     let (key, file) = (key.to_str().unwrap(), root.path().join("map.fedbackup"));
@@ -50,6 +54,10 @@ fn after_the_loss_of_all_nodes_a_backup_becomes_a_new_federation_with_the_same_u
         said.out.contains("saved and verified to revision") && said.out.contains("200 users and 200 devices"),
         "{said:?}"
     );
+    until("that it was made is in the audit log", || {
+        let log = federation.nodes[2].json(&["audit", "list"]).to_string();
+        log.contains("made a backup").then_some(())
+    });
     let again = federation.nodes[2].asks(&["backup", "create", path, "--key-file", key]);
     assert!(again.code == 2 && again.err.contains("exists already"), "{again:?}");
     let bytes = std::fs::read(&file).unwrap();
@@ -95,6 +103,22 @@ fn after_the_loss_of_all_nodes_a_backup_becomes_a_new_federation_with_the_same_u
     until("it leads", || (first.json(&["status"])["quorum"] == true).then_some(()));
     assert_eq!(first.asks(&["user", "export"]).ok().out, exported);
     assert_eq!(first.json(&["setting", "get", "sip_peers"])["value"], "192.0.2.1");
+    // It may have been revoked after the backup was made.
+    let leaked = first.dir.join("leaked");
+    write_private(&leaked, &token);
+    let refused = first.asks_as(&leaked, &["status"]);
+    assert!(
+        refused.code == 3 && refused.err.contains("not known here"),
+        "{refused:?}"
+    );
+    let id = token.split('.').nth(1).unwrap();
+    assert!(!first.json(&["token", "list"]).to_string().contains(id));
+    assert!(before_tokens > 0 && said["tokens_revoked"] == before_tokens, "{said}");
+    until("the restoration is in the audit log", || {
+        let log = first.json(&["audit", "list"]).to_string();
+        log.contains("restored a backup of federation").then_some(())
+    });
+    first.asks(&["audit", "verify"]).ok();
     let mut others: Vec<Node> = Vec::new();
     for name in ["r2", "r3"] {
         let mut node = Node::new(root.path(), name);

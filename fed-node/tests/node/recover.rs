@@ -41,6 +41,11 @@ fn the_last_node_of_a_lost_federation_goes_on_and_takes_new_ones_in() {
         (survivor.asks(&["leave", "n1", "--yes"]).code == 0).then_some(())
     });
 
+    until("it is in the audit log", || {
+        let log = survivor.json(&["audit", "list"]).to_string();
+        log.contains("recovered: made a federation of its own").then_some(())
+    });
+
     let root = tempfile::tempdir().unwrap();
     let mut new = Node::new(root.path(), "n4");
     new.setup(&["join", &survivor.invitation()]).ok();
