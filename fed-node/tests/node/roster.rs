@@ -147,6 +147,12 @@ fn what_the_map_would_refuse_is_said_before_the_first_write_and_numbers_may_chan
     for (user, number) in [("alice", "1001"), ("bob", "1002"), ("carol", "10003")] {
         node.add_user(user, number).ok();
     }
+    // An import reads digests, which is noted once in ten minutes.
+    node.asks(&["user", "export"]).ok();
+    until("the read is noted", || {
+        let log = node.json(&["audit", "list"]).to_string();
+        log.contains("read digests").then_some(())
+    });
     let before = node.json(&["status"])["revision"].clone();
     let file = node.dir.join("users.csv");
     let path = file.to_str().unwrap();
