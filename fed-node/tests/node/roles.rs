@@ -134,7 +134,7 @@ fn a_guessed_password_is_answered_like_any_other_to_whoever_may_not_read_digests
     let operator = node.token("operator", &["--role", "operator"]);
     let tries = |guess: &str, dry: &[&str]| {
         let args = [&["device", "set", "alice", "--password-stdin"], dry].concat();
-        node.hears_as(&operator, &args, &format!("{guess}\n")).ok()
+        node.hears_as(&operator, &args, format!("{guess}\n")).ok()
     };
     let revision = || node.json(&["status"])["revision"].clone();
     let before = revision();

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use crate::support::Federation;
+use crate::support::{Federation, until};
 
 fn csv(users: usize) -> String {
     let mut text = "user,name,numbers,device,password\n".to_owned();
