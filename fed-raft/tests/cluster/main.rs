@@ -22,4 +22,5 @@ mod sessions;
 mod signatures;
 mod snapshots;
 mod tampering;
+mod uninvited;
 mod watches;

@@ -18,7 +18,7 @@ use crate::lab::until;
 use crate::machine::{Command, Values};
 
 /// What lets a node in.
-const SECRET: &[u8] = b"open sesame";
+pub const SECRET: &[u8] = b"open sesame";
 
 pub struct Secured {
     pub authority: Arc<Authority>,
@@ -76,20 +76,34 @@ pub fn keyring(authority: &Authority, name: NodeName) -> Keyring {
     Keyring::new(Credentials::from_pem(authority.certificate_pem(), &certificate, &made.key).expect("fits"))
 }
 
-/// Far from any election that a busy machine could bring about by itself.
-fn config(folder: &TempDir) -> Config {
+fn config(folder: &TempDir, prepare: fn(&mut Config)) -> Config {
     let mut config = Config::new(folder.path().join("data"), "127.0.0.1:0");
     config.on_failure = OnFailure::StopNode;
-    config.election_min = Duration::from_secs(5);
-    config.election_max = Duration::from_secs(10);
-    config.session_ttl = Duration::from_secs(20);
+    prepare(&mut config);
     config
 }
 
+/// Far from any election that a busy machine could bring about by itself.
+fn calm(config: &mut Config) {
+    config.election_min = Duration::from_secs(5);
+    config.election_max = Duration::from_secs(10);
+    config.session_ttl = Duration::from_secs(20);
+}
+
 impl Secured {
+    /// For tests of who may what, in which no election is to come between.
     pub async fn of(size: usize) -> Self {
+        Self::prepared(size, calm).await
+    }
+
+    /// With the timers that a node has unless told otherwise.
+    pub async fn with_default_timers(size: usize) -> Self {
+        Self::prepared(size, |_| {}).await
+    }
+
+    async fn prepared(size: usize, prepare: fn(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut first = config(&folder);
+        let mut first = config(&folder, prepare);
         let identity = Cluster::<Values>::init(&first).expect("an empty folder");
         let authority = Arc::new(Authority::make(identity.cluster).expect("an authority"));
         let keyring = keyring(&authority, identity.name());
@@ -110,14 +124,14 @@ impl Secured {
             nodes: vec![first],
         };
         while lab.nodes.len() < size {
-            lab.add().await;
+            lab.add(prepare).await;
         }
         lab
     }
 
-    async fn add(&mut self) {
+    async fn add(&mut self, prepare: fn(&mut Config)) {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut config = config(&folder);
+        let mut config = config(&folder, prepare);
         let pin = fingerprint(self.authority.certificate_pem()).expect("an authority");
         let made = request_key(None).expect("a key");
         let mut given = Bytes::new();
@@ -165,8 +179,15 @@ impl Secured {
 
     /// A client of a node that shows the certificate in the keyring.
     pub fn client(&self, node: usize, keyring: &Keyring) -> PeerClient<Channel> {
-        let connector = Connector::tls(Trust::node(keyring, self.name(node))).expect("TLS");
-        dial(&self.address(node), connector)
+        self.client_by(&self.address(node), node, keyring)
+    }
+
+    /// The same by way of another address.
+    pub fn client_by(&self, address: &str, node: usize, keyring: &Keyring) -> PeerClient<Channel> {
+        dial(
+            address,
+            Connector::tls(Trust::node(keyring, self.name(node))).expect("TLS"),
+        )
     }
 
     /// A request of one node to another, or of one that says so.
@@ -190,6 +211,10 @@ impl Secured {
 }
 
 pub fn dial(address: &str, connector: Connector) -> PeerClient<Channel> {
+    PeerClient::new(channel(address, connector)).max_encoding_message_size(usize::MAX)
+}
+
+pub fn channel(address: &str, connector: Connector) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
-    PeerClient::new(endpoint.connect_with_connector_lazy(connector)).max_encoding_message_size(usize::MAX)
+    endpoint.connect_with_connector_lazy(connector)
 }
