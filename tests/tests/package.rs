@@ -74,6 +74,59 @@ fn unit_key(unit: &str, key: &str) -> Result<String> {
     Ok(value.with_context(|| format!("the unit has no {key}"))?.to_owned())
 }
 
+/// A key of the unit that says yes or no; no where it is not there.
+fn unit_switch(unit: &str, key: &str) -> bool {
+    unit_key(unit, key).is_ok_and(|value| ["yes", "true", "on", "1"].contains(&value.as_str()))
+}
+
+/// What the unit takes from the service, as `setpriv` is told it: only what stands in the unit.
+fn privileges(unit: &str) -> Result<Vec<String>> {
+    let mut flags = Vec::new();
+    if unit_switch(unit, "NoNewPrivileges") {
+        flags.push("--no-new-privs".to_owned());
+    }
+    // Without this key a service keeps all of them; empty, none.
+    if let Ok(kept) = unit_key(unit, "CapabilityBoundingSet") {
+        let mut set = "-all".to_owned();
+        for capability in kept.split_whitespace() {
+            let name = capability.strip_prefix("CAP_").context("a capability's name")?;
+            set.push_str(&format!(",+{}", name.to_lowercase()));
+        }
+        flags.extend(["--bounding-set".to_owned(), set]);
+    }
+    let ambient = unit_key(unit, "AmbientCapabilities").unwrap_or_default();
+    ensure!(ambient.is_empty(), "the service is given {ambient}");
+    Ok(flags)
+}
+
+/// What docs/installing.md says of the unit, in tenths: `systemd-analyze security` finds no more to be had.
+const EXPOSURE: u32 = 14;
+
+/// The sandbox as systemd itself judges it.
+fn is_sandboxed(server: &Server) -> Result<()> {
+    let documented = fs::read_to_string(checkout().join("docs/installing.md"))?;
+    let words = format!(
+        "`systemd-analyze security fed-node`: {}.{}",
+        EXPOSURE / 10,
+        EXPOSURE % 10
+    );
+    ensure!(documented.contains(&words), "docs/installing.md says another figure");
+    let unit = "/usr/lib/systemd/system/fed-node.service";
+    let threshold = format!("--threshold={EXPOSURE}");
+    let flags = ["security", "--offline=true", "--no-pager", &threshold];
+    // The server's own, if its Debian has one; this machine's otherwise.
+    let said = if server.file("/usr/bin/systemd-analyze").exists() {
+        server.run("systemd-analyze", &[&flags[..], &[unit]].concat())?
+    } else if Path::new("/usr/bin/systemd-analyze").exists() {
+        finish(Command::new("systemd-analyze").args(flags).arg(server.file(unit)))?
+    } else {
+        eprintln!("!! systemd-analyze is missing (apt-get install systemd): the exposure of the unit was NOT measured");
+        return Ok(());
+    };
+    eprintln!("{}", said.lines().last().unwrap_or_default());
+    Ok(())
+}
+
 /// The service manager's end of the conversation.
 struct ServiceManager(UnixDatagram);
 
@@ -113,8 +166,16 @@ fn start_service(server: &Server, log: &Path) -> Result<Daemon> {
     let line = unit_key(&unit, "ExecStart")?;
     let mut command = server.command("setpriv");
     command
-        .args(["--reuid", &user, "--regid", &group, "--init-groups", "--no-new-privs"])
-        .args(["--bounding-set", "-all", "--inh-caps", "-all"])
+        .args([
+            "--reuid",
+            &user,
+            "--regid",
+            &group,
+            "--init-groups",
+            "--inh-caps",
+            "-all",
+        ])
+        .args(privileges(&unit)?)
         .args(line.split_whitespace())
         .env("NOTIFY_SOCKET", "/run/notify")
         .env("WATCHDOG_USEC", "3000000");
@@ -222,6 +283,7 @@ fn installs_runs_and_goes() -> Result<()> {
         "root serves: {words}"
     );
 
+    is_sandboxed(&server)?;
     let manager = ServiceManager::listen(&server)?;
     fs::create_dir_all(server.file("/run/asterisk"))?;
     server.run("chown", &["asterisk:asterisk", "/run/asterisk"])?;
