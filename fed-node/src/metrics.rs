@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use fed_ari::router::FastAgiStats;
 use fed_core::map::FederationMap;
 use fed_raft::Cluster;
 use fed_raft::security::{self, Connection, Door, Security};
@@ -18,21 +19,46 @@ use tokio_util::sync::CancellationToken;
 use crate::address::Address;
 use crate::api::Limits;
 use crate::backup::Scheduled;
+use crate::redirect;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Who has metrics to tell.
+pub struct Sources {
+    /// This node's member.
+    pub cluster: Cluster<FederationMap>,
+    /// The scheduled backups.
+    pub backups: Scheduled,
+    /// The client API's.
+    pub limits: Arc<Limits>,
+    /// The redirect server.
+    pub redirect: Arc<redirect::Stats>,
+    /// The FastAGI server.
+    pub agi: Arc<FastAgiStats>,
+}
+
+impl Sources {
+    fn page(&self) -> String {
+        let here = [
+            self.limits.metrics(),
+            self.redirect.metrics(),
+            self.agi.metrics(),
+            self.backups.metrics(),
+        ];
+        self.cluster.metrics() + &here.concat() + "# EOF\n"
+    }
+}
 
 /// Serves in the background until `stop`; returns the address really bound. A node whose port for metrics is taken
 /// serves calls all the same: it says so, and goes on without (monitoring notices that it is not answered).
 pub async fn serve(
     listen: &Address,
-    cluster: Cluster<FederationMap>,
-    backups: Scheduled,
-    limits: Arc<Limits>,
+    sources: Sources,
     security: &Security,
     tasks: &mut JoinSet<()>,
     stop: CancellationToken,
 ) -> Option<SocketAddr> {
-    let members = cluster.clone();
+    let members = sources.cluster.clone();
     let gone = Arc::new(move |node| members.was_removed(node));
     let security = if listen.is_loopback() {
         &Security::Plaintext
@@ -52,8 +78,9 @@ pub async fn serve(
             return None;
         }
     };
+    let sources = Arc::new(sources);
     let page = move || {
-        let text = cluster.metrics() + &limits.metrics() + &backups.metrics() + "# EOF\n";
+        let text = sources.page();
         async move { ([(CONTENT_TYPE, OPEN_METRICS)], text) }
     };
     let router = Router::new().route("/metrics", get(page));

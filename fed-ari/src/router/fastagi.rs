@@ -8,14 +8,14 @@ use tokio::{
         TcpListener, TcpStream, ToSocketAddrs,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::Semaphore,
     time::timeout,
 };
 
+use super::places::{FastAgiStats, Place, Places};
 use super::{Ask, Question, Router, Told, at_once, devices, in_vain, question, told};
 use crate::render::device_of_channel;
 
-/// Calls asking at the same time; further ones wait in the listener's queue.
+/// Calls asking at the same time; for further ones others give way.
 const CONCURRENT: usize = 1_024;
 
 /// Bytes of environment and answers that one call may send.
@@ -27,6 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// A FastAGI server that answers `agi://HOST:PORT/route,NAME`, and `/again`, `/trunk` and `/moved` likewise.
 pub struct FastAgi {
     listener: TcpListener,
+    places: Arc<Places>,
 }
 
 impl FastAgi {
@@ -37,7 +38,15 @@ impl FastAgi {
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Ok(Self {
             listener: TcpListener::bind(address).await?,
+            places: Arc::new(Places::new(CONCURRENT)),
         })
+    }
+
+    /// With places for that many calls at the same time instead of 1,024.
+    #[must_use]
+    pub fn with_places(mut self, most: usize) -> Self {
+        self.places = Arc::new(Places::new(most.max(1)));
+        self
     }
 
     /// Where it listens.
@@ -48,13 +57,15 @@ impl FastAgi {
         self.listener.local_addr()
     }
 
+    /// The live counters.
+    #[must_use]
+    pub fn stats(&self) -> Arc<FastAgiStats> {
+        self.places.stats.clone()
+    }
+
     /// Answers calls until dropped.
     pub async fn run(self, router: Arc<Router>) {
-        let permits = Arc::new(Semaphore::new(CONCURRENT));
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-                return;
-            };
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -64,14 +75,16 @@ impl FastAgi {
                     continue;
                 }
             };
+            let place = self.places.take().await;
             let router = Arc::clone(&router);
             tokio::spawn(async move {
-                match timeout(DEADLINE, answer(stream, &router)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::debug!(%error, "a FastAGI call ended early"),
-                    Err(_) => tracing::warn!("a FastAGI call took longer than {DEADLINE:?}"),
+                let answered = timeout(DEADLINE, answer(stream, &router, &place));
+                match place.cut.run_until_cancelled(answered).await {
+                    Some(Ok(Ok(()))) => {}
+                    Some(Ok(Err(error))) => tracing::debug!(%error, "a FastAGI call ended early"),
+                    Some(Err(_)) => tracing::warn!("a FastAGI call took longer than {DEADLINE:?}"),
+                    None => tracing::debug!("a FastAGI connection gave way to a newer one"),
                 }
-                drop(permit);
             });
         }
     }
@@ -83,7 +96,7 @@ struct Talk {
     output: OwnedWriteHalf,
 }
 
-async fn answer(stream: TcpStream, router: &Router) -> io::Result<()> {
+async fn answer(stream: TcpStream, router: &Router, place: &Place) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (input, output) = stream.into_split();
     let mut talk = Talk {
@@ -91,6 +104,7 @@ async fn answer(stream: TcpStream, router: &Router) -> io::Result<()> {
         output,
     };
     let environment = talk.environment().await?;
+    place.has_asked();
     let Some(ask) = ask(&environment) else {
         return Err(io::Error::other(
             "the dialplan asked none of /route, /again, /trunk and /moved; install fed-node's contexts again",

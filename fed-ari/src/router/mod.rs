@@ -5,6 +5,7 @@
 
 mod decide;
 mod fastagi;
+mod places;
 mod recent;
 mod stasis;
 mod used;
@@ -25,6 +26,7 @@ use parking_lot::Mutex;
 
 pub use decide::{Ask, Decision, Leg, Moment, Question, Stage, decide, in_vain};
 pub use fastagi::FastAgi;
+pub use places::FastAgiStats;
 pub use stasis::answer_stasis;
 pub use variables::{Told, Variables, at_once, contacts, devices, question, told, variables};
 

@@ -73,8 +73,10 @@ pub struct RedirectConfig {
     pub lookups: usize,
     /// TCP connections in all.
     pub connections: usize,
-    /// TCP connections from one source address.
+    /// TCP connections from one source address. Above that the oldest that has asked nothing gives way, if there is one.
     pub connections_per_source: usize,
+    /// TCP connections, of those in all, that nobody but this node's own Asterisk may have.
+    pub connections_reserved: usize,
     /// A TCP connection that says nothing for this long is closed.
     pub idle: Duration,
     /// A message begun on a TCP connection must be complete, and an answer taken, within this time.
@@ -94,6 +96,7 @@ impl Default for RedirectConfig {
             lookups: 512,
             connections: 256,
             connections_per_source: 32,
+            connections_reserved: 32,
             idle: Duration::from_secs(120),
             message_timeout: Duration::from_secs(10),
         }
@@ -110,5 +113,14 @@ impl RedirectConfig {
         self.own_asterisk
             .iter()
             .any(|asker| asker.ip == ip && asker.port.is_none_or(|port| port == source.port() || port == via_port))
+    }
+
+    /// Whether connections from `source` may be those of this node's own Asterisk, whatever port it names later.
+    pub(super) fn may_be_own_asterisk(&self, source: IpAddr) -> bool {
+        let ip = source.to_canonical();
+        if self.own_asterisk.is_empty() {
+            return ip.is_loopback();
+        }
+        self.own_asterisk.iter().any(|asker| asker.ip == ip)
     }
 }

@@ -14,6 +14,7 @@
 //! (`X-Fed-Stale: yes`).
 
 mod config;
+mod connections;
 mod decision;
 mod limiter;
 mod locator;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::config::RedirectConfig;
+use super::connections::Connections;
 use super::decision::{Need, Reply, Status, decide, triage};
 use super::limiter::Limiter;
 use super::locator::{Locator, Stamper};
@@ -98,7 +99,7 @@ impl RedirectServer {
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
         };
-        let connections = tcp::Connections::new(core.config.connections, core.config.connections_per_source);
+        let connections = Connections::new(&core.config, core.stats.clone());
         for (address, datagrams, listener) in sockets {
             info!(%address, "redirect server listens on UDP and TCP");
             server.addresses.push(address);

@@ -38,6 +38,34 @@ counters! {
     dropped,
     /// TCP connections refused because there were too many.
     connections_refused,
+    /// TCP connections that had said nothing and gave way to newer ones.
+    connections_displaced,
+}
+
+impl Stats {
+    /// The counters as metrics.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let counts = self.counts();
+        format!(
+            "# HELP fed_node_redirect_requests Requests that the redirect server understood.\n\
+             # TYPE fed_node_redirect_requests counter\n\
+             fed_node_redirect_requests_total {}\n\
+             # HELP fed_node_redirect_unanswered Messages that the redirect server did not answer, by why.\n\
+             # TYPE fed_node_redirect_unanswered counter\n\
+             fed_node_redirect_unanswered_total{{why=\"garbage\"}} {}\n\
+             fed_node_redirect_unanswered_total{{why=\"too many\"}} {}\n\
+             # HELP fed_node_redirect_connections_closed TCP connections that the redirect server did not keep, by why.\n\
+             # TYPE fed_node_redirect_connections_closed counter\n\
+             fed_node_redirect_connections_closed_total{{why=\"refused\"}} {}\n\
+             fed_node_redirect_connections_closed_total{{why=\"gave way\"}} {}\n",
+            counts.requests,
+            counts.ignored,
+            counts.dropped,
+            counts.connections_refused,
+            counts.connections_displaced
+        )
+    }
 }
 
 pub(super) fn add(counter: &AtomicU64) {

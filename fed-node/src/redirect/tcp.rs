@@ -1,13 +1,11 @@
 //! Connections: answers go back on the connection their request came on.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,64 +14,15 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::connections::{Connections, Place};
 use super::decision::{Reply, Status};
 use super::locator::{Locator, Stamper};
 use super::server::{Answer, Core};
-use super::stats::add;
 use super::stream::{Broken, Frame, Framer};
 
 /// A pause after the system refused a connection (too many open files), so that it does not become a busy loop.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 const READ: usize = 8 * 1024;
-
-/// Counts connections, in all and by source, over all listeners.
-#[derive(Clone, Debug)]
-pub(super) struct Connections {
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    most: usize,
-    most_per_source: usize,
-}
-
-impl Connections {
-    pub(super) fn new(most: usize, most_per_source: usize) -> Self {
-        Self {
-            open: Arc::default(),
-            most,
-            most_per_source,
-        }
-    }
-
-    fn admit(&self, source: IpAddr) -> Option<Place> {
-        let mut open = self.open.lock();
-        let of_source = open.get(&source).copied().unwrap_or_default();
-        if of_source >= self.most_per_source || open.values().sum::<usize>() >= self.most {
-            return None;
-        }
-        open.insert(source, of_source + 1);
-        Some(Place {
-            connections: self.clone(),
-            source,
-        })
-    }
-}
-
-/// One connection's place among those allowed; given back when dropped.
-struct Place {
-    connections: Connections,
-    source: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.connections.open.lock();
-        if let Some(count) = open.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.source);
-            }
-        }
-    }
-}
 
 /// Accepts connections until stopped, then closes them all.
 pub(super) async fn serve<L: Locator, S: Stamper>(
@@ -92,17 +41,15 @@ pub(super) async fn serve<L: Locator, S: Stamper>(
                     warn!(%error, "redirect server: cannot accept connections");
                     tokio::time::sleep(AFTER_ERROR).await;
                 }
-                Ok((stream, source)) => match connections.admit(source.ip()) {
-                    None => add(&core.stats.connections_refused),
-                    Some(place) => {
+                Ok((stream, source)) => {
+                    if let Some(place) = connections.admit(source.ip(), core.config.may_be_own_asterisk(source.ip())) {
                         let core = core.clone();
                         open.spawn(async move {
-                            let _place = place;
-                            let why = converse(stream, source, core).await;
-                            debug!(%source, why, "connection closed");
+                            let ended = place.cut.run_until_cancelled(converse(stream, source, core, &place)).await;
+                            debug!(%source, why = ended.unwrap_or("it gave way to a newer one"), "connection closed");
                         });
                     }
-                },
+                }
             },
         }
     }
@@ -114,6 +61,7 @@ async fn converse<L: Locator, S: Stamper>(
     stream: TcpStream,
     source: SocketAddr,
     core: Arc<Core<L, S>>,
+    place: &Place,
 ) -> &'static str {
     let _ = stream.set_nodelay(true);
     let (mut reader, mut writer) = stream.into_split();
@@ -160,7 +108,8 @@ async fn converse<L: Locator, S: Stamper>(
                     if !core.admit(source.ip()) {
                         return "it asked too much";
                     }
-                    match core.read(&message, source).and_then(|request| core.answer(request, source)) {
+                    let request = core.read(&message, source).inspect(|_| place.has_spoken());
+                    match request.and_then(|request| core.answer(request, source)) {
                         Some(Answer::Later(answer)) => lookups.push(answer),
                         Some(Answer::Ready(answer)) if !send(&mut writer, &answer, patience).await => return "it took no answer",
                         Some(Answer::Ready(_)) | None => {}

@@ -234,17 +234,14 @@ impl Running {
         let scheduled = Scheduled::default();
         let metrics = match &config.metrics.listen {
             Some(listen) => {
-                let (backups, limits) = (scheduled.clone(), door.limits().clone());
-                metrics::serve(
-                    listen,
-                    cluster.clone(),
-                    backups,
-                    limits,
-                    protection,
-                    &mut tasks,
-                    stop.clone(),
-                )
-                .await
+                let sources = metrics::Sources {
+                    cluster: cluster.clone(),
+                    backups: scheduled.clone(),
+                    limits: door.limits().clone(),
+                    redirect: redirect.stats().clone(),
+                    agi: agi.stats(),
+                };
+                metrics::serve(listen, sources, protection, &mut tasks, stop.clone()).await
             }
             None => None,
         };

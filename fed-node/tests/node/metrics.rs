@@ -16,15 +16,29 @@ fn scrape(node: &Node) -> String {
     text
 }
 
-/// The names that fed-raft documents.
+/// The names that fed-raft and fed-node document.
 fn documented() -> BTreeSet<&'static str> {
-    let design = include_str!("../../../fed-raft/DESIGN.md");
-    let (_, section) = design.split_once("\n## Metrics\n").unwrap();
-    let quoted = section.split('`').skip(1).step_by(2);
-    quoted
+    let designs = [
+        include_str!("../../../fed-raft/DESIGN.md"),
+        include_str!("../../DESIGN.md"),
+    ];
+    let names = designs.iter().flat_map(|design| {
+        let (_, section) = design.split_once("\n## Metrics\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap_or((section, ""));
+        section.split('`').skip(1).step_by(2)
+    });
+    names
         .filter_map(|text| text.split('{').next())
-        .filter(|name| name.starts_with("fed_raft_"))
+        .filter(|name| name.starts_with("fed_"))
         .collect()
+}
+
+/// The names of the samples that a page has; a histogram's are its buckets and the like.
+fn served(page: &str) -> BTreeSet<&str> {
+    let samples = page
+        .lines()
+        .filter(|line| line.starts_with("fed_node_") || line.starts_with("fed_client_"));
+    samples.filter_map(|line| line.split(['{', ' ']).next()).collect()
 }
 
 #[test]
@@ -41,6 +55,8 @@ fn every_documented_name_is_found_by_a_scrape_of_a_running_federation() {
             assert!(page.trim_end().ends_with("# EOF"), "{page}");
             // Samples, not only their descriptions.
             missing.retain(|name| !page.lines().any(|line| line.starts_with(name)));
+            let served = served(&page);
+            assert!(served.is_subset(&documented()), "not documented: {served:?}");
         }
         missing.is_empty().then_some(())
     });

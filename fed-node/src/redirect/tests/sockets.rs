@@ -307,6 +307,33 @@ async fn connections_are_bounded_and_places_are_given_back() {
 }
 
 #[tokio::test]
+async fn those_who_hold_places_without_a_word_keep_nobody_out() {
+    let server = start(config("127.0.0.1:0")).await;
+    let address = server.addresses()[0];
+    let mut asking = TcpStream::connect(address).await.expect("connected");
+    let options = request("OPTIONS", "sip:there@h", "");
+    asking.write_all(options.as_bytes()).await.expect("sent");
+    receive_on(&mut asking, 1).await;
+    let mut silent = Vec::new();
+    for _ in 0..RedirectConfig::default().connections_per_source - 1 {
+        silent.push(TcpStream::connect(address).await.expect("connected"));
+    }
+    // Neither part of a message nor a keep-alive is a question.
+    silent[0].write_all(b"\r\n\r\nINVITE sip:there").await.expect("sent");
+    let mut newcomer = TcpStream::connect(address).await.expect("connected");
+    newcomer.write_all(options.as_bytes()).await.expect("sent");
+    receive_on(&mut newcomer, 1).await;
+    closed(silent.remove(0)).await;
+    // Whoever has asked something stays.
+    for stream in [&mut asking, &mut newcomer] {
+        stream.write_all(options.as_bytes()).await.expect("sent");
+        receive_on(stream, 1).await;
+    }
+    let counts = server.stats().counts();
+    assert_eq!((counts.connections_displaced, counts.connections_refused), (1, 0));
+}
+
+#[tokio::test]
 async fn stopping_closes_everything() {
     let server = start(config("127.0.0.1:0")).await;
     let address = server.addresses()[0];
