@@ -98,7 +98,7 @@ fuzz: prerequisites ## every decoder under damaged input: RUNS=100000 for each, 
 	$(ENV); FED_FUZZ_RUNS=$(or $(RUNS),100000) FED_FUZZ_SEED=$${SEED:-$$(date +%Y%m%d)} \
 	  cargo test --workspace --locked --no-fail-fast --test fuzz -- --nocapture
 	$(ENV); FED_FUZZ_RUNS=$(or $(RUNS),100000) FED_FUZZ_SEED=$${SEED:-$$(date +%Y%m%d)} \
-	  cargo test --workspace --locked --lib -- raft::fuzz --nocapture
+	  cargo test --workspace --locked --lib --no-fail-fast -- fuzz:: --nocapture
 
 package-prerequisites: prerequisites
 	@scripts/prerequisites package

@@ -31,3 +31,8 @@ pub mod security;
 pub mod talk;
 #[cfg(feature = "otel")]
 mod traces;
+
+#[cfg(test)]
+#[allow(clippy::print_stderr, reason = "how much was tried is for whoever runs them")]
+#[path = "../../tests/fuzz/mod.rs"]
+mod fuzzing;

@@ -1,13 +1,16 @@
-//! What people and programs hand to a node never makes it panic: files of users, configuration files, addresses. (SIP: `redirect/tests/hostile.rs`.)
+//! What people and programs hand to a node never makes it panic: files of users, configuration files, addresses, tokens. (SIP:
+//! `redirect/tests/fuzz.rs`; backups: `backup/fuzz.rs`.)
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../../tests/fuzz/mod.rs"]
 mod fuzzing;
 
+use data_encoding::BASE64URL_NOPAD;
 use fed_node::address::Address;
 use fed_node::api::convert;
 use fed_node::config::{ConfigFlags, example, load_with};
 use fed_node::roster::check;
+use fed_node::security::{JoinToken, TokenText};
 use fed_proto::client as pb;
 use fuzzing::fuzz;
 use prost::Message;
@@ -133,5 +136,54 @@ fn users_and_devices_of_clients_are_checked_before_they_are_believed() {
     };
     fuzz("device", &[device.encode_to_vec()], &["&", "\n", "${"], |bytes| {
         pb::Device::decode(bytes).is_ok_and(|device| convert::device(device).is_ok())
+    });
+}
+
+#[test]
+fn tokens_that_are_damaged_are_refused() {
+    let words = ["fed1.", "fed1j.", ".", "=", "-", "_", "é", "\0", " "];
+    let token = TokenText::random().reveal().into_bytes();
+    fuzz("token", &[token], &words, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        // What was understood is written as it was read.
+        TokenText::parse(&text).is_some_and(|token| {
+            assert_eq!(token.reveal(), text);
+            true
+        })
+    });
+    let inside = format!(
+        r#"{{"address":"[2001:db8::1]:7401","node":"fed://{}/node/3","ca_sha256":"{}","id":"abc123","secret":"canary"}}"#,
+        "a".repeat(32),
+        "07".repeat(32)
+    );
+    let parsed = |text: &str| match text.parse::<JoinToken>() {
+        Ok(token) => {
+            assert_eq!(token.reveal().parse(), Ok(token), "it survives being printed");
+            true
+        }
+        Err(error) => {
+            assert!(!error.to_string().contains("canary"), "{error}");
+            false
+        }
+    };
+    let whole = |json: &[u8]| format!("fed1j.{}", BASE64URL_NOPAD.encode(json));
+    let token = whole(inside.as_bytes()).into_bytes();
+    fuzz("join token", &[token], &words, |bytes| {
+        parsed(&String::from_utf8_lossy(bytes))
+    });
+    let words = [
+        "\"",
+        "{",
+        "}",
+        ":",
+        ",",
+        "\\u0000",
+        "fed://",
+        "/node/",
+        "18446744073709551616",
+        "\"id\":",
+    ];
+    fuzz("inside of a join token", &[inside.into_bytes()], &words, |bytes| {
+        parsed(&whole(bytes))
     });
 }

@@ -1,7 +1,7 @@
 //! A backup as a file: written beside its place, synced, checked, and only then given its name; and opened again.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use fed_raft::Backup;
@@ -149,7 +149,8 @@ fn open(path: &Path, key: &Secret) -> Outcome<(Head, Contents)> {
     Ok((head, contents))
 }
 
-fn read_head(contents: &mut Contents) -> io::Result<Head> {
+/// What is said in the first file of what was packed.
+pub(super) fn read_head(contents: &mut Unpacker<impl Read>) -> io::Result<Head> {
     let strange = || {
         io::Error::new(
             io::ErrorKind::InvalidData,

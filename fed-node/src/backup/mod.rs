@@ -8,6 +8,8 @@ mod archive;
 mod args;
 mod create;
 mod file;
+#[cfg(test)]
+mod fuzz;
 mod head;
 mod key;
 mod read;

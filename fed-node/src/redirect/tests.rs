@@ -1,6 +1,7 @@
 //! Helpers of the redirect server's tests, which stand in the modules below.
 
 mod decisions;
+mod fuzz;
 mod hostile;
 mod lookups;
 mod messages;

@@ -9,6 +9,7 @@ use fed_core::map::FederationMap;
 use fed_proto::peer as proto;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest, VoteResponse};
 use prost::Message;
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 
 use super::stored::{self, StoredMembers, StoredMeta};
 use super::wire::{
@@ -19,6 +20,7 @@ use super::wire::{
 use super::{Batch, Entry, Membership, Payload, Peer, log_id, vote};
 use crate::batch::{self, split};
 use crate::identity;
+use crate::transport::Badge;
 use fuzzing::fuzz;
 
 #[path = "../../../tests/fuzz/mod.rs"]
@@ -117,6 +119,25 @@ fn messages_of_peers_that_are_damaged_are_refused() {
     };
     fuzz("snapshot", &[header.encode_to_vec()], &[], |bytes| {
         proto::SnapshotHeader::decode(bytes).is_ok_and(|message| from_snapshot_header(&message).is_ok())
+    });
+}
+
+#[test]
+fn badges_that_are_damaged_are_refused() {
+    let badges = ["1/0123456789abcdef0123456789abcdef/2/77/1", "1/0/0/77/0"].map(|badge| badge.as_bytes().to_vec());
+    let words = ["/", "-", "+", " ", "0x", "18446744073709551616", "f"];
+    fuzz("badge", &badges, &words, |bytes| {
+        // Other bytes do not get as far.
+        let Ok(value) = MetadataValue::<Ascii>::try_from(bytes) else {
+            return false;
+        };
+        let mut metadata = MetadataMap::new();
+        metadata.insert("fed-peer", value);
+        Badge::read(&metadata).is_ok_and(|badge| {
+            badge.write(&mut metadata);
+            assert_eq!(Badge::read(&metadata).expect("its own text"), badge);
+            true
+        })
     });
 }
 
