@@ -59,11 +59,7 @@ impl Stats {
              # TYPE fed_node_redirect_connections_closed counter\n\
              fed_node_redirect_connections_closed_total{{why=\"refused\"}} {}\n\
              fed_node_redirect_connections_closed_total{{why=\"gave way\"}} {}\n",
-            counts.requests,
-            counts.ignored,
-            counts.dropped,
-            counts.connections_refused,
-            counts.connections_displaced
+            counts.requests, counts.ignored, counts.dropped, counts.connections_refused, counts.connections_displaced
         )
     }
 }
