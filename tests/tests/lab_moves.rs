@@ -73,10 +73,18 @@ fn main() -> ExitCode {
     )
 }
 
-/// The same device at four sockets for each host, as if she carried it from one building to the next. Four, since these moves follow
-/// each other within milliseconds: at a host that she left a moment ago and whose contact is not deleted yet, a REGISTER with that very
-/// contact is a refresh, of which Asterisk tells nobody, and the deletion that is on its way takes it along (fed-ari's DESIGN.md).
+/// The same device at a socket of its own for each host, as if she carried it from one building to the next.
 fn alices(lab: &Lab) -> Result<Vec<Phone>> {
+    lab.hosts
+        .iter()
+        .map(|_| lab.phone_of("alice", Transport::Udp))
+        .collect()
+}
+
+/// As [`alices`], four sockets for each host, for moves that follow each other within milliseconds: at a host that she left a moment ago
+/// and whose contact is not deleted yet, a REGISTER with that very contact is a refresh, of which Asterisk tells nobody, and the deletion
+/// that is on its way takes it along (fed-ari's DESIGN.md).
+fn alices_of_many_sockets(lab: &Lab) -> Result<Vec<Phone>> {
     (0..4 * lab.hosts.len())
         .map(|_| lab.phone_of("alice", Transport::Udp))
         .collect()
@@ -91,7 +99,7 @@ fn mixed_alices(lab: &Lab) -> Result<Vec<Phone>> {
 
 fn measured_moves(lab: &mut Lab) -> Result<()> {
     const MOVES: usize = 200;
-    let phones = alices(lab)?;
+    let phones = alices_of_many_sockets(lab)?;
     lab.register(&phones[0], 0)?;
     let mut everywhere = Figures::default();
     let mut per_host: Vec<Figures> = lab.hosts.iter().map(|_| Figures::default()).collect();
@@ -149,7 +157,7 @@ fn measured_moves(lab: &mut Lab) -> Result<()> {
 /// measured there. A change is shown to watchers when the node has applied it, and from then on it routes there.
 fn watched_moves(lab: &mut Lab) -> Result<()> {
     const MOVES: usize = 200;
-    let phones = alices(lab)?;
+    let phones = alices_of_many_sockets(lab)?;
     lab.register(&phones[0], 0)?;
     let mut watches = Vec::new();
     for host in &lab.hosts {
