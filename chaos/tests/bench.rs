@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,27 +47,37 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A benchmark that goes on for long, with its folder in `place`, and its servers.
+fn running(place: &Path) -> (Started, Vec<u32>) {
+    let bench = Command::new(env!("CARGO_BIN_EXE_chaos"))
+        .args(["bench", "--etcd", "none", "--rows", "writes", "--seconds", "600"])
+        .arg("--dir")
+        .arg(place)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let bench = Started(bench.unwrap());
+    let servers = until("two servers run", || {
+        let servers: Vec<u32> = children(bench.0.id())
+            .into_iter()
+            .filter(|pid| name(*pid).starts_with("fed-node"))
+            .collect();
+        (servers.len() >= 2).then_some(servers)
+    });
+    (bench, servers)
+}
+
+fn signal(bench: &Started, how: Signal) {
+    let pid = Pid::from_raw(i32::try_from(bench.0.id()).unwrap()).unwrap();
+    kill_process(pid, how).unwrap();
+}
+
 #[test]
 fn a_benchmark_that_is_told_to_end_takes_its_servers_with_it() {
     for how in [Signal::TERM, Signal::INT, Signal::HUP] {
         let place = tempfile::tempdir().unwrap();
-        let bench = Command::new(env!("CARGO_BIN_EXE_chaos"))
-            .args(["bench", "--etcd", "none", "--rows", "writes", "--seconds", "600"])
-            .arg("--dir")
-            .arg(place.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut bench = Started(bench.unwrap());
-        let parent = bench.0.id();
-        let servers = until("two servers run", || {
-            let servers: Vec<u32> = children(parent)
-                .into_iter()
-                .filter(|pid| name(*pid).starts_with("fed-node"))
-                .collect();
-            (servers.len() >= 2).then_some(servers)
-        });
-        kill_process(Pid::from_raw(i32::try_from(parent).unwrap()).unwrap(), how).unwrap();
+        let (mut bench, servers) = running(place.path());
+        signal(&bench, how);
         let ended = until("it ends", || bench.0.try_wait().unwrap());
         assert_eq!(ended.code(), Some(3), "{how:?}");
         for server in servers {
@@ -74,5 +85,18 @@ fn a_benchmark_that_is_told_to_end_takes_its_servers_with_it() {
         }
         let left = std::fs::read_dir(place.path()).unwrap().count();
         assert_eq!(left, 0, "{how:?}: its folder is left");
+    }
+}
+
+#[test]
+fn a_benchmark_that_is_killed_takes_its_servers_with_it() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut bench, servers) = running(place.path());
+    signal(&bench, Signal::KILL);
+    until("it ends", || bench.0.try_wait().unwrap());
+    for server in servers {
+        // Whoever inherited it may not have asked how it ended.
+        let gone = || stat(server).is_none_or(|(state, _)| state == "Z").then_some(());
+        until("its servers end", gone);
     }
 }

@@ -19,8 +19,9 @@ use crate::ids::{NodeId, Revision, TokenId};
 /// So many entries are kept; then the oldest goes for each new one.
 pub const MOST_ENTRIES: u64 = 50_000;
 
-/// Objects named in one entry; of a command that changed more, the rest is counted.
-const MOST_NAMED: usize = 16;
+/// Objects named in one entry; of a command that changed more, the rest is counted. Whoever has such a command done names its objects in
+/// notes before it.
+pub const MOST_NAMED: usize = 16;
 
 /// Who asked for a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -261,6 +261,8 @@ pub mod setting {
     pub const DIALPLAN_CONTEXT: &str = "dialplan_context";
     /// Addresses of other SIP software that may bring capabilities, separated by commas.
     pub const SIP_PEERS: &str = "sip_peers";
+    /// How a dialplan finds somebody who is registered elsewhere: [`LOCATE_BY_REDIRECT`] or [`LOCATE_BY_ASKING`].
+    pub const LOCATE: &str = "locate";
     /// The key of the capabilities, 64 hexadecimal digits.
     pub const CAPABILITY_KEY: &str = "capability_key";
     /// How many nodes a call may cross, 1 to 70; see [`DEFAULT_HOP_LIMIT`].
@@ -268,6 +270,10 @@ pub mod setting {
     /// Which key seals the secrets of the map: its id, not the key.
     pub const SEAL_KEY: &str = "seal_key";
 
+    /// Also by a plain `Dial(PJSIP/alice)`, which the redirect server sends on; the default.
+    pub const LOCATE_BY_REDIRECT: &str = "redirect";
+    /// By the federation's context alone, which asks fed-node; Asterisk then follows no redirect to a SIP address.
+    pub const LOCATE_BY_ASKING: &str = "ask";
     /// The realm where none is set.
     pub const DEFAULT_REALM: &str = "federated";
     /// The context where none is set.

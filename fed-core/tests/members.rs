@@ -248,6 +248,18 @@ fn what_the_edge_refuses_does_not_come_in_beside_it() {
         let put = named(Actor::Local, OWN, Command::PutUser { user, expect });
         assert!(leader.at_level(2, &put).unwrap_err().contains("number"));
     }
+    let expect = Expect::Any;
+    let mut turned = user("alice", &[]);
+    turned.display_name = "Bank\u{202e}1001".to_owned();
+    let mut token = token("t1");
+    token.name.clone_from(&turned.display_name);
+    for (put, field) in [
+        (Command::PutUser { user: turned, expect }, "display_name of user alice"),
+        (Command::PutToken { token, expect }, "name of token t1"),
+    ] {
+        let why = leader.at_level(2, &named(Actor::Local, OWN, put)).unwrap_err();
+        assert!(why.contains(field), "{why}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A host and a port. The host is kept as written; names are resolved when they are used, so that a changed DNS record
 /// is seen without a restart.
@@ -156,9 +157,64 @@ impl FromStr for Address {
     }
 }
 
+/// An address as somebody wrote it, with what it leads to from here: two may be written in different ways, as a name and as a number,
+/// and be one.
+#[derive(Debug)]
+pub struct Spelt {
+    text: String,
+    leads_to: Vec<SocketAddr>,
+}
+
+/// Longest wait for a name.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(1);
+
+impl Spelt {
+    /// Looks an address up; one that leads nowhere is still compared by its letters.
+    pub async fn of(text: &str) -> Self {
+        let found = async {
+            match text.parse::<Address>() {
+                Ok(address) => address.resolve().await.unwrap_or_default(),
+                Err(_) => Vec::new(),
+            }
+        };
+        let leads_to = tokio::time::timeout(RESOLVED_WITHIN, found).await;
+        Self {
+            text: text.to_owned(),
+            leads_to: leads_to.unwrap_or_default(),
+        }
+    }
+
+    /// Whether both are the same place. Nothing is the same as an empty one.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        !self.text.is_empty()
+            && (self.text.eq_ignore_ascii_case(&other.text)
+                || self.leads_to.iter().any(|address| other.leads_to.contains(address)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_name_and_a_number_may_be_one_place() {
+        for (one, other, same) in [
+            ("127.0.0.1:7401", "127.0.0.1:7401", true),
+            ("localhost:7401", "127.0.0.1:7401", true),
+            ("PBX1.invalid:7401", "pbx1.invalid:7401", true),
+            ("[::1]:7401", "[0:0:0:0:0:0:0:1]:7401", true),
+            ("localhost:7401", "127.0.0.1:7402", false),
+            ("pbx1.invalid:7401", "pbx2.invalid:7401", false),
+            ("", "", false),
+        ] {
+            assert_eq!(
+                Spelt::of(one).await.is_same(&Spelt::of(other).await),
+                same,
+                "{one} {other}"
+            );
+        }
+    }
 
     #[test]
     fn every_kind_of_host_survives_a_round_trip() {

@@ -8,11 +8,12 @@ use fed_raft::{Cluster, Identity, StartError};
 use serde::Serialize;
 
 use crate::address::Address;
-use crate::cli::{Exit, Failure, Outcome, Output, emit};
+use crate::cli::{Exit, Failure, Outcome, Output, emit, tell_made};
 use crate::config::Config;
 use crate::explain::Code;
 use crate::security;
 use crate::talk;
+use crate::workplace::Workplace;
 
 /// The consensus folder inside the data folder.
 #[must_use]
@@ -74,12 +75,16 @@ pub fn raft_config(config: &Config) -> fed_raft::Config {
 /// When the folder is taken, cannot be written, or the realm cannot be one.
 pub fn init(config: &Config, realm: &str, output: Output) -> Outcome {
     crate::api::check_realm(realm).map_err(Failure::usage)?;
-    let folder_made = NewFolder::make(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
-    let identity = Cluster::<FederationMap>::init(&raft_config(config)).map_err(|error| start_failure(&error))?;
+    refuse_occupied(config)?;
+    let folder_made = NewFolder::make(&config.data_dir)?;
+    let workplace = begin(&config.data_dir)?;
+    let identity = Cluster::<FederationMap>::init(&workplace.raft_config(config));
+    let identity = identity.map_err(|error| start_failure(&error))?;
     let key = security::make_cluster_key(&config.data_dir).map_err(Failure::usage)?;
     security::found(config, &identity).map_err(|error| Failure::of(Exit::Usage, &error))?;
     let file = realm_file(&config.data_dir);
     write_durably(&file, &format!("{realm}\n")).map_err(|error| folder(&file, &error))?;
+    finish(workplace, &config.data_dir)?;
     folder_made.stays();
     talk!(
         "made federation {} with node {} in {}; start it with `fed-node run`",
@@ -113,7 +118,7 @@ pub async fn join(config: &Config, with: &str, output: Output) -> Outcome {
         "-" => std::io::read_to_string(std::io::stdin().lock())?,
         with => with.to_owned(),
     };
-    let folder_made = NewFolder::make(&config.data_dir).map_err(|error| folder(&config.data_dir, &error))?;
+    let folder_made = NewFolder::make(&config.data_dir)?;
     let raft = raft_config(config);
     let identity = if config.security.plaintext {
         let seed: Address = with.trim().parse().map_err(Failure::usage)?;
@@ -159,12 +164,20 @@ fn made(config: &Config, identity: &Identity, output: Output) -> Outcome {
     emit(&serde_json::to_string_pretty(&made).map_err(Failure::failed)?)
 }
 
-/// Makes the folder of a node's data, if it is not there.
+/// Begins a node's folder in its data folder, which is there.
 ///
 /// # Errors
-/// When it cannot be made.
-pub fn make_data_dir(data_dir: &Path) -> Outcome {
-    make_durably(data_dir).map_err(|error| folder(data_dir, &error))
+/// When nothing can be made in it.
+pub(crate) fn begin(data_dir: &Path) -> Outcome<Workplace> {
+    Workplace::begin(data_dir).map_err(|error| folder(data_dir, &error))
+}
+
+/// Makes the data folder a node's.
+///
+/// # Errors
+/// When that cannot be done; it is nobody's then.
+pub(crate) fn finish(workplace: Workplace, data_dir: &Path) -> Outcome {
+    workplace.finish().map_err(|error| folder(data_dir, &error))
 }
 
 /// Puts the key that seals credentials, which a backup brought along, where the new federation's first node finds it.
@@ -199,21 +212,22 @@ pub fn adopt_cluster_key(data_dir: &Path, key: Option<&[u8]>) -> Outcome {
 ///
 /// # Errors
 /// When the folder is taken.
-pub fn would_make(config: &Config, what: &str) -> Outcome {
-    if let Some(owner) = fed_raft::inspect(&cluster_dir(&config.data_dir)).map_err(|error| start_failure(&error))? {
-        return Err(start_failure(&StartError::Occupied {
-            path: config.data_dir.clone(),
-            node: owner.node,
-        }));
-    }
-    talk!(
-        "{what} would be made in {}; nothing was changed (--dry-run)",
-        config.data_dir.display()
-    );
-    Ok(())
+pub fn would_make(config: &Config, what: &str, output: Output) -> Outcome {
+    refuse_occupied(config)?;
+    let data_dir = config.data_dir.display().to_string();
+    tell_made(output, what.to_owned(), vec![("data_dir", data_dir)])
 }
 
-/// The exit code of a node that cannot be made or started.
+fn refuse_occupied(config: &Config) -> Outcome {
+    let owner = fed_raft::inspect(&cluster_dir(&config.data_dir)).map_err(|error| start_failure(&error))?;
+    let Some(owner) = owner else { return Ok(()) };
+    Err(start_failure(&StartError::Occupied {
+        path: config.data_dir.clone(),
+        node: owner.node,
+    }))
+}
+
+/// The exit code of a node that cannot be made or looked at.
 #[must_use]
 pub fn start_failure(error: &StartError) -> Failure {
     let exit = match error {
@@ -233,23 +247,28 @@ pub fn start_failure(error: &StartError) -> Failure {
 }
 
 /// A data folder that goes again, with what was put into it, unless it is to stay. One that was there before is left as it is.
-struct NewFolder {
+pub(crate) struct NewFolder {
     /// The uppermost folder that was made for it.
     made: Option<PathBuf>,
 }
 
 impl NewFolder {
-    fn make(folder: &Path) -> std::io::Result<Self> {
-        let missing = folder
+    /// Makes it, if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn make(data_dir: &Path) -> Outcome<Self> {
+        let missing = data_dir
             .ancestors()
             .take_while(|path| !path.as_os_str().is_empty() && !path.exists());
         let made = missing.last().map(Path::to_owned);
         let new = Self { made };
-        make_durably(folder)?;
+        make_durably(data_dir).map_err(|error| folder(data_dir, &error))?;
         Ok(new)
     }
 
-    fn stays(mut self) {
+    /// It is a node's.
+    pub(crate) fn stays(mut self) {
         self.made = None;
     }
 }

@@ -20,6 +20,7 @@ pub mod doctor;
 pub mod explain;
 pub mod founding;
 pub mod install;
+mod leftovers;
 pub mod membership;
 pub mod metrics;
 pub mod owner;
@@ -31,6 +32,7 @@ pub mod security;
 pub mod talk;
 #[cfg(feature = "otel")]
 mod traces;
+mod workplace;
 
 #[cfg(test)]
 #[allow(clippy::print_stderr, reason = "how much was tried is for whoever runs them")]

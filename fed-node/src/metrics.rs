@@ -17,9 +17,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::Address;
-use crate::api::Limits;
+use crate::api::{Limits, Refusals};
 use crate::backup::Scheduled;
 use crate::redirect;
+use crate::security::Validity;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -31,19 +32,25 @@ pub struct Sources {
     pub backups: Scheduled,
     /// The client API's.
     pub limits: Arc<Limits>,
+    /// What is told of those who may not.
+    pub refusals: Arc<Refusals>,
     /// The redirect server.
     pub redirect: Arc<redirect::Stats>,
     /// The FastAGI server.
     pub agi: Arc<FastAgiStats>,
+    /// The node's certificate, where it has one.
+    pub(crate) certificate: Option<Validity>,
 }
 
 impl Sources {
     fn page(&self) -> String {
         let here = [
             self.limits.metrics(),
+            self.refusals.metrics(),
             self.redirect.metrics(),
             self.agi.metrics(),
             self.backups.metrics(),
+            self.certificate.as_ref().map(Validity::metrics).unwrap_or_default(),
         ];
         self.cluster.metrics() + &here.concat() + "# EOF\n"
     }

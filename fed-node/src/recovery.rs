@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::cli::{Exit, Failure, Intent, Outcome, Show, print};
 use crate::config::Config;
+use crate::explain::Coded;
 use crate::founding::{cluster_dir, start_failure};
 use crate::security::{found, note_at_start};
 use crate::talk;
@@ -34,7 +35,12 @@ pub fn recover(config: &Config, intent: Intent) -> Outcome {
     let recovery = fed_raft::recover(&folder).map_err(|error| start_failure(&error))?;
     // What others of the old federation hold is worth nothing here.
     if let Some(identity) = fed_raft::inspect(&folder).map_err(|error| start_failure(&error))? {
-        found(config, &identity).map_err(|error| Failure::of(Exit::Usage, &error))?;
+        found(config, &identity).map_err(|error| {
+            let text = format!(
+                "{error}; the folder is that of a federation of its own now, and has no certificate for it yet: mend that, then give `fed-node recover --yes` again"
+            );
+            Failure::new(Exit::Failed, text).coded(error.code())
+        })?;
     }
     let note = format!(
         "recovered: made a federation of its own out of federation {} at revision {}",

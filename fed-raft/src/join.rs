@@ -1,5 +1,6 @@
 //! Getting into a cluster: an id from the leader, a folder with it, and later, when the node runs, the door.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -135,7 +136,7 @@ fn make_folder(config: &Config, identity: &Identity) -> Result<(), StartError> {
 
 impl<M: Machine> Node<M> {
     /// The leader's part of a join: whether, under which id, and with what.
-    pub(crate) async fn let_in(&self, request: proto::JoinRequest) -> Result<(u64, Bytes), Status> {
+    pub(crate) async fn let_in(&self, from: IpAddr, request: proto::JoinRequest) -> Result<(u64, Bytes), Status> {
         let turned = |turned: Turned| match turned {
             Turned::Away(why) => Status::permission_denied(why),
             Turned::Later(why) => Status::aborted(why),
@@ -155,7 +156,7 @@ impl<M: Machine> Node<M> {
             }
             (None, Security::Tls(_)) => return Err(Status::aborted("nobody decides here who may join")),
         };
-        let admitted = doorkeeper.admit(request.address.clone(), request.application.clone());
+        let admitted = doorkeeper.admit(from, request.address.clone(), request.application.clone());
         admitted.await.map_err(turned)?;
         let id = self.new_id().await.map_err(Status::aborted)?;
         let equipped = doorkeeper.equip(NodeId(id), request.address, request.application);

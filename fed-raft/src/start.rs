@@ -120,7 +120,7 @@ pub(crate) async fn start<M: Machine>(config: Config, machine: M) -> Result<Arc<
     tasks.spawn(read::run(node.clone(), asking));
     tasks.spawn(session::run(node.clone()));
     tasks.spawn(upkeep::run(node.clone()));
-    tasks.spawn(upkeep::check_snapshot(node.clone()));
+    tasks.spawn(upkeep::check_what_is_there(node.clone()));
     tasks.spawn(count_leaders(node.clone()));
     tasks.close();
     // A simulated disk has no threads of the machine beside it.

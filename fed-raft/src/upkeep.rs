@@ -83,15 +83,23 @@ fn told(failure: String, data_dir: &Path) -> String {
     StartError::Damaged { path, what }.to_string()
 }
 
-/// Reads the snapshot that was there at the start, beside everything else: who needs it, perhaps months later, is to get a whole one.
-/// [`run`] ends the node when it is not.
-pub(crate) async fn check_snapshot<M: Machine>(node: Arc<Node<M>>) {
-    let Some(snapshot) = node.state.last_snapshot() else {
-        return;
-    };
+/// Reads the snapshot and the state that were there at the start, beside everything else, and ends the node when they are damaged: who
+/// needs the one, perhaps months later, is to get a whole one, and of the other there are parts that nobody asks for in months.
+pub(crate) async fn check_what_is_there<M: Machine>(node: Arc<Node<M>>) {
+    let (state, life, then) = (node.state.clone(), node.life.clone(), node.config.on_failure);
     drop(node);
-    // A thread that could not be started says nothing of the snapshot, and whoever sends it checks again.
-    drop(tasks::blocking(move || Ok(snapshot.check())).await);
+    let closing = life.closing.clone();
+    let found = tasks::blocking(move || {
+        let snapshot = state.last_snapshot().filter(|snapshot| !snapshot.check());
+        let damage = snapshot.and_then(|snapshot| snapshot.damage());
+        Ok(damage.or_else(|| state.check(&|| closing.is_cancelled())))
+    });
+    // A thread that could not be started says nothing of what is there.
+    if let Ok(Some(damage)) = found.await
+        && !life.is_closing()
+    {
+        life.fail(&damage.to_string(), then);
+    }
 }
 
 /// Where the last snapshot was asked for.

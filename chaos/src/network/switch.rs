@@ -265,10 +265,11 @@ pub(super) fn ip(place: usize) -> Ipv4Addr {
 /// Every node has a host of its own, so all use the usual ports.
 pub(super) fn addresses(node: usize) -> Addresses {
     let at = |port| SocketAddr::from((ip(node), port));
+    let within = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     Addresses {
         peer: at(7401),
         client: at(7400),
-        redirect: at(5070),
-        agi: SocketAddr::from((Ipv4Addr::LOCALHOST, 4573)),
+        redirect: within(5070),
+        agi: within(4573),
     }
 }

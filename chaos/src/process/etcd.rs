@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{ProcessError, Program, at, free_ports};
+use super::{ProcessError, Program, at, free_ports, leash};
 use crate::load::etcd::api;
 use api::maintenance_client::MaintenanceClient;
 
@@ -24,7 +24,7 @@ pub struct EtcdMember {
     folder: PathBuf,
 }
 
-/// A cluster of them.
+/// A cluster of them. They end with the thread that started them, at the latest ([`leash`]).
 #[derive(Debug)]
 pub struct Etcd {
     /// Its members, running or not.
@@ -49,7 +49,7 @@ impl EtcdMember {
     }
 
     fn words(&mut self, binary: &Path, initial: &str, state: &str) {
-        self.process = Program::new(&self.name, binary, self.folder.join("log")).args([
+        let process = Program::new(&self.name, binary, self.folder.join("log")).args([
             format!("--name={}", self.name),
             format!("--data-dir={}", self.folder.join("data").display()),
             format!("--listen-client-urls=http://{}", self.client),
@@ -63,6 +63,7 @@ impl EtcdMember {
             "--logger=zap".to_owned(),
             "--log-level=error".to_owned(),
         ]);
+        self.process = process.through(leash());
     }
 
     /// How it says it is.

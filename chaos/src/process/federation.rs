@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Access, Addresses, FedNode, ProcessError, at};
+use super::{Access, Addresses, FedNode, ProcessError, at, leash};
 
 /// Longest wait for a new federation to settle.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Several nodes of one federation; the first one founded it.
+/// Several nodes of one federation; the first one founded it. They end with the thread that started them, at the latest ([`leash`]).
 #[derive(Debug)]
 pub struct Federation {
     /// Its nodes, running or not.
@@ -45,7 +45,7 @@ impl Federation {
     pub async fn grow(&mut self) -> Result<usize, ProcessError> {
         let addresses = Addresses::loopback().map_err(|e| at(&self.root, e))?;
         let name = format!("n{}", self.nodes.len() + 1);
-        let mut node = FedNode::new(&self.binary, &self.root, &name, addresses)?;
+        let mut node = FedNode::new(&self.binary, &self.root, &name, addresses)?.through(leash().iter().copied());
         if self.plaintext {
             node = node.plaintext();
         }

@@ -1,13 +1,15 @@
 //! Real processes to test and to measure: started, waited for, killed, paused, started again, each in a folder of its own.
 //!
 //! [`Program`] is any process in the background; [`FedNode`] a `fed-node` with its ports and its client API; [`Federation`]
-//! several of them on loopback, [`Etcd`] what they are measured against. Nothing here outlives its value: what is dropped is killed, by its own process id.
+//! several of them on loopback, [`Etcd`] what they are measured against. Nothing here outlives its value: what is dropped is killed, by its own process id;
+//! those that are measured are also killed with the thread that started them ([`leash`]).
 
 mod access;
 mod bearer;
 mod etcd;
 mod fed_node;
 mod federation;
+mod leash;
 mod ports;
 mod program;
 
@@ -16,6 +18,7 @@ pub use bearer::Bearer;
 pub use etcd::{Etcd, EtcdMember};
 pub use fed_node::{Addresses, FedNode};
 pub use federation::Federation;
+pub use leash::leash;
 pub use ports::free_ports;
 pub use program::{Program, Usage};
 

@@ -1,5 +1,6 @@
 //! What is done to disks: power cuts, faults, flipped bits.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::RunFailure;
@@ -88,16 +89,18 @@ impl Director<'_> {
         };
         let at_ns = self.journal.now_ns();
         self.arena.kill(node);
-        let (words, ending): (&[&str], &str) = match place {
-            Damage::Log => (&["/log/"], ".log"),
-            Damage::State => (&["/state/"], ".sst"),
-            Damage::Snapshot => (&["/snapshots/"], ".sst"),
+        let data_dir = self.arena.nodes[node].process.data_dir();
+        let (folder, ending) = match place {
+            Damage::Log => ("/log/".to_owned(), ".log"),
+            Damage::State => ("/state/".to_owned(), ".sst"),
+            // Nobody reads an older one any more, or one that was just being made.
+            Damage::Snapshot => (format!("/snapshots/{}/", newest_snapshot(&data_dir)), ".sst"),
         };
         let damaged = &mut self.arena.nodes[node];
         let Some(disk) = &mut damaged.disk else {
             return Err(RunFailure::Plan("a node without a disk cannot be damaged".into()));
         };
-        let Some(file) = disk.flip_a_bit(words, ending, &mut random)? else {
+        let Some(file) = disk.flip_a_bit(&[folder.as_str()], ending, &mut random)? else {
             return Err(RunFailure::Plan(format!(
                 "n{} has no {place:?} to damage yet",
                 node + 1
@@ -131,5 +134,33 @@ impl Director<'_> {
         ));
         done.at_ns = Some(at_ns);
         Ok(done)
+    }
+}
+
+/// The folder's name of the newest complete snapshot; empty when there is none.
+fn newest_snapshot(data_dir: &Path) -> String {
+    let folders = std::fs::read_dir(data_dir.join("cluster").join("snapshots"));
+    let names = folders.into_iter().flatten().flatten().map(|folder| folder.file_name());
+    // Each is called after the last log entry in it, and a number.
+    let place = |name: &str| {
+        let (entry, number) = name.split_once('-')?;
+        Some((entry.parse::<u64>().ok()?, number.parse::<u64>().ok()?))
+    };
+    let complete = names.filter_map(|name| name.to_str().and_then(|name| Some((place(name)?, name.to_owned()))));
+    complete.max().map(|(_, name)| name).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_complete_snapshot_is_the_one_that_is_damaged() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(newest_snapshot(folder.path()), "");
+        for name in ["999-0", "1049-0", "1049-1", "building"] {
+            std::fs::create_dir_all(folder.path().join("cluster/snapshots").join(name)).expect("made");
+        }
+        assert_eq!(newest_snapshot(folder.path()), "1049-1");
     }
 }

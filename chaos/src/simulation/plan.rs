@@ -1,5 +1,6 @@
 //! What will happen to the cluster: drawn from the seed before anything runs, so that it can be shown, and shortened.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -9,7 +10,11 @@ use crate::seeded::Seeded;
 pub const SPARES: usize = 2;
 
 /// Whoever is away for so long leads no more.
-const AWAY: Duration = Duration::from_secs(2);
+const AWAY_MS: u64 = 2_000;
+/// Nothing goes wrong for so long before the leader goes alone: who was away is back by then, and who joined votes.
+const CALM_MS: u64 = 1_000;
+/// So many members elect a leader without one of them.
+const ENOUGH: usize = 3;
 
 /// Everything that a seed decides besides the course of the run itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,18 +99,26 @@ impl Plan {
             watch_events: [16, 64, 100_000][below(3) as usize],
             faults: Vec::new(),
         };
+        let begins = 1_500 + below(500);
         let ends = length.as_millis() as u64;
-        let mut at = 1_500 + below(500);
-        let mut spare = nodes;
+        // A run in which nobody else ever leads proves little. So once the leader goes and everybody else is there to follow: nothing
+        // else is wrong then, or was a moment ago.
+        let soonest = begins + CALM_MS;
+        let alone = soonest + below(ends.saturating_sub(soonest + AWAY_MS) + 1);
+        let mut members = Members::of(nodes);
+        plan.draw(begins, alone - CALM_MS, &mut below, &mut members);
+        plan.add(alone, AWAY_MS, Kind::PowerCutLeader);
+        members.fewest = 0;
+        plan.draw(alone + AWAY_MS, ends, &mut below, &mut members);
+        plan
+    }
+
+    /// Adds what goes wrong from a moment on, all of it over at another.
+    fn draw(&mut self, mut at: u64, ends: u64, below: &mut impl FnMut(u64) -> u64, members: &mut Members) {
         while at + 500 < ends {
             let lasts = 200 + below(2_300);
-            let kind = draw(&mut below, nodes, &mut spare);
-            plan.faults.push(Fault {
-                number: plan.faults.len(),
-                at: Duration::from_millis(at),
-                lasts: Duration::from_millis(lasts),
-                kind,
-            });
+            let kind = draw(below, members);
+            self.add(at, lasts.min(ends - at), kind);
             // Sometimes one follows when the other is over, sometimes they overlap.
             at += if below(3) == 0 {
                 below(lasts)
@@ -113,14 +126,15 @@ impl Plan {
                 lasts + below(900)
             };
         }
-        // A run in which nobody else ever leads proves little. Where all lose their power, the same one may lead again.
-        let alone = plan.faults.iter().rposition(|fault| fault.kind == Kind::PowerCutLeader);
-        let last = plan.faults.len().saturating_sub(1);
-        if let Some(fault) = plan.faults.get_mut(alone.unwrap_or(last)) {
-            fault.kind = Kind::PowerCutLeader;
-            fault.lasts = fault.lasts.max(AWAY);
-        }
-        plan
+    }
+
+    fn add(&mut self, at: u64, lasts: u64, kind: Kind) {
+        self.faults.push(Fault {
+            number: self.faults.len(),
+            at: Duration::from_millis(at),
+            lasts: Duration::from_millis(lasts),
+            kind,
+        });
     }
 
     /// The plan without the faults of these numbers.
@@ -131,7 +145,32 @@ impl Plan {
     }
 }
 
-fn draw(below: &mut impl FnMut(u64) -> u64, nodes: usize, spare: &mut usize) -> Kind {
+/// Who is in the cluster when all went as planned so far.
+struct Members {
+    nodes: usize,
+    joined: usize,
+    removed: BTreeSet<usize>,
+    /// Nobody is removed from so many.
+    fewest: usize,
+}
+
+impl Members {
+    fn of(nodes: usize) -> Self {
+        Self {
+            nodes,
+            joined: 0,
+            removed: BTreeSet::new(),
+            fewest: ENOUGH,
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.nodes + self.joined - self.removed.len()
+    }
+}
+
+fn draw(below: &mut impl FnMut(u64) -> u64, members: &mut Members) -> Kind {
+    let nodes = members.nodes;
     let mut node = || 1 + below(nodes as u64) as usize;
     let (one, other) = (node(), node());
     let other = if other == one { 1 + other % nodes } else { other };
@@ -153,10 +192,13 @@ fn draw(below: &mut impl FnMut(u64) -> u64, nodes: usize, spare: &mut usize) -> 
         19 => Kind::Loss(100 + below(900) as u32),
         20 | 21 => Kind::SlowDisk(one, 20 + below(400)),
         22 => Kind::Transfer(one),
-        23 => Kind::Remove(one),
-        _ if *spare < nodes + SPARES => {
-            *spare += 1;
-            Kind::Join(*spare)
+        23 if members.count() > members.fewest => {
+            members.removed.insert(one);
+            Kind::Remove(one)
+        }
+        _ if members.joined < SPARES => {
+            members.joined += 1;
+            Kind::Join(nodes + members.joined)
         }
         _ => Kind::IsolateLeader,
     }
@@ -211,12 +253,39 @@ mod tests {
         assert_ne!(Plan::of(7, length), Plan::of(8, length));
     }
 
+    /// Whether nothing else is wrong while the fault lasts, or was a moment before, and enough members are left to elect a leader.
+    fn is_alone(fault: &Fault, plan: &Plan) -> bool {
+        let calm = fault.at - Duration::from_millis(CALM_MS);
+        let others = plan.faults.iter().filter(|other| other.number != fault.number);
+        let (before, after): (Vec<&Fault>, Vec<&Fault>) = others.partition(|other| other.at < fault.at);
+        let joined = before
+            .iter()
+            .filter(|other| matches!(other.kind, Kind::Join(_)))
+            .count();
+        let removed: BTreeSet<String> = before
+            .iter()
+            .filter(|other| matches!(other.kind, Kind::Remove(_)))
+            .map(|other| format!("{:?}", other.kind))
+            .collect();
+        before.iter().all(|other| other.at + other.lasts <= calm)
+            && after.iter().all(|other| other.at >= fault.at + fault.lasts)
+            && plan.nodes + joined - removed.len() >= 3
+    }
+
     #[test]
-    fn the_leader_goes_in_every_plan() {
-        for seed in 0..1_000 {
-            let plan = Plan::of(seed, Duration::from_secs(15));
-            let goes = |fault: &Fault| fault.kind == Kind::PowerCutLeader && fault.lasts >= AWAY;
-            assert!(plan.faults.iter().any(goes), "seed {seed}");
+    fn the_leader_goes_alone_in_every_plan_and_for_long_enough() {
+        for seconds in [6, 15, 60] {
+            let length = Duration::from_secs(seconds);
+            for seed in 0..1_000 {
+                let plan = Plan::of(seed, length);
+                let goes = |fault: &&Fault| fault.kind == Kind::PowerCutLeader && fault.lasts >= Duration::from_secs(2);
+                let mut going = plan.faults.iter().filter(goes);
+                assert!(
+                    going.any(|fault| fault.at + fault.lasts <= length && is_alone(fault, &plan)),
+                    "seed {seed}, {seconds} s: {:?}",
+                    plan.faults
+                );
+            }
         }
     }
 

@@ -228,14 +228,16 @@ impl Applier {
         look: impl IntoIterator<Item = Key>,
     ) -> Result<Applied, AriError> {
         let actual = self.read(look).await?;
+        let plan = plan(&desired, &actual, &self.target.capabilities);
+        let to_do: BTreeSet<Key> = plan.phases.iter().flatten().map(Action::key).collect();
         for (key, fields) in &actual.objects {
             if let Some(object) = desired.get(key)
+                && !to_do.contains(key)
                 && differing(object, fields, &self.target.capabilities).is_none()
             {
                 self.remember(object);
             }
         }
-        let plan = plan(&desired, &actual, &self.target.capabilities);
         Ok(self.execute(plan).await)
     }
 

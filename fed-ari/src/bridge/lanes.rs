@@ -62,6 +62,25 @@ impl<S: Send + 'static> Lanes<S> {
         next
     }
 
+    /// Whether a step of the device runs or waits.
+    pub(super) fn is_busy(&self, device: &DeviceId) -> bool {
+        self.waiting.lock().contains_key(device)
+    }
+
+    /// Whether such a step of the device waits.
+    pub(super) fn waits(&self, device: &DeviceId, such: impl Fn(&S) -> bool) -> bool {
+        self.waiting
+            .lock()
+            .get(device)
+            .is_some_and(|lane| lane.iter().any(such))
+    }
+
+    /// Whether the last step of the device that waits is such a one.
+    pub(super) fn ends_with(&self, device: &DeviceId, such: impl Fn(&S) -> bool) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.get(device).and_then(VecDeque::back).is_some_and(such)
+    }
+
     /// Waits until no step waits or runs.
     pub(super) async fn idle(&self) {
         loop {

@@ -24,7 +24,7 @@ use super::{
     stranded::take_back,
 };
 use crate::{
-    client::{AriClient, AriEvent, AsteriskInfo, Capabilities, ContactStatus, EventStream, Link},
+    client::{AriClient, AriEvent, AsteriskInfo, Capabilities, ContactStatus, EventStream, Feature, Link},
     port::{MapEvent, MapPort, MapSnapshot, MapWatch},
     render::{Scope, Target},
     router::{Router, answer_stasis},
@@ -32,6 +32,9 @@ use crate::{
 
 /// What is subscribed to.
 const SOURCES: [&str; 1] = ["endpoint:PJSIP"];
+
+/// What is listened to. Everything else of a subscribed endpoint, such as each step of its calls, would be written for nothing.
+const EVENTS: [&str; 3] = ["ApplicationReplaced", "ContactStatusChange", "StasisStart"];
 
 /// First and longest pause before another attempt; doubles in between.
 pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -129,6 +132,12 @@ impl Life {
         match events.next().await {
             Link::Disconnected { why } => return Err(BridgeFault::NoAri(why)),
             Link::Connected | Link::Event(_) => {}
+        }
+        if Capabilities::of_version(info.version).has(Feature::EventFilter)
+            && let Err(error) = self.client.allow_events(&EVENTS).await
+        {
+            // Costs time only: what is not listened to is passed over.
+            tracing::warn!(%error, "Asterisk writes more events than are listened to");
         }
         let (fatal_sender, fatal) = mpsc::channel(4);
         let (contact_sender, contacts) = mpsc::unbounded_channel();

@@ -15,7 +15,9 @@ mod names;
 mod objects;
 mod observe;
 mod owner;
+mod recall;
 mod resync;
+mod returns;
 mod status;
 mod stranded;
 

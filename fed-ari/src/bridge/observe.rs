@@ -3,41 +3,28 @@
 //! The bind goes out with what the event carries; the phone's details follow as a second, unhurried command that gives way to anything newer.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use fed_core::{
     command::{Command, Refusal, Reply},
-    ids::{ContactUri, DeviceId, NodeId, Number, Revision, SessionId},
+    ids::{ContactUri, DeviceId, NodeId, Revision, SessionId},
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{lanes::Lanes, status::BridgeCounts};
+use super::{lanes::Lanes, recall::recall, returns::Returns, status::BridgeCounts};
 use crate::{
-    client::{AriClient, ContactStatus, HangupReason, LegState},
-    port::{MapPort, SEEN_AT, fresh_or_stale},
+    client::{AriClient, ContactStatus},
+    port::{MapPort, PortError, Proposed, SEEN_AT, fresh_or_stale},
     render::is_redirect_aor,
     router::Router,
 };
 
 /// How long the map may take to confirm that a contact is stale; after it the own copy has to do.
 const FRESH_WITHIN: Duration = Duration::from_millis(500);
-
-/// The generated dialplan takes this cause as the wish to be asked again.
-pub(super) const MOVED: HangupReason = HangupReason::Unspecified;
-
-/// Pauses before each look for calls that still ring a phone that has moved.
-const RECALLS: [Duration; 6] = [
-    Duration::ZERO,
-    Duration::from_millis(10),
-    Duration::from_millis(20),
-    Duration::from_millis(60),
-    Duration::from_millis(150),
-    Duration::from_millis(300),
-];
 
 /// Attempts at deleting a stale contact.
 const ATTEMPTS: u32 = 5;
@@ -53,7 +40,8 @@ pub(super) enum Step {
     Stale(ContactUri),
 }
 
-type Registration = (DeviceId, ContactUri);
+/// A device and where it is.
+pub(super) type Registration = (DeviceId, ContactUri);
 
 /// Turns what happens at one Asterisk into commands, and the map's verdicts into deletions.
 pub(super) struct Observer {
@@ -66,6 +54,7 @@ pub(super) struct Observer {
     deleting: Mutex<HashMap<Registration, usize>>,
     /// Registrations seen but not bound yet for want of a quorum, with the revision applied when they were seen.
     seen: Mutex<HashMap<Registration, Revision>>,
+    returns: Returns,
     counts: Mutex<BridgeCounts>,
     /// Rung when map and Asterisk must be compared as a whole.
     resync: Notify,
@@ -81,6 +70,7 @@ impl Observer {
             session: Mutex::new(None),
             deleting: Mutex::new(HashMap::new()),
             seen: Mutex::new(HashMap::new()),
+            returns: Returns::default(),
             counts: Mutex::new(BridgeCounts::default()),
             resync: Notify::new(),
         })
@@ -119,6 +109,7 @@ impl Observer {
 
     /// Forgets what was expected of a link that is gone.
     pub(super) fn link_lost(&self) {
+        self.returns.link_lost();
         self.deleting.lock().clear();
     }
 
@@ -167,9 +158,19 @@ impl Observer {
         };
         match status {
             ContactStatus::Created | ContactStatus::NonQualified | ContactStatus::Reachable => {
-                self.push(device, Step::Registered(contact));
+                let registration = (device.clone(), contact.clone());
+                if self.returns.wrote(&registration) {
+                    return;
+                }
+                self.returns.registered(&registration);
+                if !self.is_refresh(&device, &contact) {
+                    self.push(device, Step::Registered(contact));
+                }
             }
-            ContactStatus::Removed => self.push(device, Step::Gone(contact)),
+            ContactStatus::Removed => {
+                self.returns.gone(&(device.clone(), contact.clone()));
+                self.push(device, Step::Gone(contact));
+            }
             // The registration stands.
             ContactStatus::Unreachable | ContactStatus::Unknown => {}
         }
@@ -191,6 +192,36 @@ impl Observer {
         });
     }
 
+    /// True for an event that tells the map nothing: the device is bound here with this contact, and nothing that this bridge does may change that.
+    fn is_refresh(&self, device: &DeviceId, contact: &ContactUri) -> bool {
+        if self.lanes.is_busy(device) {
+            // Looked at in its turn; the same word twice is looked at once.
+            return self
+                .lanes
+                .ends_with(device, |(step, _)| *step == Step::Registered(contact.clone()));
+        }
+        let snapshot = self.port.local();
+        let bound = snapshot.view().bindings_of(device).unwrap_or_default();
+        let here = self.port.here();
+        let of_now = |session| self.session() == Some(session);
+        !self.returns.is_behind(device, snapshot.revision)
+            && bound
+                .iter()
+                .any(|b| b.value.node == here && b.value.contact == *contact && of_now(b.value.session))
+    }
+
+    /// Proposes a change of a device's bindings. Each goes through here, or [`Observer::answered`] is told: a refresh is known by what came of it.
+    async fn propose(&self, device: &DeviceId, command: Command) -> Result<Proposed, PortError> {
+        let proposed = self.port.propose(command).await;
+        self.answered(device, proposed.as_ref().ok().map(|proposed| proposed.revision));
+        proposed
+    }
+
+    /// Notes what a proposal for the device was answered; `None` for one that was not.
+    pub(super) fn answered(&self, device: &DeviceId, at: Option<Revision>) {
+        self.returns.answered(device, at, self.port.applied());
+    }
+
     async fn registered(&self, device: DeviceId, contact: ContactUri) {
         let Some(session) = self.session() else {
             self.remember_seen(&device, &contact);
@@ -207,7 +238,7 @@ impl Observer {
             .newest_elsewhere(&device)
             .is_none_or(|elsewhere| elsewhere <= basis);
         let bind = self.bind(&device, &contact, session, newest.then_some(basis));
-        match self.port.propose(bind).await {
+        match self.propose(&device, bind).await {
             Ok(proposed) => {
                 if matches!(proposed.reply, Reply::Refused(Refusal::SessionEnded { .. })) {
                     return self.want_resync();
@@ -216,6 +247,7 @@ impl Observer {
                 match proposed.reply {
                     Reply::Bound { .. } => {
                         self.count(|counts| counts.bound += 1);
+                        self.put_back(&device, &contact).await;
                         self.details(device, contact, session).await;
                     }
                     Reply::BindingRefused { .. } => self.delete_contact(&device, &contact).await,
@@ -272,7 +304,7 @@ impl Observer {
             user_agent: found.user_agent,
             path: found.path,
         };
-        if let Err(error) = self.port.propose(bind).await {
+        if let Err(error) = self.propose(&device, bind).await {
             tracing::debug!(%device, %error, "the details of a registration were not recorded");
         }
     }
@@ -305,7 +337,7 @@ impl Observer {
             contact,
             node,
         };
-        match self.port.propose(unbind).await {
+        match self.propose(&device, unbind).await {
             Ok(_) => self.count(|counts| counts.unbound += 1),
             Err(error) => {
                 tracing::warn!(%device, %error, "the end of a registration could not be recorded yet");
@@ -349,6 +381,15 @@ impl Observer {
     /// Deletes a contact of this Asterisk that the map does not want here.
     pub(super) async fn delete_contact(&self, device: &DeviceId, contact: &ContactUri) {
         let registration = (device.clone(), contact.clone());
+        let fields = self.client.contact_fields(device.as_str(), contact.as_str()).await;
+        if let Ok(Some(fields)) = fields {
+            self.returns.deleting(registration.clone(), fields);
+        }
+        // Registered again while this was going on: its turn comes next.
+        let again = Step::Registered(contact.clone());
+        if self.lanes.waits(device, |(step, _)| *step == again) {
+            return self.returns.gone(&registration);
+        }
         *self.deleting.lock().entry(registration.clone()).or_default() += 1;
         for attempt in 1..=ATTEMPTS {
             match self.client.delete_contact(device.as_str(), contact.as_str()).await {
@@ -368,67 +409,44 @@ impl Observer {
             }
         }
         self.deleted_by_us(&registration);
+        self.returns.gone(&registration);
     }
 }
 
-/// Takes back the calls that ring a device's phone here although it has just registered elsewhere: the dialplan asks again where it is.
-///
-/// They were sent here before the move was known. A leg may appear a little later than the answer that sent it, so they are looked for more than
-/// once; and one that does not ring yet is left until the next look, because `Dial` forgets the cause of a channel that ends before it has called
-/// it. Where another phone of the device is registered here, nothing is taken back: it may be the one that rings.
-async fn recall(client: AriClient, port: Arc<dyn MapPort>, device: DeviceId) {
-    let mut silent: HashSet<String> = HashSet::new();
-    for pause in RECALLS {
-        tokio::time::sleep(pause).await;
-        let bound = port.local().view().bindings_of(&device).unwrap_or_default();
-        if bound.iter().any(|binding| binding.value.node == port.here()) {
+impl Observer {
+    /// Puts back a registration that our own deletion took along: the phone had refreshed it, and Asterisk's word of that came too late.
+    ///
+    /// It ends when the deleted one would have ended, which is too early only where the refresh fell into the millisecond between the last look and the deletion.
+    async fn put_back(&self, device: &DeviceId, contact: &ContactUri) {
+        let registration = (device.clone(), contact.clone());
+        let Some(fields) = self.returns.take_lost(&registration) else {
             return;
-        }
-        let legs = match client.endpoint("PJSIP", device.as_str()).await {
-            Ok(endpoint) => endpoint.map(|endpoint| endpoint.channel_ids).unwrap_or_default(),
-            Err(error) => {
-                tracing::debug!(%device, %error, "calls to a phone that moved could not be looked for");
-                continue;
-            }
         };
-        for leg in legs {
-            let ended = match client.channel(&leg).await {
-                // Other calls to the device go out by the redirect server, from a customer's own dialplan: they are on the right way.
-                Ok(Some(channel)) if !sent_here(&*port, &device, &channel.dialplan.exten) => continue,
-                Ok(Some(channel)) => match channel.leg() {
-                    Some(LegState::Ringing) => client.hangup(&leg, MOVED).await,
-                    Some(LegState::Silent) if !silent.insert(leg.clone()) => client.hangup(&leg, MOVED).await,
-                    Some(LegState::Silent) | None => continue,
-                },
-                Ok(None) => continue,
-                Err(error) => Err(error),
-            };
-            match ended {
-                Ok(_) => tracing::debug!(%device, leg, "a call to the phone that moved was taken back"),
-                Err(error) => {
-                    tracing::debug!(%device, leg, %error, "a call to the phone that moved could not be taken back")
+        let back = match self.client.get_contact(device.as_str(), contact.as_str()).await {
+            // Registered after the deletion.
+            Ok(Some(_)) => return,
+            Ok(None) => {
+                self.returns.writing(&registration, true);
+                let written = self
+                    .client
+                    .put_contact_back(device.as_str(), contact.as_str(), &fields)
+                    .await;
+                if written.is_err() {
+                    self.returns.writing(&registration, false);
                 }
+                written
+            }
+            Err(error) => Err(error),
+        };
+        match back {
+            Ok(()) => {
+                tracing::debug!(%device, %contact, "a registration that was refreshed while it was deleted is back")
+            }
+            Err(error) => {
+                tracing::warn!(%device, %contact, %error, "a registration that was refreshed while it was deleted could not be put back");
             }
         }
     }
-}
-
-/// Whether a leg to the device was dialled by the generated dialplan: `Dial` gives it the extension of the caller, which is a target of another
-/// node, or a name of the device's user.
-fn sent_here(port: &dyn MapPort, device: &DeviceId, exten: &str) -> bool {
-    if let Some((name, _)) = exten.split_once('~') {
-        return name == device.as_str();
-    }
-    let snapshot = port.local();
-    let view = snapshot.view();
-    let Ok(Some(record)) = view.device(device) else {
-        return false;
-    };
-    let user = record.value.user;
-    let number = Number::new(exten)
-        .ok()
-        .and_then(|number| view.number(&number).ok().flatten());
-    exten == device.as_str() || exten == user.as_str() || number.as_ref() == Some(&user)
 }
 
 /// The registration that an event tells of; `None` for every other event, and for those of our own static contacts.

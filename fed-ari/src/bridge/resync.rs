@@ -54,6 +54,9 @@ pub(super) async fn resync(client: &AriClient, port: &dyn MapPort, observer: &Ob
     for chunk in commands.chunks(CHUNK) {
         let replies = port.propose_many(chunk.to_vec()).await?;
         for (command, proposed) in chunk.iter().zip(replies) {
+            if let Command::Bind { device, .. } | Command::Unbind { device, .. } = command {
+                observer.answered(device, Some(proposed.revision));
+            }
             settle(observer, command, proposed.reply).await?;
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use fed_core::ids::NodeId;
 
-use super::observe::MOVED;
+use super::recall::MOVED;
 use crate::{
     client::{AriClient, LegState},
     port::MapPort,

@@ -75,6 +75,26 @@ impl AriClient {
         self.delete_object(ObjectType::Contact, &contact_id(aor, uri)).await
     }
 
+    /// What Asterisk keeps of one registration, as it is; `None` where it is not there (any more). For [`AriClient::put_contact_back`].
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn contact_fields(&self, aor: &str, uri: &str) -> Result<Option<Fields>, AriError> {
+        self.get_object(ObjectType::Contact, &contact_id(aor, uri)).await
+    }
+
+    /// Makes a registration that was removed again. Asterisk tells of it as of one that a phone made.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn put_contact_back(&self, aor: &str, uri: &str, fields: &Fields) -> Result<(), AriError> {
+        // An empty value stands for none, and is refused for some of them.
+        let fields: Vec<(&str, &str)> = fields.iter().filter(|(_, value)| !value.is_empty()).collect();
+        self.put_object(ObjectType::Contact, &contact_id(aor, uri), &fields)
+            .await
+            .map(drop)
+    }
+
     /// URIs of all contacts of an aor, static and live; `None` where there is no such aor.
     ///
     /// # Errors

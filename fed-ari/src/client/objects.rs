@@ -24,7 +24,7 @@ pub enum ObjectType {
     Endpoint,
     /// Which endpoint a request belongs to, by address.
     Identify,
-    /// One registration; readable and deletable, made by the registrar.
+    /// One registration: made by the registrar, or written with all its fields.
     Contact,
 }
 

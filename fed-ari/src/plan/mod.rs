@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    client::{Capabilities, Fields, ObjectType},
-    render::{Key, Object, attribute, same_meaning},
+    client::{Capabilities, Feature, Fields, ObjectType},
+    render::{Key, Object, attribute, is_redirect_aor, redirect_aor, same_meaning},
 };
 
 /// What Asterisk holds, as far as it was asked.
@@ -87,12 +87,13 @@ pub fn plan(desired: &BTreeMap<Key, Object>, actual: &Actual, capabilities: &Cap
             .collect());
     }
     let mut postponed = Vec::new();
+    let mut written = BTreeSet::new();
     for kind in MAKING {
         let mut phase = Vec::new();
         for (key, object) in desired.iter().filter(|(key, _)| key.0 == kind) {
             match actual.objects.get(key) {
                 None => phase.push(Action::Put(object.clone())),
-                Some(fields) if holds(object, fields, capabilities) => {}
+                Some(fields) if holds(object, fields, capabilities) && !follows(object, &written, capabilities) => {}
                 Some(_) if kind == ObjectType::Aor && actual.registered.contains(&key.1) => postponed.push(key.clone()),
                 // The static contacts of an aor and the addresses of an identify add up in a merge.
                 Some(_) if matches!(kind, ObjectType::Aor | ObjectType::Identify) => {
@@ -101,10 +102,20 @@ pub fn plan(desired: &BTreeMap<Key, Object>, actual: &Actual, capabilities: &Cap
                 Some(_) => phase.push(Action::Put(object.clone())),
             }
         }
+        written.extend(phase.iter().map(Action::key));
         add(phase);
     }
     plan.postponed = postponed;
     plan
+}
+
+/// Whether an endpoint is written because its redirect aor is. What says whether Asterisk goes after redirects changes with that aor's
+/// contact, and where it cannot be read back nothing else would tell that it has changed.
+fn follows(object: &Object, written: &BTreeSet<Key>, capabilities: &Capabilities) -> bool {
+    object.kind == ObjectType::Endpoint
+        && !capabilities.has(Feature::RedirectMethodReadable)
+        // Rather once too often: what was written before a failure, or before this rule, may go after redirects still.
+        && (written.contains(&(ObjectType::Aor, redirect_aor(&object.id))) || object.get("redirect_method") == Some("user"))
 }
 
 /// True where everything the object wants is there, by meaning; what this version cannot read back is taken as there.
@@ -114,6 +125,14 @@ pub fn holds(object: &Object, fields: &Fields, capabilities: &Capabilities) -> b
 
 /// The first attribute that Asterisk holds otherwise than wanted.
 pub fn differing(object: &Object, fields: &Fields, capabilities: &Capabilities) -> Option<&'static str> {
+    // Nobody registers on it: a contact that is not wanted was written when it was.
+    let of_redirects = object.kind == ObjectType::Aor && is_redirect_aor(&object.id);
+    if of_redirects
+        && object.get("contact").is_none()
+        && fields.get("contact").is_some_and(|contact| !contact.is_empty())
+    {
+        return Some("contact");
+    }
     object.fields.iter().find_map(|(name, wanted)| {
         let known = attribute(object.kind, name)?;
         if known.readable_with.is_some_and(|feature| !capabilities.has(feature)) {
@@ -235,6 +254,21 @@ mod tests {
             .retain(|(name, _)| name != "redirect_method");
         assert!(plan(&desired(objects.clone()), &actual, &capabilities(16)).is_empty());
         assert_eq!(plan(&desired(objects), &actual, &capabilities(22)).len(), 1);
+    }
+
+    #[test]
+    fn a_redirect_aor_loses_its_contact_and_its_endpoint_is_written_where_it_cannot_be_read() {
+        let (contact, none) = (&[("contact", "sip:alice@127.0.0.1:5070")], &[]);
+        let endpoint = object(ObjectType::Endpoint, "alice", &[("redirect_method", "user")]);
+        let wanted = desired(vec![object(ObjectType::Aor, "alice-fed", none), endpoint.clone()]);
+        let there = written(&[object(ObjectType::Aor, "alice-fed", contact), endpoint]);
+        let kinds = |version| {
+            let plan = plan(&wanted, &there, &capabilities(version));
+            let actions = plan.phases.iter().flatten().map(|action| action.key().0);
+            actions.collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(16), [ObjectType::Aor, ObjectType::Endpoint]);
+        assert_eq!(kinds(22), [ObjectType::Aor]);
     }
 
     #[test]

@@ -19,12 +19,15 @@ const PAGE: usize = 1_000;
 /// The map's settings that every device depends on.
 pub(super) struct Settings {
     context: String,
+    /// Whether Asterisk follows a redirect to find a device elsewhere.
+    redirected: bool,
 }
 
 impl Settings {
     pub(super) fn read(view: &MapView<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             context: view.dialplan_context()?,
+            redirected: view.locates_by_redirect()?,
         })
     }
 }
@@ -102,15 +105,14 @@ pub(super) fn objects(
     let locate = redirect_aor(id);
     // A leg that is redirected keeps the endpoint's media settings, which a trunk does not speak: such a device is found by asking the route only.
     let web = device.transport == TransportProfile::WebRtc;
-    let redirect = if web {
-        String::new()
-    } else {
-        format!("sip:{id}@{}", target.redirect)
-    };
+    let redirected = settings.redirected && !web;
+    // Without a contact it is there all the same: by it an endpoint is known as ours.
     let mut locate_fields = vec![("max_contacts", "0".into()), ("qualify_frequency", "0".into())];
-    if !redirect.is_empty() {
-        locate_fields.push(("contact", redirect));
+    if redirected {
+        locate_fields.push(("contact", format!("sip:{id}@{}", target.redirect)));
     }
+    // Asterisk cannot tell the redirect server's answer from a phone's own: with `user` it calls what either names in the dialplan, if anything.
+    let redirect_method = if redirected { "uri_pjsip" } else { "user" };
     Ok(vec![
         target.object(
             ObjectType::Auth,
@@ -141,7 +143,7 @@ pub(super) fn objects(
                 ("aors", format!("{id},{locate}")),
                 ("auth", id.into()),
                 ("allow", codecs(device)),
-                ("redirect_method", "uri_pjsip".into()),
+                ("redirect_method", redirect_method.into()),
                 ("direct_media", "no".into()),
                 ("rtp_symmetric", "yes".into()),
                 ("force_rport", "yes".into()),

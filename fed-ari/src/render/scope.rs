@@ -51,7 +51,7 @@ impl Scope {
             Change::DevicePut { id } | Change::DeviceDeleted { id } => Some(Self::Device(id.clone())),
             Change::NodePut { id } | Change::NodeDeleted { id } => Some(Self::Node(*id)),
             Change::SettingPut { key } | Change::SettingDeleted { key } => match key.as_str() {
-                setting::DIALPLAN_CONTEXT => Some(Self::All),
+                setting::DIALPLAN_CONTEXT | setting::LOCATE => Some(Self::All),
                 setting::SIP_PEERS => Some(Self::Peers),
                 _ => None,
             },

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::places::{FastAgiStats, Place, Places};
-use super::{Ask, Question, Router, Told, at_once, devices, in_vain, question, told};
+use super::{Ask, Decision, Question, Router, Told, at_once, devices, in_vain, question, told};
 use crate::render::device_of_channel;
 
 /// Calls asking at the same time; for further ones others give way.
@@ -90,6 +90,12 @@ impl FastAgi {
     }
 }
 
+/// What a call says of itself before anything else.
+type Environment = HashMap<String, String>;
+
+/// The line that says what is asked. It is among the first: Asterisk's own, not what the caller can choose.
+const SCRIPT: &str = "agi_network_script";
+
 /// One call's conversation.
 struct Talk {
     input: tokio::io::Lines<BufReader<tokio::io::Take<OwnedReadHalf>>>,
@@ -103,18 +109,26 @@ async fn answer(stream: TcpStream, router: &Router, place: &Place) -> io::Result
         input: BufReader::new(input.take(LONGEST_TALK)).lines(),
         output,
     };
-    let environment = talk.environment().await?;
-    place.has_asked();
-    let Some(ask) = ask(&environment) else {
-        return Err(io::Error::other(
-            "the dialplan asked none of /route, /again, /trunk and /moved; install fed-node's contexts again",
-        ));
+    let mut environment = HashMap::new();
+    let Some(question) = talk.question(&mut environment).await? else {
+        return Err(asked_nothing());
     };
-    let mut told = talk.answer(router, &ask).await?;
+    // What it wants to know comes before the rest of what it says: the map is asked meanwhile.
+    let rest = async {
+        talk.environment(&mut environment).await?;
+        place.has_asked();
+        io::Result::Ok(())
+    };
+    let look = async { io::Result::Ok(router.look(question).await) };
+    let ((), snapshot) = tokio::try_join!(rest, look)?;
+    let ask = ask(&environment).ok_or_else(asked_nothing)?;
+    let decision = router.answer(&ask, snapshot).await;
+    let mut told = talk.tell(&decision).await?;
     if told.in_vain
         && let Some(next) = in_vain(&ask)
     {
-        told = talk.answer(router, &next).await?;
+        let decision = router.ask(&next).await;
+        told = talk.tell(&decision).await?;
     }
     for (name, value) in at_once(told.set) {
         talk.command(&format!("SET VARIABLE {name} {}", quoted(&value))).await?;
@@ -123,31 +137,41 @@ async fn answer(stream: TcpStream, router: &Router, place: &Place) -> io::Result
 }
 
 impl Talk {
-    async fn answer(&mut self, router: &Router, ask: &Ask) -> io::Result<Told> {
-        let decision = router.ask(ask).await;
-        let devices = devices(&decision);
+    async fn tell(&mut self, decision: &Decision) -> io::Result<Told> {
+        let devices = devices(decision);
         let registered = if devices.is_empty() {
             String::new()
         } else {
             self.evaluate(&question(&devices)).await?
         };
-        Ok(told(&decision, &devices, &registered))
+        Ok(told(decision, &devices, &registered))
     }
 
-    /// The lines before the first empty one. The first of a name counts: what the caller can choose comes late.
-    async fn environment(&mut self) -> io::Result<HashMap<String, String>> {
-        let mut environment = HashMap::new();
-        while let Some(line) = self.input.next_line().await? {
-            if line.is_empty() {
-                return Ok(environment);
-            }
-            if let Some((name, value)) = line.split_once(':') {
-                environment
-                    .entry(name.to_owned())
-                    .or_insert_with(|| value.trim().to_owned());
+    /// Reads until it says what is asked; `None` where it never does, or asks what there is not.
+    async fn question(&mut self, environment: &mut Environment) -> io::Result<Option<Question>> {
+        while self.line(environment).await? {
+            if let Some(script) = environment.get(SCRIPT) {
+                return Ok(asked(script).map(|(question, _)| question));
             }
         }
-        Err(io::ErrorKind::UnexpectedEof.into())
+        Ok(None)
+    }
+
+    /// Reads the lines up to the first empty one.
+    async fn environment(&mut self, environment: &mut Environment) -> io::Result<()> {
+        while self.line(environment).await? {}
+        Ok(())
+    }
+
+    /// Reads one line; false for the empty one that ends the environment. The first of a name counts: what the caller can choose comes late.
+    async fn line(&mut self, environment: &mut Environment) -> io::Result<bool> {
+        let line = self.input.next_line().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        if let Some((name, value)) = line.split_once(':') {
+            environment
+                .entry(name.to_owned())
+                .or_insert_with(|| value.trim().to_owned());
+        }
+        Ok(!line.is_empty())
     }
 
     async fn command(&mut self, command: &str) -> io::Result<String> {
@@ -176,16 +200,24 @@ impl Talk {
     }
 }
 
+fn asked_nothing() -> io::Error {
+    io::Error::other("the dialplan asked none of /route, /again, /trunk and /moved; install fed-node's contexts again")
+}
+
+/// The question, and whether it is asked a second time, in the last part of the address that the dialplan called.
+fn asked(script: &str) -> Option<(Question, bool)> {
+    Question::parse(script.trim_matches('/'))
+}
+
 /// What the call asks, from its environment.
-fn ask(environment: &HashMap<String, String>) -> Option<Ask> {
+fn ask(environment: &Environment) -> Option<Ask> {
     let get = |name: &str| {
         environment
             .get(name)
             .map(String::as_str)
             .filter(|value| !value.is_empty())
     };
-    let script = get("agi_network_script")?;
-    let (question, again) = Question::parse(script.trim_matches('/'))?;
+    let (question, again) = asked(get(SCRIPT)?)?;
     Some(Ask {
         question,
         again,

@@ -34,7 +34,7 @@ use self::{
     recent::{Lately, Recent},
     used::UsedFile,
 };
-use crate::port::{MapPort, fresh_or_stale};
+use crate::port::{MapPort, MapSnapshot, fresh_or_stale};
 
 /// Q.850: normal, unspecified. A gateway may refuse a call with it; so does this node when it takes one back.
 const NORMAL_UNSPECIFIED: u8 = 31;
@@ -116,6 +116,20 @@ impl Router {
 
     /// Decides a call. Never fails: where the map cannot be read, the call is refused as unavailable.
     pub async fn ask(&self, ask: &Ask) -> Decision {
+        let snapshot = self.look(ask.question).await;
+        self.answer(ask, snapshot).await
+    }
+
+    /// The map as a question needs it. May be taken as soon as the call is there, while it still says what it wants.
+    async fn look(&self, question: Question) -> MapSnapshot {
+        match question {
+            Question::Route | Question::Moved => fresh_or_stale(&*self.port, READ_BUDGET).await,
+            // Whether a capability is good does not depend on where anybody is.
+            Question::Trunk => self.port.local(),
+        }
+    }
+
+    async fn answer(&self, ask: &Ask, snapshot: MapSnapshot) -> Decision {
         if ask.again && !self.recalled.holds() {
             // The cause by which the dialplan knows a call that was taken back came from somewhere else this time.
             return Decision::Refuse {
@@ -123,11 +137,6 @@ impl Router {
                 why: "the call was not taken back by this node".into(),
             };
         }
-        let snapshot = match ask.question {
-            Question::Route | Question::Moved => fresh_or_stale(&*self.port, READ_BUDGET).await,
-            // Whether a capability is good does not depend on where anybody is.
-            Question::Trunk => self.port.local(),
-        };
         let mut nonce = || self.next_nonce();
         let (decided, spent) = {
             let mut used = self.used.lock();

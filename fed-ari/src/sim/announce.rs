@@ -12,6 +12,8 @@ pub(crate) struct App {
     pub(crate) sender: mpsc::UnboundedSender<String>,
     pub(crate) sources: HashSet<String>,
     pub(crate) all: bool,
+    /// Types that its filter lets through; `None` for no filter.
+    pub(crate) allowed: Option<HashSet<String>>,
     /// Tells one socket's life from the next one's.
     pub(crate) connection: u64,
 }
@@ -26,6 +28,10 @@ impl App {
 
     /// Sends the event regardless of subscriptions.
     pub(crate) fn tell(&self, application: &str, event: &Value) {
+        let type_ = event["type"].as_str().unwrap_or_default();
+        if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(type_)) {
+            return;
+        }
         let mut event = event.clone();
         event["application"] = application.into();
         event["asterisk_id"] = "00:00:00:00:00:00".into();
@@ -36,8 +42,9 @@ impl App {
     /// The application as `/applications` shows it.
     pub(crate) fn describe(&self, name: &str) -> Value {
         let of = |kind: &str| -> Vec<&str> { self.sources.iter().filter_map(|s| s.strip_prefix(kind)).collect() };
+        let allowed: Vec<Value> = self.allowed.iter().flatten().map(|t| json!({ "type": t })).collect();
         json!({ "name": name, "channel_ids": of("channel:"), "bridge_ids": of("bridge:"), "endpoint_ids": of("endpoint:"),
-                "device_names": of("deviceState:"), "events_allowed": [], "events_disallowed": [] })
+                "device_names": of("deviceState:"), "events_allowed": allowed, "events_disallowed": [] })
     }
 }
 

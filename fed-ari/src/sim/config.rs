@@ -21,6 +21,8 @@ pub struct SimConfig {
     pub writable: Vec<String>,
     /// `extensions.conf`: contexts with what the subset of the dialplan knows.
     pub dialplan: String,
+    /// `send_contact_status_on_update_registration` of `pjsip.conf`: events of refreshes too.
+    pub refresh_events: bool,
     /// How often expired registrations are looked for.
     pub expiry_check: Duration,
 }
@@ -37,6 +39,7 @@ impl SimConfig {
             sip: any,
             writable: ["auth", "aor", "endpoint", "identify"].map(str::to_owned).to_vec(),
             dialplan: String::new(),
+            refresh_events: true,
             expiry_check: Duration::from_millis(50),
         }
     }

@@ -1,6 +1,6 @@
 //! REST calls on channels and applications.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Json,
@@ -204,7 +204,23 @@ fn change(shared: &Shared, name: &str, sources: &str, on: bool) -> Response {
     Json(app.describe(name)).into_response()
 }
 
-/// Accepted and ignored: whoever filters must bear what is not filtered.
-pub(crate) async fn filter(state: State<Arc<Shared>>, path: Path<String>) -> Response {
+#[derive(Deserialize)]
+pub(crate) struct Filter {
+    #[serde(default)]
+    allowed: Vec<FilteredType>,
+}
+
+#[derive(Deserialize)]
+struct FilteredType {
+    #[serde(rename = "type")]
+    type_: String,
+}
+
+/// Only the allowing half: an empty list lets everything through.
+pub(crate) async fn filter(state: State<Arc<Shared>>, path: Path<String>, Json(filter): Json<Filter>) -> Response {
+    if let Some(app) = state.world.lock().apps.get_mut(&path.0) {
+        let allowed: HashSet<String> = filter.allowed.into_iter().map(|entry| entry.type_).collect();
+        app.allowed = (!allowed.is_empty()).then_some(allowed);
+    }
     application(state, path).await
 }

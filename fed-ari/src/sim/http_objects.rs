@@ -91,6 +91,9 @@ pub(crate) async fn write(
         return refused;
     }
     if type_ == "contact" {
+        if world.write_registration(&id, &fields) {
+            return answer(&world, &type_, &id);
+        }
         return refuse(400, &format!("Creation of object '{id}' failed field value validation"));
     }
     match world.put(&type_, &id, &fields) {

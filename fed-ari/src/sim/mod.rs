@@ -83,8 +83,10 @@ impl SimAsterisk {
         let inner = listener.local_addr()?;
         let sip = Arc::new(UdpSocket::bind(config.sip).await?);
         let writable: HashSet<String> = config.writable.iter().cloned().collect();
+        let mut world = World::new(config.version, writable);
+        world.refresh_events = config.refresh_events;
         let shared = Arc::new(Shared {
-            world: Mutex::new(World::new(config.version, writable)),
+            world: Mutex::new(world),
             credentials: Mutex::new(format!("{}:{}", config.username, config.password)),
             dialplan: Mutex::new(Dialplan::parse(&config.dialplan)),
             sip_address: sip.local_addr()?,
@@ -159,6 +161,13 @@ impl SimAsterisk {
     pub fn object(&self, type_: &str, id: &str) -> Option<Vec<(String, String)>> {
         let world = self.shared.world.lock();
         world.object(type_, id).map(|o| o.read(world.version, &[]))
+    }
+
+    /// What an object goes by for one attribute, also where ARI does not tell.
+    pub fn holds(&self, type_: &str, id: &str, attribute: &str) -> Option<String> {
+        let world = self.shared.world.lock();
+        let object = world.object(type_, id)?;
+        Some(object.value(world.version, attribute).to_owned())
     }
 
     /// Ids of all objects of a type.

@@ -108,7 +108,13 @@ impl World {
         let ends = SystemTime::now() + new.expires;
         if let Some(known) = self.bindings.get_mut(&id) {
             known.ends = ends;
+            let uri = new.uri.clone();
             known.registration = new;
+            if self.refresh_events {
+                for endpoint in self.endpoints_of(&device) {
+                    self.announce_contact(&endpoint, &device, &uri, "NonQualified");
+                }
+            }
             return RegisterOutcome::Ok;
         }
         let others = self.live_uris(&device);
@@ -149,6 +155,46 @@ impl World {
             self.announce_contact(&endpoint, aor, uri, "NonQualified");
             self.announce_device(&endpoint, "NOT_INUSE");
         }
+    }
+
+    /// A contact object written over ARI: a registration like any other. `false` for fields that make none.
+    pub(crate) fn write_registration(&mut self, id: &str, fields: &[(String, String)]) -> bool {
+        let field = |name: &str| {
+            fields
+                .iter()
+                .find(|(n, _)| n == name)
+                .map_or("", |(_, value)| value.as_str())
+        };
+        let Some((aor, _)) = id.split_once(";@") else {
+            return false;
+        };
+        let uri = field("uri").to_owned();
+        let Ok(ends) = field("expiration_time").parse() else {
+            return false;
+        };
+        if contact_id(aor, &uri) != id {
+            return false;
+        }
+        let registration = Registration {
+            aor: aor.to_owned(),
+            uri: uri.clone(),
+            expires: Duration::ZERO,
+            user_agent: field("user_agent").to_owned(),
+            path: field("path").to_owned(),
+            via: (field("via_addr").to_owned(), field("via_port").parse().unwrap_or(0)),
+            ha1: None,
+        };
+        let arrival = self.next();
+        let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(ends);
+        let binding = Binding {
+            registration,
+            ends,
+            arrival,
+        };
+        if self.bindings.insert(id.to_owned(), binding).is_none() {
+            self.appeared(aor, &uri);
+        }
+        true
     }
 
     /// Removes a registration by its id; `false` where there is none.

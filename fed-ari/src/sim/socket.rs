@@ -63,14 +63,14 @@ async fn serve(shared: Arc<Shared>, name: String, all: bool, mut socket: WebSock
     }
 }
 
-/// Registers the socket. Subscriptions of the one before it stay, as the application's.
+/// Registers the socket. Subscriptions and filter of the one before it stay, as the application's.
 fn enter(shared: &Shared, name: &str, all: bool, sender: mpsc::UnboundedSender<String>) -> u64 {
     let mut world = shared.world.lock();
     let connection = world.next();
-    let mut sources = HashSet::new();
+    let (mut sources, mut allowed) = (HashSet::new(), None);
     if let Some(old) = world.apps.remove(name) {
         old.tell(name, &json!({ "type": "ApplicationReplaced" }));
-        sources = old.sources;
+        (sources, allowed) = (old.sources, old.allowed);
     }
     world.apps.insert(
         name.to_owned(),
@@ -78,6 +78,7 @@ fn enter(shared: &Shared, name: &str, all: bool, sender: mpsc::UnboundedSender<S
             sender,
             sources,
             all,
+            allowed,
             connection,
         },
     );

@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) channels: BTreeMap<String, Arc<Channel>>,
     pub(crate) apps: HashMap<String, App>,
     pub(crate) phones: HashMap<String, PhoneScript>,
+    /// `send_contact_status_on_update_registration`.
+    pub(crate) refresh_events: bool,
     /// Devices and contacts that rang, in order.
     pub(crate) rings: Vec<(String, String)>,
     pub(crate) faults: Faults,
@@ -63,6 +65,7 @@ impl World {
             channels: BTreeMap::new(),
             apps: HashMap::new(),
             phones: HashMap::new(),
+            refresh_events: true,
             rings: Vec::new(),
             faults: Faults::default(),
             journal: Journal::default(),

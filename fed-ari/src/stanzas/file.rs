@@ -12,6 +12,8 @@ const INCLUDED_FILES: usize = 1_000;
 pub struct ConfigFile {
     categories: Vec<Category>,
     ends_in_comment: bool,
+    /// An `#exec` line adds what is not known here.
+    runs_programs: bool,
 }
 
 /// What one `[..]` line opens; a second line of the same name opens another one.
@@ -29,6 +31,11 @@ struct Category {
 pub struct ConfigObject<'a>(&'a Category);
 
 impl<'a> ConfigObject<'a> {
+    /// The name of its section.
+    pub fn name(&self) -> &'a str {
+        &self.0.name
+    }
+
     /// The value that counts: the last.
     pub fn option(&self, name: &str) -> Option<&'a str> {
         let mut options = self.0.options.iter().rev();
@@ -67,6 +74,8 @@ impl ConfigFile {
             let line = line.trim();
             if let Some(rest) = line.strip_prefix('[') {
                 at = Some(self.open(rest));
+            } else if line.starts_with("#exec") {
+                self.runs_programs = true;
             } else if let Some(name) = include(line) {
                 if depth == 0 {
                     continue;
@@ -122,6 +131,11 @@ impl ConfigFile {
     /// True where a block comment is open at the end of the file: what is added there is not read.
     pub fn ends_in_comment(&self) -> bool {
         self.ends_in_comment
+    }
+
+    /// True where programs add to it (`#exec`): it may hold more than what is read here.
+    pub fn runs_programs(&self) -> bool {
+        self.runs_programs
     }
 
     /// Every object that the file makes, in order; two may have the same name.

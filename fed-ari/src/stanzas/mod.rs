@@ -1,4 +1,4 @@
-//! What an existing Asterisk needs in its own files, as text: the ARI user, the sorcery mappings and the dialplan contexts.
+//! What an existing Asterisk needs in its own files, as text: the ARI user, the sorcery mappings, events of refreshes and the dialplan contexts.
 //!
 //! Pure: [`stanzas`] looks at the files as they are and says what our block in each has to hold; [`install`] puts a block in
 //! place of the one written before. A line that the block does not hold is never touched, so everything outside stays as the
@@ -50,10 +50,12 @@ pub struct StanzaOptions {
     pub agi: String,
     /// How the dialplan asks.
     pub asking: Asking,
+    /// Asterisk is known to have [`Feature::RefreshEvents`]: one that has not would drop the whole `global` object with the option in it.
+    pub refresh_events: bool,
 }
 
 /// The files that stanzas go into.
-pub const FILES: [&str; 4] = ["http.conf", "ari.conf", "sorcery.conf", "extensions.conf"];
+pub const FILES: [&str; 5] = ["http.conf", "ari.conf", "pjsip.conf", "sorcery.conf", "extensions.conf"];
 
 /// What one file needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +141,11 @@ pub fn stanzas(options: &StanzaOptions, read: impl Fn(&'static str) -> ConfigFil
             file: "ari.conf",
             text: ari(options, &read("ari.conf"))?,
             reload: Some("res_ari.so"),
+        },
+        Stanza {
+            file: "pjsip.conf",
+            text: pjsip(options, &read("pjsip.conf")),
+            reload: Some("res_pjsip.so"),
         },
         Stanza {
             file: "sorcery.conf",
@@ -295,6 +302,33 @@ fn header(file: &ConfigFile, section: &str) -> String {
         format!("[{section}](+)\n")
     } else {
         format!("[{section}]\n")
+    }
+}
+
+/// Has Asterisk tell of registrations that are refreshed. Otherwise a phone that went to another server and came back is told apart from one that
+/// stayed away only after its old contact is gone. What an administrator has set stays.
+///
+/// Asterisk reads one `global` object and no other, or none where there are two: it is added to or made only where that is beyond doubt.
+fn pjsip(options: &StanzaOptions, file: &ConfigFile) -> String {
+    const OPTION: &str = "send_contact_status_on_update_registration";
+    if !options.refresh_events || file.runs_programs() {
+        return String::new();
+    }
+    // A section of that name is one without saying so.
+    let is_global = |object: &ConfigObject<'_>| match object.option("type") {
+        Some(type_) => type_ == "global",
+        None => object.name() == "global",
+    };
+    let globals: Vec<_> = file.objects().filter(is_global).collect();
+    match globals.as_slice() {
+        [] if file.has_section("global") => String::new(),
+        [] => format!("[global]\ntype=global\n{OPTION}=yes\n"),
+        [global]
+            if global.option(OPTION).is_none() && file.objects().filter(|o| o.name() == global.name()).count() == 1 =>
+        {
+            format!("[{}](+)\n{OPTION}=yes\n", global.name())
+        }
+        _ => String::new(),
     }
 }
 

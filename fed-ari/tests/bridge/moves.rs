@@ -1,5 +1,7 @@
 //! Asterisk to map: registrations, moves, and what is found after something was missed.
 
+use std::time::Duration;
+
 use fed_ari::port::memory::MemoryMap;
 use fed_core::{
     command::{Command, Expect},
@@ -50,6 +52,72 @@ async fn after_a_move_the_stale_contact_is_gone_from_the_old_server() {
     a.agrees().await;
     b.agrees().await;
     assert_eq!(a.status().faults, []);
+}
+
+#[tokio::test]
+async fn a_phone_that_comes_back_at_once_stays() {
+    let map = map_with(&["alice"]);
+    let (a, b) = pair(&map).await;
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    for round in 0..20 {
+        b.register("alice", AT_B);
+        placed(&map, "alice", 2, AT_B).await;
+        // Sooner or later within the time that the old contact's deletion takes.
+        tokio::time::sleep(Duration::from_micros(round * 150)).await;
+        a.register("alice", AT_A);
+        placed(&map, "alice", 1, AT_A).await;
+        until("nothing stale at B", || b.sim.registrations("alice").is_empty()).await;
+        assert_eq!(a.sim.registrations("alice"), [AT_A], "round {round}");
+    }
+    a.agrees().await;
+    b.agrees().await;
+}
+
+#[tokio::test]
+async fn a_registration_that_was_refreshed_while_it_was_deleted_is_put_back() {
+    let map = map_with(&["alice"]);
+    let (a, b) = pair(&map).await;
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    described(&map).await;
+    a.sim.clear_requests();
+    a.sim.slow_down(Duration::from_millis(300));
+    b.register("alice", AT_B);
+    let asked = |method: &str| {
+        let requests = a.sim.requests();
+        let mut requests = requests.iter().filter(|request| request.path.contains("/contact/"));
+        requests.any(|request| request.method == method)
+    };
+    until("the last look", || asked("GET")).await;
+    // The deletion is on its way.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    a.register("alice", AT_A);
+    until("deleted", || asked("DELETE")).await;
+    a.sim.slow_down(Duration::ZERO);
+    placed(&map, "alice", 1, AT_A).await;
+    until("she is back", || a.sim.registrations("alice") == [AT_A]).await;
+    until("nothing stale at B", || b.sim.registrations("alice").is_empty()).await;
+    a.agrees().await;
+}
+
+#[tokio::test]
+async fn a_refresh_is_no_business_of_the_map() {
+    let map = map_with(&["alice"]);
+    let (a, _b) = pair(&map).await;
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    described(&map).await;
+    a.agrees().await;
+    let before = map.snapshot().revision;
+    for _ in 0..50 {
+        a.register("alice", AT_A);
+    }
+    // Another's registration follows them on the same socket.
+    a.register("alice", "sip:alice@127.0.0.1:6003");
+    placed(&map, "alice", 1, "sip:alice@127.0.0.1:6003").await;
+    let changes = map.snapshot().revision.0 - before.0;
+    assert!(changes <= 4, "{changes} changes for one new contact");
 }
 
 #[tokio::test]

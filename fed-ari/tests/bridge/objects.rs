@@ -3,12 +3,13 @@
 use fed_ari::{
     bridge::{BridgeFault, Phase},
     client::ObjectType,
-    port::MapPort,
-    sim::{SimAsterisk, SimConfig, SimVersion},
+    port::{MapPort, memory::MemoryMap},
+    sim::{Request, SimAsterisk, SimConfig, SimVersion},
 };
 use fed_core::{
     command::{Command, Expect},
     ids::{NodeId, UserId},
+    records::TransportProfile,
 };
 
 use crate::site::{Site, add_user, device, done, map_with, pair, put_node, until};
@@ -45,6 +46,58 @@ async fn everything_a_device_and_a_trunk_need_is_pushed_to_both_versions() {
         a.sim.global("FED_DEVICES_1001").as_deref() == Some("alice")
     })
     .await;
+}
+
+/// Sets how dialplans find people elsewhere.
+fn locate(map: &MemoryMap, how: &str) {
+    done(
+        map,
+        Command::PutSetting {
+            key: "locate".to_owned(),
+            value: how.into(),
+            expect: Expect::Any,
+        },
+    );
+}
+
+#[tokio::test]
+async fn where_dialplans_ask_no_endpoint_goes_after_a_redirect() {
+    let map = map_with(&["alice", "bob"]);
+    let mut web = device("bob");
+    web.transport = TransportProfile::WebRtc;
+    let expect = Expect::Any;
+    done(&map, Command::PutDevice { device: web, expect });
+    let (a, b) = pair(&map).await;
+    let follows = |site: &Site, id: &str| {
+        let method = site.sim.holds("endpoint", id, "redirect_method");
+        let contact = field(site, "aor", &format!("{id}-fed"), "contact").unwrap_or_default();
+        (method.as_deref() == Some("uri_pjsip"), !contact.is_empty())
+    };
+    for site in [&a, &b] {
+        assert_eq!(follows(site, "alice"), (true, true));
+        assert_eq!(
+            follows(site, "bob"),
+            (false, false),
+            "a browser's own redirect leads nowhere"
+        );
+    }
+    a.register("alice", "sip:alice@127.0.0.1:6001");
+    for (how, redirected) in [("ask", false), ("redirect", true), ("ask", false)] {
+        locate(&map, how);
+        for site in [&a, &b] {
+            until("every endpoint is as the setting says", || {
+                follows(site, "alice") == (redirected, redirected)
+            })
+            .await;
+            assert_eq!(follows(site, "bob"), (false, false));
+            assert_eq!(
+                field(site, "endpoint", "alice", "aors").as_deref(),
+                Some("alice,alice-fed")
+            );
+            assert_eq!(site.status().faults, []);
+        }
+        assert_eq!(a.sim.registrations("alice"), ["sip:alice@127.0.0.1:6001"]);
+    }
 }
 
 #[tokio::test]
@@ -156,7 +209,8 @@ async fn a_restarted_bridge_writes_nothing_that_is_there_and_removes_what_is_gon
     a.sim.clear_requests();
     a.start();
     a.up().await;
-    assert!(!a.sim.requests().iter().any(|r| r.method == "PUT"), "nothing differs");
+    let writes = |r: &Request| r.method == "PUT" && r.path.contains("/config/dynamic/");
+    assert!(!a.sim.requests().iter().any(writes), "nothing differs");
     assert!(a.sim.object("endpoint", "bob").is_none() && a.sim.object("aor", "bob").is_none());
     assert!(a.sim.object("endpoint", "alice").is_some());
     until("the number that was taken away meanwhile rings nobody", || {

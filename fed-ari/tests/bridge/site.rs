@@ -163,6 +163,7 @@ pub(crate) fn options(version: SimVersion, agi: String) -> StanzaOptions {
         app: "fed".into(),
         agi,
         asking,
+        refresh_events: true,
     }
 }
 

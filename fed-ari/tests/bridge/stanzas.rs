@@ -35,6 +35,43 @@ fn a_section_that_is_there_is_added_to_and_one_that_is_not_is_made() {
 }
 
 #[test]
+fn asterisk_is_asked_to_tell_of_refreshes_where_its_administrator_has_not_decided() {
+    const TELLS: &str = "send_contact_status_on_update_registration=yes\n";
+    for (found, expected) in [
+        ("", format!("[global]\ntype=global\n{TELLS}")),
+        ("[global]\ntype=global\nuser_agent=x\n", format!("[global](+)\n{TELLS}")),
+        ("[mine]\ntype=global\n", format!("[mine](+)\n{TELLS}")),
+        (
+            "[global]\ntype=global\nsend_contact_status_on_update_registration=no\n",
+            String::new(),
+        ),
+        ("[one]\ntype=global\n[two]\ntype=global\n", String::new()),
+        // Asterisk takes it for the global object all the same.
+        ("[global]\nuser_agent=x\n", format!("[global](+)\n{TELLS}")),
+        ("[main]\ntype=transport\n[main]\ntype=global\n", String::new()),
+        ("[global]\ntype=endpoint\n", String::new()),
+        ("#exec /usr/bin/more\n", String::new()),
+        // A section of that name which is something else.
+        (
+            "[alice]\ntype=endpoint\n[alice]\ntype=aor\n",
+            format!("[global]\ntype=global\n{TELLS}"),
+        ),
+    ] {
+        assert_eq!(block("pjsip.conf", found).expect("extends"), expected, "{found}");
+    }
+    let unable = StanzaOptions {
+        refresh_events: false,
+        ..given()
+    };
+    let all = stanzas(&unable, |_| ConfigFile::default()).expect("extends");
+    let pjsip = all
+        .iter()
+        .find(|stanza| stanza.file == "pjsip.conf")
+        .expect("one of the files");
+    assert_eq!(pjsip.text, "", "an Asterisk that does not know the option");
+}
+
+#[test]
 fn a_server_that_was_off_is_turned_on_at_the_address_that_is_asked_and_nowhere_else() {
     let added = block("http.conf", "[general]\nenabled=no\nbindaddr=0.0.0.0\nbindport=8090\n").expect("extends");
     let http = given().http;

@@ -5,9 +5,11 @@
 //! founds a federation, and no more. A member that was taken over can still say that its administrator asked for something:
 //! but not without an entry that names the member.
 
+use std::fmt::Display;
+
 use crate::audit::{Actor, Origin};
 use crate::command::{Command, Expect};
-use crate::ids::{InvalidId, NodeId};
+use crate::ids::NodeId;
 use crate::kv::ReadStore;
 use crate::map::MapView;
 use crate::records::{User, setting};
@@ -121,7 +123,8 @@ impl Powers<'_> {
     /// What somebody who may can ask a node for.
     fn asked(&self, command: &Command) -> Judged {
         match command {
-            Command::PutUser { user, .. } => self.numbers(user),
+            Command::PutUser { user, .. } => as_of_today(user),
+            Command::PutToken { token, .. } => sound(token.check()),
             Command::PutSetting { key, .. } | Command::DeleteSetting { key, .. } => {
                 if key == setting::SEAL_KEY {
                     return Err(format!("node {} may not set {key}: the leader does", self.member));
@@ -134,7 +137,6 @@ impl Powers<'_> {
             // Put back when its removal was refused.
             | Command::PutNode { .. }
             | Command::DeleteNode { .. }
-            | Command::PutToken { .. }
             | Command::RevokeToken { .. }
             | Command::Note { .. } => Ok(()),
             Command::Bind { .. } | Command::Unbind { .. } | Command::OpenSession { .. } | Command::EndSession { .. } => {
@@ -147,14 +149,6 @@ impl Powers<'_> {
         }
     }
 
-    /// The map takes older numbers; new ones do not come in beside the API.
-    fn numbers(&self, user: &User) -> Judged {
-        let forwards = &user.forwards;
-        let targets = [&forwards.always, &forwards.busy, &forwards.no_answer, &forwards.offline];
-        let mut all = user.numbers.iter().chain(targets.into_iter().flatten());
-        all.try_for_each(|number| sound(number.check()))
-    }
-
     fn own(&self, node: NodeId, what: &str) -> Judged {
         if node == self.member {
             return Ok(());
@@ -163,7 +157,16 @@ impl Powers<'_> {
     }
 }
 
-fn sound(checked: Result<(), InvalidId>) -> Judged {
+/// The map takes older names and numbers; new ones do not come in beside the API.
+fn as_of_today(user: &User) -> Judged {
+    let forwards = &user.forwards;
+    let targets = [&forwards.always, &forwards.busy, &forwards.no_answer, &forwards.offline];
+    let mut all = user.numbers.iter().chain(targets.into_iter().flatten());
+    all.try_for_each(|number| sound(number.check()))?;
+    sound(user.check())
+}
+
+fn sound(checked: Result<(), impl Display>) -> Judged {
     checked.map_err(|why| why.to_string())
 }
 

@@ -305,6 +305,15 @@ impl MapView<'_> {
         self.setting_or(setting::DIALPLAN_CONTEXT, setting::DEFAULT_DIALPLAN_CONTEXT)
     }
 
+    /// Whether a plain `Dial(PJSIP/alice)` finds her elsewhere; else the federation's context alone does.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn locates_by_redirect(&self) -> Result<bool, StoreError> {
+        let how = self.setting_or(setting::LOCATE, setting::LOCATE_BY_REDIRECT)?;
+        Ok(how != setting::LOCATE_BY_ASKING)
+    }
+
     /// How many nodes a call may cross.
     ///
     /// # Errors

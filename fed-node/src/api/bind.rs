@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::caller::Caller;
 use super::events::as_it_was;
-use super::failure::{damaged, not_proposed, refused};
+use super::failure::{damaged, refused};
 use super::node::NodeView;
 use super::service::ApiService;
 use super::write::parse;
@@ -42,8 +42,7 @@ pub(super) async fn bind(
         user_agent: filled(asked.user_agent),
         path: filled(asked.path),
     };
-    let proposed = node.cluster.propose(service.named(caller, command)).await;
-    let proposed = proposed.map_err(|error| not_proposed(&error))?;
+    let proposed = service.propose_one(caller, command).await?;
     match proposed.reply {
         Reply::Bound { revision, superseded } => {
             let gone = superseded
@@ -72,8 +71,7 @@ pub(super) async fn unbind(
         contact: parse("contact", &asked.contact)?,
         node: here,
     };
-    let proposed = node.cluster.propose(service.named(caller, command)).await;
-    let proposed = proposed.map_err(|error| not_proposed(&error))?;
+    let proposed = service.propose_one(caller, command).await?;
     super::write::reply(&proposed.reply, proposed.revision.0)
 }
 

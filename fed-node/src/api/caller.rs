@@ -8,6 +8,7 @@ use fed_core::records::Role;
 use tonic::{Request, Status};
 
 use super::limits::Limits;
+use super::places::Place;
 
 /// Somebody who was let in.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Caller {
     /// Seconds since 1970 after which the token is refused.
     pub(super) expires_at_unix: u64,
     pub(super) limits: Arc<Limits>,
+    /// Held for as long as anything of the call is left; none where nobody counts.
+    pub(super) place: Option<Arc<Place>>,
 }
 
 impl Caller {

@@ -5,6 +5,7 @@ use fed_core::command::{Command, Expect, Reply};
 use fed_core::map::MapView;
 use fed_core::records::setting;
 use fed_proto::client as pb;
+use fed_raft::Proposed;
 use tonic::{Response, Status};
 
 use super::caller::Caller;
@@ -30,8 +31,7 @@ impl ApiService {
             .into_iter()
             .next()
             .ok_or_else(|| Status::internal("a change was lost"))??;
-        let proposed = self.0.cluster.propose(self.named(caller, command)).await;
-        let proposed = proposed.map_err(|error| not_proposed(&error))?;
+        let proposed = self.propose_one(caller, command).await?;
         write::reply(&proposed.reply, proposed.revision.0).map(Response::new)
     }
 
@@ -77,9 +77,7 @@ impl ApiService {
         if asked.all_or_nothing {
             let commands = sealed.collect::<Result<Vec<_>, _>>()?;
             let count = commands.len();
-            let batch = self.named(caller, write::together(commands));
-            let proposed = self.0.cluster.propose(batch).await;
-            let proposed = proposed.map_err(|error| not_proposed(&error))?;
+            let proposed = self.propose_one(caller, write::together(commands)).await?;
             if let Reply::Refused(refusal) = &proposed.reply {
                 return Err(refused_together(refusal));
             }
@@ -99,7 +97,7 @@ impl ApiService {
             match command {
                 Ok(command) => {
                     results.push(None);
-                    commands.push(self.named(caller, command));
+                    commands.push(command);
                 }
                 Err(status) => results.push(Some(pb::WriteResult {
                     revision: 0,
@@ -107,7 +105,7 @@ impl ApiService {
                 })),
             }
         }
-        let proposed = self.0.cluster.propose_many(commands).await;
+        let proposed = self.propose_named(caller, commands).await;
         let mut proposed = proposed.map_err(|error| not_proposed(&error))?.into_iter();
         let results = results.into_iter().filter_map(|known| {
             known.or_else(|| proposed.next().map(|done| write::result(&done.reply, done.revision.0)))
@@ -152,6 +150,13 @@ impl ApiService {
             Ok(self.0.vault.seal(command, &view, same))
         });
         Ok(sealed.collect())
+    }
+
+    /// Has one command done in the caller's name, whatever the map says to it.
+    pub(super) async fn propose_one(&self, caller: &Caller, command: Command) -> Result<Proposed<Reply>, Status> {
+        let done = self.propose_named(caller, vec![command]).await;
+        let done = done.map_err(|error| not_proposed(&error))?.pop();
+        done.ok_or_else(|| Status::internal("a change was lost"))
     }
 
     /// The command in the caller's name, so that it comes into the audit log; without it while some members do not know such commands.

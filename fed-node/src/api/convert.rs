@@ -87,11 +87,13 @@ pub fn user(user: pb::User) -> Result<User, BadRequest> {
         preferred_nodes: user.preferred_nodes.into_iter().map(NodeId).collect(),
     };
     user.validate()?;
+    user.check()?;
     Ok(user)
 }
 
-/// Names that mean something to a dialplan: no call to them could ever arrive.
-const RESERVED: &[&str] = &["h", "i", "s", "t", "T"];
+/// Extensions that Asterisk goes to by itself (hangup, invalid, start, timeouts, the exits of a voice mailbox, exceptions, a fax tone,
+/// a call file that failed): calls to one of that name would be taken for that, or the other way about.
+const RESERVED: &[&str] = &["a", "e", "failed", "fax", "h", "i", "o", "s", "t", "T"];
 
 /// Refuses a name that the dialplan keeps for itself.
 fn not_reserved(name: &str) -> Result<(), String> {
@@ -311,6 +313,56 @@ mod tests {
     #[test]
     fn a_user_survives_the_wire() {
         assert_eq!(user(user_out(full_user())).unwrap(), full_user());
+    }
+
+    #[test]
+    fn names_that_the_dialplan_keeps_for_itself_are_nobodys() {
+        for taken in ["a", "e", "failed", "fax", "h", "i", "o", "s", "t", "T"] {
+            let mut named = user_out(full_user());
+            named.id = taken.to_owned();
+            let mut numbered = user_out(full_user());
+            numbered.numbers.push(taken.to_owned());
+            let device = device(pb::Device {
+                id: taken.to_owned(),
+                user: "alice".to_owned(),
+                max_contacts: 1,
+                ..pb::Device::default()
+            });
+            for error in [
+                user(named).unwrap_err(),
+                user(numbered).unwrap_err(),
+                device.unwrap_err(),
+            ] {
+                let error = error.to_string();
+                assert!(error.contains(&format!("{taken:?} is an extension")), "{error}");
+            }
+        }
+        for free in ["A", "aa", "fax1", "Failed"] {
+            let mut named = user_out(full_user());
+            named.id = free.to_owned();
+            user(named).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_name_is_read_as_it_stands() {
+        let named = |name: &str| {
+            user(pb::User {
+                display_name: name.to_owned(),
+                ..user_out(full_user())
+            })
+        };
+        for turned in ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
+            let error = named(&format!("Bank{turned} 1001")).unwrap_err().to_string();
+            assert!(
+                error.contains("display_name of user alice") && error.contains("U+202A"),
+                "{error}"
+            );
+            assert!(!error.contains(turned), "{error}");
+        }
+        for fine in ["Zoë", "דוד", "אבג \u{200f}(1)"] {
+            named(fine).unwrap();
+        }
     }
 
     #[test]

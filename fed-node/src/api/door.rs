@@ -26,7 +26,7 @@ pub struct Door {
     here: NodeId,
     guard: Option<Guard>,
     limits: Arc<Limits>,
-    refusals: Refusals,
+    refusals: Arc<Refusals>,
 }
 
 /// What tokens are held against.
@@ -40,7 +40,7 @@ pub struct Guard {
 impl Door {
     /// A door of this node; without a guard everybody comes in as an administrator.
     #[must_use]
-    pub fn new(here: NodeId, guard: Option<Guard>, limits: Arc<Limits>, refusals: Refusals) -> Self {
+    pub fn new(here: NodeId, guard: Option<Guard>, limits: Arc<Limits>, refusals: Arc<Refusals>) -> Self {
         Self {
             here,
             guard,
@@ -54,6 +54,12 @@ impl Door {
         if is_change(path) {
             self.refusals.tell(who, path.rsplit('/').next().unwrap_or(path));
         }
+    }
+
+    /// The map refused a change, in these words.
+    pub(super) fn refused_by_map(&self, who: &Actor, refused: String) {
+        self.limits.by_map.fetch_add(1, Ordering::Relaxed);
+        self.refusals.tell_by_map(who, &refused);
     }
 
     /// Somebody was given digests.
@@ -75,9 +81,9 @@ impl Door {
     /// Whether a call of `path` may come in with what its `authorization` says, and who makes it.
     ///
     /// # Errors
-    /// The status to answer: without a token, with a wrong one (late), without the role, or too often.
+    /// The status to answer: without a token, with a wrong one (late), without the role, too often, or with too many under way.
     pub async fn admit(&self, path: &str, authorization: Option<&str>, source: IpAddr) -> Result<Caller, Status> {
-        let caller = match self.identify(authorization) {
+        let mut caller = match self.identify(authorization) {
             Ok(caller) => caller,
             Err(Unknown::Nothing) => {
                 self.limits.unauthenticated.fetch_add(1, Ordering::Relaxed);
@@ -87,7 +93,9 @@ impl Door {
             }
             Err(Unknown::Wrong) => {
                 self.limits.unauthenticated.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(%source, path, "a wrong token was shown");
+                if let Some(text) = self.refusals.guess_worth_logging(source) {
+                    tracing::info!(%source, path, "{text}");
+                }
                 self.limits.slow_down(source).await?;
                 // Not whether its id, its secret or its time was wrong: there is nothing to learn by guessing.
                 return Err(Status::unauthenticated(
@@ -123,6 +131,7 @@ impl Door {
             self.refused(&caller.who, path);
             return Err(status);
         }
+        caller.place = self.limits.begin(&caller.who)?;
         Ok(caller)
     }
 
@@ -166,6 +175,7 @@ impl Door {
             token_at,
             expires_at_unix: u64::MAX,
             limits: self.limits.clone(),
+            place: None,
         }
     }
 

@@ -32,6 +32,10 @@ fn site() -> Site {
 }
 
 fn site_with(calls_per_s: u32) -> Site {
+    site_of(Limits::new(calls_per_s, 0))
+}
+
+fn site_of(limits: Limits) -> Site {
     let data = tempfile::tempdir().unwrap();
     let local = LocalToken::make(data.path()).unwrap();
     let text = std::fs::read_to_string(LocalToken::file(data.path())).unwrap();
@@ -43,7 +47,7 @@ fn site_with(calls_per_s: u32) -> Site {
         look_up: Box::new(move |id| Ok(known.lock().get(id).cloned())),
     };
     Site {
-        door: Door::new(HERE, Some(guard), Arc::new(Limits::new(calls_per_s)), refusals),
+        door: Door::new(HERE, Some(guard), Arc::new(limits), Arc::new(refusals)),
         noted,
         tokens,
         local: text.trim().to_owned(),
@@ -285,7 +289,7 @@ async fn guesses_wait_and_the_right_token_does_not() {
 
 #[tokio::test]
 async fn without_a_guard_everybody_is_an_administrator_and_named_so() {
-    let door = Door::new(HERE, None, Arc::new(Limits::new(0)), Refusals::channel().0);
+    let door = Door::new(HERE, None, Arc::new(Limits::new(0, 0)), Arc::new(Refusals::channel().0));
     let path = "/federated.client.v1.Federation/RemoveNode";
     let caller = door.admit(path, None, SOURCE).await.unwrap();
     assert_eq!((caller.who, caller.role), (Actor::Anyone, Role::Admin));
@@ -340,4 +344,27 @@ async fn what_is_refused_costs_as_much_as_what_is_done() {
     let status = site.admit("Status", &reader).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
     site.admit("Status", &site.local).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_holds_one_of_its_tokens_places_for_as_long_as_anything_of_it_lasts() {
+    let site = site_of(Limits::new(0, 2));
+    let reader = site.add(Role::Reader, |_| {}).reveal();
+    let first = site.admit("Watch", &reader).await.unwrap();
+    let second = site.admit("Watch", &reader).await.unwrap();
+    let status = site.admit("Status", &reader).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    let told = status.message();
+    assert!(
+        told.starts_with("overloaded: 2 calls") && told.contains("client.calls_at_once"),
+        "{told}"
+    );
+    assert!(site.door.limits().metrics().contains("{why=\"limited\"} 1"));
+    site.admit("Watch", &site.local).await.unwrap();
+    let task = first.clone();
+    drop(first);
+    site.admit("Status", &reader).await.unwrap_err();
+    drop(task);
+    site.admit("Status", &reader).await.unwrap();
+    drop(second);
 }

@@ -23,6 +23,19 @@ const TTL: u64 = 3600;
 /// Seconds that it may hold: a minute to a week.
 const TTLS: std::ops::RangeInclusive<u64> = 60..=7 * 24 * 3600;
 
+/// Whether a join token may hold so long, in seconds.
+///
+/// # Errors
+/// The rule.
+pub(crate) fn check_join_ttl(ttl: u64) -> Result<(), String> {
+    if TTLS.contains(&ttl) {
+        return Ok(());
+    }
+    Err(format!(
+        "a join token holds for a minute to a week, not for {ttl} seconds"
+    ))
+}
+
 /// Longest wait for this node to be let in itself, and how often it is looked.
 const LET_IN_WITHIN: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -33,11 +46,7 @@ pub(super) async fn create(
     asked: &pb::CreateJoinTokenRequest,
 ) -> Result<(JoinToken, Token, Command), Status> {
     let ttl = if asked.ttl_s == 0 { TTL } else { asked.ttl_s };
-    if !TTLS.contains(&ttl) {
-        return Err(Status::invalid_argument(format!(
-            "a join token holds for a minute to a week, not for {ttl} seconds"
-        )));
-    }
+    check_join_ttl(ttl).map_err(Status::invalid_argument)?;
     let Some(source) = &node.certificates else {
         let text = "this federation runs with security.plaintext, on one machine: whoever reaches a node joins it, `fed-node join HOST:PORT`";
         return Err(Status::failed_precondition(text));

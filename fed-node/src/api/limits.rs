@@ -1,7 +1,8 @@
-//! How much one client may ask, and how slowly wrong tokens are answered. Memory is bounded.
+//! How much one client may ask, how often and how much at once, and how slowly wrong tokens are answered. Memory is bounded.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 use tonic::Status;
 use tonic::metadata::MetadataValue;
 
+use super::places::{Place, Places};
 use crate::explain::{Code, attach};
 
 /// Clients remembered at once; one more takes the place of the fullest.
@@ -30,6 +32,7 @@ const WAITING: usize = 256;
 pub struct Limits {
     rate: f64,
     spent: Mutex<HashMap<TokenId, Bucket>>,
+    places: Arc<Places>,
     wrong: Mutex<HashMap<IpAddr, Wrong>>,
     waiting: tokio::sync::Semaphore,
     /// Calls refused for want of a token, or for a wrong one.
@@ -38,6 +41,8 @@ pub struct Limits {
     pub(super) denied: AtomicU64,
     /// Calls refused because there were too many.
     pub(super) limited: AtomicU64,
+    /// Changes refused by the map.
+    pub(super) by_map: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,17 +58,19 @@ struct Wrong {
 }
 
 impl Limits {
-    /// `calls_per_s` for the bearer of one token, with twice as many at once; 0: any number.
+    /// `calls_per_s` for the bearer of one token, with twice as many at a stroke, and `calls_at_once` of them under way; 0: any number.
     #[must_use]
-    pub fn new(calls_per_s: u32) -> Self {
+    pub fn new(calls_per_s: u32, calls_at_once: usize) -> Self {
         Self {
             rate: f64::from(calls_per_s),
             spent: Mutex::default(),
+            places: Places::new(calls_at_once),
             wrong: Mutex::default(),
             waiting: tokio::sync::Semaphore::new(WAITING),
             unauthenticated: AtomicU64::new(0),
             denied: AtomicU64::new(0),
             limited: AtomicU64::new(0),
+            by_map: AtomicU64::new(0),
         }
     }
 
@@ -78,7 +85,18 @@ impl Limits {
         }
     }
 
-    /// The same at a moment; how long to wait where there are none left. One that costs more than the most at once is taken
+    /// A place for a call that begins, to be kept as long as anything of it lasts: none where nobody counts.
+    pub(super) fn begin(&self, who: &Actor) -> Result<Option<Arc<Place>>, Status> {
+        self.places.take(who).map_err(|most| {
+            self.limited.fetch_add(1, Ordering::Relaxed);
+            let text = format!(
+                "overloaded: {most} calls of this token are under way at this node, watches among them, and one token may have no more (client.calls_at_once); end some of them first"
+            );
+            attach(Status::resource_exhausted(text), Code::TooManyCalls)
+        })
+    }
+
+    /// [`Limits::spend`] at a moment; how long to wait where there are none left. One that costs more than the most at once is taken
     /// when the bucket is full, and paid off afterwards.
     fn spend_at(&self, id: &TokenId, cost: u32, now: Instant) -> Result<(), Duration> {
         let most = self.rate * 2.0;
@@ -146,14 +164,16 @@ impl Limits {
     pub fn metrics(&self) -> String {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         format!(
-            "# HELP fed_client_refused Calls of the client API that were refused before anything was tried.\n\
+            "# HELP fed_client_refused Calls of the client API that were refused before anything was tried, and changes that the map refused.\n\
              # TYPE fed_client_refused counter\n\
              fed_client_refused_total{{why=\"unauthenticated\"}} {}\n\
              fed_client_refused_total{{why=\"denied\"}} {}\n\
-             fed_client_refused_total{{why=\"limited\"}} {}\n",
+             fed_client_refused_total{{why=\"limited\"}} {}\n\
+             fed_client_refused_total{{why=\"map\"}} {}\n",
             count(&self.unauthenticated),
             count(&self.denied),
-            count(&self.limited)
+            count(&self.limited),
+            count(&self.by_map)
         )
     }
 }
@@ -179,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_client_that_asks_too_much_is_told_when_to_come_again() {
-        let (limits, start) = (Limits::new(10), Instant::now());
+        let (limits, start) = (Limits::new(10, 0), Instant::now());
         for _ in 0..20 {
             limits.spend_at(&id(1), 1, start).unwrap();
         }
@@ -192,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_call_as_big_as_many_is_paid_for_afterwards() {
-        let (limits, start) = (Limits::new(10), Instant::now());
+        let (limits, start) = (Limits::new(10, 0), Instant::now());
         limits.spend_at(&id(1), 100, start).unwrap();
         let wait = limits.spend_at(&id(1), 1, start).unwrap_err();
         assert!(wait > Duration::from_secs(8), "{wait:?}");
@@ -200,7 +220,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_whoever_comes() {
-        let (limits, start) = (Limits::new(10), Instant::now());
+        let (limits, start) = (Limits::new(10, 0), Instant::now());
         for n in 0..CLIENTS + 100 {
             limits.spend_at(&id(n), 1, start).unwrap();
             limits.wrong_at(IpAddr::from((n as u32).to_be_bytes()), start);
@@ -211,7 +231,7 @@ mod tests {
 
     #[test]
     fn guesses_are_answered_ever_later_and_forgiven_in_time() {
-        let (limits, start) = (Limits::new(10), Instant::now());
+        let (limits, start) = (Limits::new(10, 0), Instant::now());
         let source: IpAddr = "2001:db8::1".parse().unwrap();
         let neighbour: IpAddr = "2001:db8::ffff:1".parse().unwrap();
         assert_eq!(limits.wrong_at(source, start), STEP);
@@ -225,7 +245,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_administrator_of_the_machine_is_not_limited() {
-        let limits = Limits::new(1);
+        let limits = Limits::new(1, 0);
         for _ in 0..1_000 {
             limits.spend(&Actor::Local, 1).unwrap();
         }

@@ -2,9 +2,10 @@
 //!
 //! Data flows one way: [`convert`] checks what comes in, [`write`] makes commands, [`read`] answers from one snapshot,
 //! [`failure`] turns refusals and outages into distinct codes, [`service`] ties them to the cluster, of which [`node`] is what it needs. Before all of them is the [`gate`]:
-//! [`door`] decides by [`rules`] who comes in, [`limits`] how often; [`refusals`] tell of those who may not; [`stay`] ends answers whose caller may no longer have them.
+//! [`door`] decides by [`rules`] who comes in, [`limits`] how often and, with [`places`], how much at once; [`refusals`] tell of those who may not, [`account`] of what the map does not write down by itself; [`stay`] ends answers whose caller may no longer have them.
 
 pub(crate) mod about;
+mod account;
 mod audit;
 mod backup;
 mod bind;
@@ -27,6 +28,7 @@ mod node;
 mod operations;
 pub(crate) mod perf;
 mod pipeline;
+mod places;
 mod plan;
 mod read;
 mod refusals;
@@ -44,6 +46,7 @@ mod write;
 
 pub use convert::BadRequest;
 pub use door::{Door, Guard};
+pub(crate) use invitation::check_join_ttl;
 pub use limits::Limits;
 pub use node::{AsteriskSide, Drift, Leave, NodeView, Removal};
 pub use refusals::{Refusal, Refusals};
@@ -51,3 +54,4 @@ pub use rules::{RULES, rule};
 pub use server::{ServeError, serve};
 pub use service::ApiService;
 pub(crate) use settings::check_realm;
+pub(crate) use tokens::check_token;

@@ -177,12 +177,12 @@ async fn written(service: &ApiService, caller: &Caller, changes: Vec<(u64, Comma
         match command {
             Ok(command) => {
                 going.push(id);
-                commands.push(service.named(caller, command));
+                commands.push(command);
             }
             Err(status) => answered.push((id, Err(status))),
         }
     }
-    match service.0.cluster.propose_many(commands).await {
+    match service.propose_named(caller, commands).await {
         Ok(proposed) => {
             let replies = proposed.into_iter().map(|p| write::reply(&p.reply, p.revision.0));
             answered.extend(going.into_iter().zip(replies.map(|reply| reply.map(Answer::Written))));

@@ -39,6 +39,12 @@ pub const KNOWN: &[Known] = &[
         secret: false,
     },
     Known {
+        key: setting::LOCATE,
+        default: setting::LOCATE_BY_REDIRECT,
+        help: "redirect: also a plain Dial(PJSIP/alice) finds her elsewhere; ask: only dialplans that ask the federation's context do, and a phone's own 302 leads to no SIP address",
+        secret: false,
+    },
+    Known {
         key: setting::HOP_LIMIT,
         default: "4",
         help: "nodes that a call may cross, 1 to 70",
@@ -82,6 +88,21 @@ pub fn check_realm(realm: &str) -> Result<(), String> {
     }
     Err(format!(
         "{realm:?} cannot be a SIP realm: use 1 to 64 printable characters without blanks, quotes, backslashes, brackets, : ; or ,"
+    ))
+}
+
+/// Checks how dialplans find somebody elsewhere.
+///
+/// # Errors
+/// When it is neither of the two ways.
+pub fn check_locate(how: &str) -> Result<(), String> {
+    if [setting::LOCATE_BY_REDIRECT, setting::LOCATE_BY_ASKING].contains(&how) {
+        return Ok(());
+    }
+    Err(format!(
+        "use {} or {}",
+        setting::LOCATE_BY_REDIRECT,
+        setting::LOCATE_BY_ASKING
     ))
 }
 

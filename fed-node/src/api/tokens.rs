@@ -13,6 +13,15 @@ use crate::security::TokenText;
 /// Seconds that a token may live: a minute to ten years.
 const TTL: std::ops::RangeInclusive<u64> = 60..=315_360_000;
 
+/// Whether such a token could be made, for a dry run.
+///
+/// # Errors
+/// What is wrong with it, as a node would say it.
+pub(crate) fn check_token(asked: pb::CreateTokenRequest) -> Result<(), String> {
+    let (_, token, _) = create(asked).map_err(|error| error.to_string())?;
+    token.validate().map_err(|refusal| refusal.to_string())
+}
+
 /// A new token and the command that makes it.
 pub(super) fn create(asked: pb::CreateTokenRequest) -> Result<(TokenText, Token, Command), BadRequest> {
     let bad = |field, why: String| BadRequest::field("token", field, why);
@@ -35,6 +44,7 @@ pub(super) fn create(asked: pb::CreateTokenRequest) -> Result<(TokenText, Token,
         one_use: false,
         node: Some(asked.node).filter(|node| *node != 0).map(NodeId),
     };
+    token.check()?;
     let command = Command::PutToken {
         token: token.clone(),
         expect: Expect::Absent,
@@ -88,6 +98,15 @@ mod tests {
         assert_eq!(TokenText::parse(&reply.text).unwrap().secret.hash(), token.secret_hash);
         let secret = reply.text.rsplit('.').next().unwrap().to_owned();
         assert!(!format!("{command:?} {:?}", reply.token).contains(&secret));
+    }
+
+    #[test]
+    fn the_name_of_a_token_is_read_as_it_stands() {
+        let name = "billing\u{2067}".to_owned();
+        let error = create(pb::CreateTokenRequest { name, ..asked() })
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("name of token") && error.contains("U+2066"), "{error}");
     }
 
     #[test]

@@ -112,6 +112,11 @@ pub(super) fn put_setting(request: pb::PutSettingRequest) -> Result<Command, Bad
     {
         return Err(BadRequest::field("setting dialplan_context".to_owned(), "value", why));
     }
+    if request.key == setting::LOCATE
+        && let Err(why) = settings::check_locate(&request.value)
+    {
+        return Err(BadRequest::field("setting locate".to_owned(), "value", why));
+    }
     // Here, because the map sees it sealed only: with a wrong key every call between two servers would be refused.
     if request.key == setting::CAPABILITY_KEY && !settings::is_capability_key(&request.value) {
         let why = "use 64 lower-case hexadecimal digits, such as those of: openssl rand -hex 32".to_owned();
@@ -236,6 +241,24 @@ mod tests {
             expect: None,
         };
         assert!(put_setting(bad_realm).unwrap_err().to_string().contains("SIP realm"));
+    }
+
+    #[test]
+    fn dialplans_find_people_in_one_of_two_ways() {
+        let set = |value: &str| {
+            put_setting(pb::PutSettingRequest {
+                key: "locate".to_owned(),
+                value: value.to_owned(),
+                expect: None,
+            })
+        };
+        for fine in ["redirect", "ask"] {
+            assert!(set(fine).is_ok(), "{fine}");
+        }
+        for wrong in ["", "asked", "Ask", "no"] {
+            let told = set(wrong).unwrap_err().to_string();
+            assert!(told.contains("use redirect or ask"), "{wrong}: {told}");
+        }
     }
 
     #[test]

@@ -33,7 +33,8 @@ impl Show for Saved {
 pub async fn create(client: &Client, path: &Path, key: &Secret, intent: Intent) -> Outcome {
     if intent.dry_run {
         Writing::may_begin(path)?;
-        let status = client.api.clone().status(pb::StatusRequest {}).await?.into_inner();
+        let status = client.api.clone().status(pb::StatusRequest {}).await;
+        let status = status.map_err(Failure::of_read)?.into_inner();
         let counts = status.counts.unwrap_or_default();
         let fields = vec![
             ("revision", status.revision.to_string()),

@@ -15,7 +15,7 @@ use super::scratch::Scratch;
 use super::seal::{Sealing, Unsealing};
 use crate::cli::{Exit, Failure, Outcome};
 use crate::config::Secret;
-use crate::talk;
+use crate::{leftovers, talk};
 
 /// The first file in it: a [`Head`] as JSON.
 pub(super) const HEAD: &str = "head.json";
@@ -60,13 +60,17 @@ impl Writing {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".part");
         let temporary = PathBuf::from(temporary);
+        leftovers::note(&temporary);
         let file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(0o600)
             .open(&temporary);
-        let file = file.map_err(|error| at(&temporary, &error))?;
+        let file = file.map_err(|error| {
+            leftovers::forget(&temporary);
+            at(&temporary, &error)
+        })?;
         let sealing = Sealing::new(BufWriter::new(file), key).map_err(|error| at(&temporary, &error))?;
         Ok(Self {
             temporary,
@@ -89,8 +93,9 @@ impl Writing {
             let rename = std::fs::rename(&self.temporary, path).and_then(|()| File::open(folder_of(path))?.sync_all());
             rename.map(|()| head).map_err(|error| at(path, &error))
         });
-        if named.is_err() {
-            discard(&self.temporary);
+        match &named {
+            Ok(_) => leftovers::forget(&self.temporary),
+            Err(_) => discard(&self.temporary),
         }
         named
     }
@@ -112,6 +117,7 @@ impl Write for Writing {
 }
 
 fn discard(temporary: &Path) {
+    leftovers::forget(temporary);
     if let Err(error) = std::fs::remove_file(temporary) {
         talk!("{}: {error}; remove it, it is no backup", temporary.display());
     }

@@ -84,15 +84,10 @@ pub fn restore(config: &Config, path: &Path, key: &Secret, intent: Intent) -> Ou
             owner.node
         )));
     }
-    let opened = if intent.dry_run {
-        Opened::unpack(path, key, &std::env::temp_dir())?
-    } else {
-        founding::make_data_dir(&config.data_dir)?;
-        Opened::unpack(path, key, &config.data_dir)?
-    };
-    opened.verify(path)?;
-    let tokens = tokens(&opened.backup).map_err(|error| at(path, &error))?.len();
     if intent.dry_run {
+        let opened = Opened::unpack(path, key, &std::env::temp_dir())?;
+        opened.verify(path)?;
+        let tokens = tokens(&opened.backup).map_err(|error| at(path, &error))?.len();
         let fields = vec![
             ("from", opened.head.summary()),
             ("made at", opened.head.made_at.clone()),
@@ -101,6 +96,12 @@ pub fn restore(config: &Config, path: &Path, key: &Secret, intent: Intent) -> Ou
         let object = format!("a new federation in {}", config.data_dir.display());
         return tell_made(intent.output, object, fields);
     }
+    // Whatever comes in between, the data folder is a node's only when all of it is there.
+    let folder_made = founding::NewFolder::make(&config.data_dir)?;
+    let workplace = founding::begin(&config.data_dir)?;
+    let opened = Opened::unpack(path, key, workplace.path())?;
+    opened.verify(path)?;
+    let tokens = tokens(&opened.backup).map_err(|error| at(path, &error))?.len();
     intent.confirm(&format!(
         "Make a new federation in {} from {} of {}?",
         config.data_dir.display(),
@@ -108,7 +109,7 @@ pub fn restore(config: &Config, path: &Path, key: &Secret, intent: Intent) -> Ou
         opened.head.made_at
     ))?;
     let changes = first_changes(&opened.backup).map_err(|error| at(path, &error))?;
-    let restored = fed_raft::restore(&founding::raft_config(config), &opened.backup, &FederationMap, changes);
+    let restored = fed_raft::restore(&workplace.raft_config(config), &opened.backup, &FederationMap, changes);
     let restored = restored.map_err(|error| match error {
         BackupError::Start(error) => founding::start_failure(&error),
         error => Failure::new(Exit::Failed, error),
@@ -119,7 +120,7 @@ pub fn restore(config: &Config, path: &Path, key: &Secret, intent: Intent) -> Ou
     }) {
         return Err(at(
             path,
-            &format!("its map could not be made ready: {why}; empty the data folder and take another backup"),
+            &format!("its map could not be made ready: {why}; take another backup"),
         ));
     }
     founding::adopt_cluster_key(&config.data_dir, opened.cluster_key.as_deref())?;
@@ -131,6 +132,10 @@ pub fn restore(config: &Config, path: &Path, key: &Secret, intent: Intent) -> Ou
     if let Err(why) = security::note_at_start(&config.data_dir, &note) {
         talk!("this will not be in the audit log: {why}");
     }
+    let from = opened.head.clone();
+    drop(opened);
+    founding::finish(workplace, &config.data_dir)?;
+    folder_made.stays();
     print(
         intent.output,
         &Restored {
@@ -139,7 +144,7 @@ pub fn restore(config: &Config, path: &Path, key: &Secret, intent: Intent) -> Ou
             node: restored.identity.node.0,
             join: founding::how_to_join(config),
             tokens_revoked: tokens,
-            from: opened.head.clone(),
+            from,
         },
     )
 }

@@ -1,7 +1,8 @@
 //! Backups by themselves: the leader makes them, the other nodes do not.
 //!
 //! When one is due is read off the names of those in the folder, so that a restart does not make one early. A new leader whose
-//! folder lacks them makes one at once: let the nodes share the folder, or take the few more.
+//! folder lacks them makes one at once: let the nodes share the folder, or take the few more. A name from the future was given while a
+//! clock was wrong: such a backup puts none off, and is the first to go.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -110,8 +111,7 @@ impl Schedule {
     }
 
     fn is_due(&self) -> bool {
-        let newest = kept(&self.config.dir).into_iter().map(|(made_at, _)| made_at).max();
-        newest.is_none_or(|made_at| unix_now() >= made_at.saturating_add(self.config.every.as_secs()))
+        is_due(&self.config.dir, self.config.every, unix_now())
     }
 
     async fn make_one(&self) -> Duration {
@@ -143,7 +143,7 @@ impl Schedule {
                 return Err(error.to_string());
             }
             let head = writing.keep(&path, &key).map_err(|failure| failure.message)?;
-            drop_old(&dir, keep);
+            drop_old(&dir, keep, unix_now());
             Ok((path, head))
         });
         kept.await.map_err(|error| error.to_string())?
@@ -169,8 +169,24 @@ fn made_at(name: &str) -> Option<u64> {
     made_at.parse().ok()
 }
 
-fn drop_old(dir: &Path, keep: usize) {
-    let found = kept(dir);
+/// How far the clocks of the nodes that lead in turn may lie apart, in seconds: a name so much ahead is not yet one from the future.
+const CLOCKS_APART: u64 = 300;
+
+/// Whether a backup is due at this time, in seconds since 1970.
+fn is_due(dir: &Path, every: Duration, now: u64) -> bool {
+    let times = kept(dir).into_iter().map(|(made_at, _)| made_at);
+    let newest = times.filter(|made_at| !is_of_the_future(*made_at, now)).max();
+    newest.is_none_or(|made_at| now >= made_at.saturating_add(every.as_secs()))
+}
+
+fn is_of_the_future(made_at: u64, now: u64) -> bool {
+    made_at > now.saturating_add(CLOCKS_APART)
+}
+
+/// Removes all but `keep`, first those from the future, then the oldest.
+fn drop_old(dir: &Path, keep: usize, now: u64) {
+    let mut found = kept(dir);
+    found.sort_by_key(|(made_at, _)| (!is_of_the_future(*made_at, now), *made_at));
     for (_, path) in &found[..found.len().saturating_sub(keep)] {
         if let Err(error) = std::fs::remove_file(path) {
             tracing::warn!(file = %path.display(), %error, "an old backup cannot be removed");
@@ -197,9 +213,32 @@ mod tests {
         }
         let times = |folder: &Path| kept(folder).into_iter().map(|(at, _)| at).collect::<Vec<_>>();
         assert_eq!(times(folder.path()), [100, 200, 300]);
-        drop_old(folder.path(), 2);
+        drop_old(folder.path(), 2, 300);
         assert_eq!(times(folder.path()), [200, 300]);
         assert!(folder.path().join("mine.fedbackup").exists());
+    }
+
+    #[test]
+    fn a_backup_that_a_wrong_clock_dated_in_the_future_puts_none_off_and_is_the_first_to_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |at: u64| std::fs::write(folder.path().join(format!("{PREFIX}{at}-r7{SUFFIX}")), "").unwrap();
+        let hour = Duration::from_secs(3_600);
+        let now = 1_000_000;
+        make(now - 7_200);
+        make(now + 10 * 365 * 86_400);
+        assert!(
+            is_due(folder.path(), hour, now),
+            "the last one that counts is two hours old"
+        );
+        make(now);
+        assert!(!is_due(folder.path(), hour, now));
+        drop_old(folder.path(), 2, now);
+        let times: Vec<u64> = kept(folder.path()).into_iter().map(|(at, _)| at).collect();
+        assert_eq!(times, [now - 7_200, now]);
+        // Another node's clock, a little ahead.
+        make(now + 60);
+        assert!(!is_due(folder.path(), hour, now + 3_600), "made 59 minutes ago");
+        assert!(is_due(folder.path(), hour, now + 3_660));
     }
 
     #[test]

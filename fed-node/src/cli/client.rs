@@ -37,6 +37,9 @@ pub struct Client {
 
 /// Longest wait for a connection.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// While an answer is waited for: silence after which the node is asked whether it is there, and how long it may take to answer. A
+/// host that is gone says nothing of it.
+const SILENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(10));
 /// Largest answer: a page of 1,000 records with room to spare.
 const LARGEST_ANSWER: usize = 16 << 20;
 
@@ -58,7 +61,9 @@ impl Client {
     pub async fn connect(address: &Address, connector: Connector, bearer: Bearer) -> Outcome<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| Failure::usage(format!("{address}: {error}")))?
-            .connect_timeout(CONNECT_WITHIN);
+            .connect_timeout(CONNECT_WITHIN)
+            .http2_keep_alive_interval(SILENCE.0)
+            .keep_alive_timeout(SILENCE.1);
         let channel = endpoint.connect_with_connector(connector).await.map_err(|error| {
             let why = std::iter::successors(std::error::Error::source(&error), |error| error.source())
                 .last()

@@ -17,16 +17,20 @@ const BAD: &[&str] = &[
     "not heard",
 ];
 
-/// Whether stdout is a terminal that shows them, and nobody asked for none (`NO_COLOR`).
-fn on_stdout() -> bool {
+/// Whether a stream is a terminal that shows them, and nobody asked for none (`NO_COLOR`).
+pub(crate) fn on(stream: &impl IsTerminal) -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    std::io::stdout().is_terminal() && !is_set("NO_COLOR") && !dumb
+    stream.is_terminal() && !is_set("NO_COLOR") && !dumb
 }
 
 /// The text as stdout takes it: with its states in colour, or as it is.
 pub(super) fn shown(text: &str) -> String {
-    if on_stdout() { states(text) } else { text.to_owned() }
+    if on(&std::io::stdout()) {
+        states(text)
+    } else {
+        text.to_owned()
+    }
 }
 
 /// The text with its states in colour: those that fill a cell of a table or stand before a colon in it; those in capitals also before

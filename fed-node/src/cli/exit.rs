@@ -156,6 +156,13 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Whether the node fell silent after the request had gone out: neither was there no connection, nor did the node turn it away.
+fn broke_under_way(status: &Status) -> bool {
+    let mut behind = std::iter::successors(std::error::Error::source(status), |error| error.source()).peekable();
+    let turned_away = status.message().starts_with("h2 protocol error");
+    behind.peek().is_some() && !turned_away && !behind.any(|error| error.is::<tonic::ConnectError>())
+}
+
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let exit = match status.code() {
@@ -166,6 +173,7 @@ impl From<Status> for Failure {
             | Code::PermissionDenied
             | Code::Unauthenticated => Exit::Refused,
             Code::NotFound => Exit::NotFound,
+            Code::Unavailable if broke_under_way(&status) => Exit::Unknown,
             Code::Unavailable | Code::ResourceExhausted => Exit::Unavailable,
             // The connection broke, or the time was up, after the request had gone out.
             Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => Exit::Unknown,
@@ -219,6 +227,27 @@ mod tests {
         for code in 1..=10 {
             assert!(EXIT_CODES.contains(&format!("\n{code:>3}  ")), "{code} is documented");
         }
+    }
+
+    #[test]
+    fn a_node_that_fell_silent_may_have_made_the_change() {
+        use std::sync::Arc;
+        let behind = |source: Arc<dyn std::error::Error + Send + Sync>, words: &str| {
+            let mut status = Status::unavailable(words);
+            status.set_source(source);
+            status
+        };
+        let silence = || Arc::new(std::io::Error::other("keep-alive timed out"));
+        let exit = |status: Status| Failure::from(status).exit;
+        assert_eq!(exit(behind(silence(), "http2 error")), Exit::Unknown);
+        assert_eq!(
+            Failure::of_read(behind(silence(), "http2 error")).exit,
+            Exit::Unavailable
+        );
+        let turned_away = behind(silence(), "h2 protocol error: http2 error");
+        assert_eq!(exit(turned_away), Exit::Unavailable, "the node has not begun with it");
+        let nobody = Arc::new(tonic::ConnectError("refused".into()));
+        assert_eq!(exit(behind(nobody, "tcp connect error")), Exit::Unavailable);
     }
 
     #[test]

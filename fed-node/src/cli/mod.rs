@@ -6,7 +6,7 @@ mod bearer;
 mod change;
 mod client;
 pub(crate) mod clock;
-mod colour;
+pub(crate) mod colour;
 mod commands;
 mod exit;
 mod output;

@@ -1,6 +1,6 @@
 //! Data on stdout: a table for people, JSON for scripts. Talk goes to stderr.
 
-use comfy_table::{Cell, ContentArrangement, Table, presets};
+use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 
 use super::args::Output;
@@ -59,16 +59,32 @@ pub fn emit(text: &str) -> Outcome {
     }
 }
 
-/// A table with a head line; as wide as the terminal, or as it needs where there is none.
+/// A table with a head line; as wide as the terminal, or as it needs where there is none. What is one word stays on one line, so that
+/// an address or a hash can be read and copied: where that does not fit, the lines are longer than the terminal.
 #[must_use]
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     let arrangement = arrangement(table.width());
     table.set_content_arrangement(arrangement);
+    drawn(table, head, rows.into_iter().collect())
+}
+
+fn drawn<const N: usize>(mut table: Table, head: [&str; N], rows: Vec<[String; N]>) -> String {
+    let longest = |text: &str| text.split_whitespace().map(|word| word.chars().count()).max();
+    let widths: Vec<usize> = (0..N)
+        .map(|column| {
+            let cells = rows.iter().map(|row| row[column].as_str());
+            cells.chain([head[column]]).filter_map(longest).max().unwrap_or(0)
+        })
+        .collect();
     table.set_header(head.map(Cell::new));
     for row in rows {
         table.add_row(row.map(Cell::new));
+    }
+    for (column, width) in table.column_iter_mut().zip(widths) {
+        let width = u16::try_from(width + BESIDE).unwrap_or(u16::MAX);
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
     }
     table
         .lines()
@@ -76,6 +92,9 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
         .collect::<Vec<_>>()
         .join("\n")
 }
+
+/// The blanks beside what is in a cell.
+const BESIDE: usize = 2;
 
 /// Some terminals (serial lines, a pseudo-terminal that nobody sized) say that they have no columns: those are not known, and not none.
 fn arrangement(columns: Option<u16>) -> ContentArrangement {
@@ -99,6 +118,35 @@ pub(crate) fn fields(fields: &[(&str, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn on_a_narrow_terminal_words_are_wrapped_and_none_is_broken() {
+        let at = |columns: u16| {
+            let mut table = Table::new();
+            table.load_preset(presets::NOTHING);
+            table
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_width(columns);
+            let row = |id: &str, address: &str| [id, address, "something that is long"].map(str::to_owned);
+            let rows = vec![row("1", "pbx1.example.org:7401"), row("16", "192.0.2.1:7401")];
+            drawn(table, ["ID", "ADDRESS", "MEANING"], rows)
+        };
+        let wide = at(100);
+        assert_eq!(wide.lines().count(), 3, "{wide}");
+        for columns in [60, 40, 10] {
+            let text = at(columns);
+            for word in [
+                "ADDRESS",
+                "pbx1.example.org:7401",
+                "192.0.2.1:7401",
+                "something",
+                "long",
+            ] {
+                assert!(text.contains(word), "{columns}: {text}");
+            }
+        }
+        assert!(at(40).lines().all(|line| line.chars().count() <= 40), "{}", at(40));
+    }
 
     #[test]
     fn a_terminal_without_a_width_breaks_no_line() {

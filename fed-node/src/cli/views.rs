@@ -281,6 +281,14 @@ impl Show for UserDetail {
             ("mailbox", optional(&user.mailbox)),
             ("service class", optional(&user.service_class)),
             (
+                "preferred nodes",
+                user.preferred_nodes
+                    .iter()
+                    .map(u64::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
+            (
                 "devices",
                 self.devices
                     .iter()

@@ -1,7 +1,7 @@
 //! The one table of keys. The file, the environment, the flags, the example file and the help all come from it.
 
 use super::types::host_name;
-use super::value::{check_filter, interval, number, set, set_advertised, set_filled, set_option, set_plain};
+use super::value::{check_filter, interval, networks, number, set, set_advertised, set_filled, set_option, set_plain};
 use super::{Config, RedirectTransport, Secret};
 
 /// One key of the configuration.
@@ -118,6 +118,16 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "client.calls_at_once",
+        value: "0..1000000",
+        default: "1024",
+        help: "Calls of one token that may be under way at this node at a time, watches and other streams among them, over all connections; more are refused as overloaded. 0: any number.",
+        set: |c, v| {
+            c.client.calls_at_once = number(v, 0..=1_000_000)?;
+            Ok(())
+        },
+    },
+    Key {
         name: "client.advertise",
         value: "ADDRESS",
         default: "",
@@ -137,6 +147,16 @@ pub static KEYS: &[Key] = &[
         default: "127.0.0.1:5070",
         help: "The SIP redirect server, UDP and TCP. Its port is written into every endpoint: choose it before the first user.",
         set: |c, v| set(&mut c.redirect.listen, v),
+    },
+    Key {
+        name: "redirect.allow",
+        value: "NETWORKS",
+        default: "",
+        help: "Addresses and networks, separated by commas, that may ask the redirect server beside this machine: it tells where a user is, and gives out the right to call there. Nobody else hears anything of it, on whatever address it listens.",
+        set: |c, v| {
+            c.redirect.allow = networks(v)?;
+            Ok(())
+        },
     },
     Key {
         name: "redirect.transport",

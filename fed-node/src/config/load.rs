@@ -150,11 +150,13 @@ fn blank() -> Config {
             listen: nowhere.clone(),
             advertise: None,
             calls_per_s: 0,
+            calls_at_once: 0,
         },
         sip: SipConfig { advertise: None },
         redirect: RedirectConfig {
             listen: nowhere.clone(),
             transport: RedirectTransport::Auto,
+            allow: Vec::new(),
             budget_ms: 0,
         },
         agi: AgiConfig { listen: nowhere },

@@ -297,3 +297,16 @@ fn fastagi_is_for_loopback_alone() {
     assert!(error.contains("agi.listen") && error.contains("plain text"), "{error}");
     from_text("[agi]\nlisten = \"[::1]:4573\"\n").unwrap();
 }
+
+#[test]
+fn who_may_ask_the_redirect_server_is_named_by_addresses_and_networks() {
+    let config = from_text("[redirect]\nallow = \"192.0.2.40, 2001:db8::/64\"\n").unwrap();
+    assert_eq!(config.redirect.allow.len(), 2);
+    for wrong in ["192.0.2.0/33", "pbx.example.com", "192.0.2.1,", "192.0.2.1 192.0.2.2"] {
+        let error = from_text(&format!("[redirect]\nallow = \"{wrong}\"\n")).unwrap_err();
+        assert!(
+            error.contains("redirect.allow") && error.contains("is no address and no network"),
+            "{error}"
+        );
+    }
+}

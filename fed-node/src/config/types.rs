@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::Secret;
 use crate::address::Address;
 
@@ -73,6 +75,8 @@ pub struct ClientConfig {
     pub advertise: Option<Address>,
     /// Calls a second of one token; 0: any number.
     pub calls_per_s: u32,
+    /// Calls of one token that may be under way at this node; 0: any number.
+    pub calls_at_once: usize,
 }
 
 /// `[sip]`
@@ -89,6 +93,8 @@ pub struct RedirectConfig {
     pub listen: Address,
     /// Over what the Asterisk beside this node asks it.
     pub transport: RedirectTransport,
+    /// Who may ask it from elsewhere.
+    pub allow: Vec<IpNet>,
     /// Longest wait for a linearizable read before the local map answers.
     pub budget_ms: u64,
 }

@@ -1,9 +1,12 @@
 //! What a key's text may be, and how it gets into its place. Errors say what would be right.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::address::Address;
 
@@ -84,6 +87,20 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
         return Err(wrong());
     }
     Ok(Duration::from_secs(u64::from(count) * seconds))
+}
+
+/// Addresses and networks with commas between them; nothing is none.
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let network = |one: &str| {
+        let address = one.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+        address
+            .or_else(|_| one.parse::<IpNet>().map(|network| network.trunc()))
+            .map_err(|_| format!("{one:?} is no address and no network: write such as 192.0.2.40, 192.0.2.0/24 or 2001:db8::/64, with commas between them"))
+    };
+    text.split(',').map(str::trim).map(network).collect()
 }
 
 pub(super) fn number<T: FromStr + PartialOrd + Display>(value: &str, range: RangeInclusive<T>) -> Result<T, String> {

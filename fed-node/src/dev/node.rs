@@ -165,6 +165,7 @@ fn dialplan(agi: u16) -> Outcome<String> {
         app: "fed".to_owned(),
         agi: format!("127.0.0.1:{agi}"),
         asking: Asking::default(),
+        refresh_events: true,
     };
     let all = stanzas(&options, |_| ConfigFile::default()).map_err(Failure::failed)?;
     Ok(all

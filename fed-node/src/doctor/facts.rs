@@ -260,7 +260,7 @@ pub(super) mod testing {
 
     fn asterisk() -> AsteriskFacts {
         let modules = crate::doctor::checks::MODULES_NEEDED;
-        let files = ["http.conf", "ari.conf", "sorcery.conf", "extensions.conf"];
+        let files = fed_ari::stanzas::FILES;
         AsteriskFacts {
             version: Some(Ok(AsteriskVersion::new(22, 10, 1))),
             may_write: Some(Ok(())),

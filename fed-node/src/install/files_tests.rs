@@ -11,6 +11,7 @@ fn options() -> StanzaOptions {
         app: "fed".to_owned(),
         agi: "127.0.0.1:4573".to_owned(),
         asking: Asking::FastAgi,
+        refresh_events: true,
     }
 }
 

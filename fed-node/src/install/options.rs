@@ -37,7 +37,11 @@ pub(super) async fn options(config: &Config, args: &AsteriskConfigArgs) -> Outco
     } else {
         asterisk.password.reveal().to_owned()
     };
-    let (asking, asking_because) = version::asking(config, args).await?;
+    let version::Chosen {
+        asking,
+        because: asking_because,
+        refresh_events,
+    } = version::choose(config, args).await?;
     Ok(Options {
         stanzas: StanzaOptions {
             ari_user: asterisk.username.clone(),
@@ -47,6 +51,7 @@ pub(super) async fn options(config: &Config, args: &AsteriskConfigArgs) -> Outco
             app: asterisk.app.clone(),
             agi: config.agi.listen.to_string(),
             asking,
+            refresh_events,
         },
         asking_because,
         new_password,

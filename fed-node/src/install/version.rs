@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fed_ari::client::{AriClient, AriConfig, AsteriskVersion, Capabilities};
+use fed_ari::client::{AriClient, AriConfig, AsteriskVersion, Capabilities, Feature};
 use fed_ari::stanzas::Asking;
 
 use crate::cli::{AsteriskConfigArgs, Failure, Outcome};
@@ -12,12 +12,23 @@ use crate::config::Config;
 /// Longest wait for an Asterisk to tell its version.
 const TELL_WITHIN: Duration = Duration::from_secs(2);
 
-/// The way to ask, with the reason in words. The version is the one given, else what a running Asterisk says, else that
+/// What depends on the version.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    /// The way to ask.
+    pub(super) asking: Asking,
+    /// Why, in words.
+    pub(super) because: String,
+    /// It is known to tell of refreshes where it is asked to.
+    pub(super) refresh_events: bool,
+}
+
+/// What suits the Asterisk that will read the stanzas. The version is the one given, else what a running Asterisk says, else that
 /// of the program installed beside the configuration folder: at the first installation nobody answers ARI yet.
 ///
 /// # Errors
 /// Where that version is too old for the stanzas, or for the way that was asked for.
-pub(super) async fn asking(config: &Config, args: &AsteriskConfigArgs) -> Outcome<(Asking, String)> {
+pub(super) async fn choose(config: &Config, args: &AsteriskConfigArgs) -> Outcome<Chosen> {
     let known = match args.asterisk_version {
         Some(version) => Some((version, "as --asterisk-version says".to_owned())),
         None => match running(config).await {
@@ -28,7 +39,7 @@ pub(super) async fn asking(config: &Config, args: &AsteriskConfigArgs) -> Outcom
     decide(known, args.ask.map(Asking::from))
 }
 
-fn decide(known: Option<(AsteriskVersion, String)>, wanted: Option<Asking>) -> Outcome<(Asking, String)> {
+fn decide(known: Option<(AsteriskVersion, String)>, wanted: Option<Asking>) -> Outcome<Chosen> {
     let asking = wanted.unwrap_or_default();
     let way = match asking {
         Asking::Stasis => "Stasis",
@@ -43,13 +54,14 @@ fn decide(known: Option<(AsteriskVersion, String)>, wanted: Option<Asking>) -> O
             Asking::Stasis => ": before Asterisk 18 every call waits 200 ms for it",
             Asking::FastAgi => "",
         };
-        return Ok((
+        return Ok(Chosen {
             asking,
-            format!(
+            because: format!(
                 "the dialplan asks by {way}, {because}; the version is not known, for neither ARI nor an installed Asterisk \
                  tells it (give --asterisk-version){slow}"
             ),
-        ));
+            refresh_events: false,
+        });
     };
     if version < AsteriskVersion::OLDEST {
         return Err(Failure::usage(format!(
@@ -57,15 +69,17 @@ fn decide(known: Option<(AsteriskVersion, String)>, wanted: Option<Asking>) -> O
             AsteriskVersion::OLDEST
         )));
     }
-    if !asking.suits(&Capabilities::of_version(version)) {
+    let capabilities = Capabilities::of_version(version);
+    if !asking.suits(&capabilities) {
         return Err(Failure::usage(format!(
             "--ask stasis: in Asterisk {version} ({source}) every call would wait 200 ms for its answer; use --ask fastagi"
         )));
     }
-    Ok((
+    Ok(Chosen {
         asking,
-        format!("the dialplan of Asterisk {version} ({source}) asks by {way}, {because}"),
-    ))
+        because: format!("the dialplan of Asterisk {version} ({source}) asks by {way}, {because}"),
+        refresh_events: capabilities.has(Feature::RefreshEvents),
+    })
 }
 
 async fn running(config: &Config) -> Option<AsteriskVersion> {
@@ -105,21 +119,40 @@ mod tests {
     fn the_way_is_the_quickest_or_the_one_asked_for_and_says_why() {
         let known = |major| Some((AsteriskVersion::new(major, 0, 0), "as told".to_owned()));
         for major in [16, 22] {
-            let (asking, why) = decide(known(major), None).unwrap();
+            let Chosen {
+                asking, because: why, ..
+            } = decide(known(major), None).unwrap();
             assert!(asking == Asking::FastAgi && why.contains("(as told)"), "{why}");
         }
         let stasis = Some(Asking::Stasis);
-        let (asking, why) = decide(known(22), stasis).unwrap();
+        let Chosen {
+            asking, because: why, ..
+        } = decide(known(22), stasis).unwrap();
         assert!(asking == Asking::Stasis && why.contains("as --ask says"), "{why}");
         let slow = decide(known(16), stasis).unwrap_err().to_string();
         assert!(slow.contains("16.0.0") && slow.contains("--ask fastagi"), "{slow}");
-        let (asking, why) = decide(None, None).unwrap();
+        let Chosen {
+            asking, because: why, ..
+        } = decide(None, None).unwrap();
         assert!(
             asking == Asking::FastAgi && why.contains("--asterisk-version") && !why.contains("200 ms"),
             "{why}"
         );
-        let (asking, why) = decide(None, stasis).unwrap();
+        let Chosen {
+            asking, because: why, ..
+        } = decide(None, stasis).unwrap();
         assert!(asking == Asking::Stasis && why.contains("200 ms"), "{why}");
+        for (version, tells) in [((16, 1, 0), false), ((16, 2, 0), true), ((22, 10, 1), true)] {
+            let known = Some((
+                AsteriskVersion::new(version.0, version.1, version.2),
+                "as told".to_owned(),
+            ));
+            assert_eq!(decide(known, None).unwrap().refresh_events, tells, "{version:?}");
+        }
+        assert!(
+            !decide(None, None).unwrap().refresh_events,
+            "a version that is not known"
+        );
         let refused = decide(known(12), None).unwrap_err().to_string();
         assert!(refused.contains("12.0.0") && refused.contains("upgrade"), "{refused}");
     }

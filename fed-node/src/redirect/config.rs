@@ -1,8 +1,10 @@
 //! What an administrator can set.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// The transport that a 302's Contact asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,11 +52,21 @@ impl FromStr for Asker {
     }
 }
 
+/// Every address of this machine alone.
+pub const LOOPBACK: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+];
+
 /// Settings of the redirect server; every limit is a hard bound.
 #[derive(Clone, Debug)]
 pub struct RedirectConfig {
     /// Addresses to listen on, UDP and TCP each: `host:port`, IPv4, `[IPv6]` or a name. Port 0 takes a free one.
     pub listen: Vec<String>,
+    /// Who may ask from elsewhere; everybody else hears nothing.
+    pub allow: Vec<IpNet>,
+    /// Whoever asks from an address of this machine, whichever it is, may: its Asterisk does from that of its transport.
+    pub hears_own: bool,
     /// Where this node's own Asterisk asks from. It has already tried the phones registered here, so for these a device at this
     /// node is "unavailable"; everybody else is sent here. Empty: every loopback address.
     pub own_asterisk: Vec<Asker>,
@@ -87,6 +99,8 @@ impl Default for RedirectConfig {
     fn default() -> Self {
         Self {
             listen: vec!["127.0.0.1:5070".to_owned()],
+            allow: LOOPBACK.to_vec(),
+            hears_own: true,
             own_asterisk: Vec::new(),
             target_transport: TargetTransport::Any,
             capability_ttl_s: 30,
@@ -104,6 +118,12 @@ impl Default for RedirectConfig {
 }
 
 impl RedirectConfig {
+    /// Whether a message from `source` is heard at all.
+    pub(super) fn may_ask(&self, source: IpAddr) -> bool {
+        let source = source.to_canonical();
+        self.allow.iter().any(|network| network.contains(&source))
+    }
+
     /// Whether a request from `source`, whose topmost Via names `via_port`, comes from this node's own Asterisk.
     pub(super) fn is_own_asterisk(&self, source: SocketAddr, via_port: u16) -> bool {
         let ip = source.ip().to_canonical();

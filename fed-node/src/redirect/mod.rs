@@ -10,7 +10,7 @@
 //! node's map); clock and nonces through [`Stamper`].
 //!
 //! Guarantees: no input makes it panic or answer with more than the request's own headers and 1,200 bytes; an answer goes only to
-//! the address the request came from; memory, connections and lookups in flight are bounded; an answer that may be old says so
+//! the address the request came from, and to nobody who is not allowed to ask; memory, connections and lookups in flight are bounded; an answer that may be old says so
 //! (`X-Fed-Stale: yes`).
 
 mod config;
@@ -20,6 +20,7 @@ mod limiter;
 mod locator;
 mod lookup;
 mod message;
+mod own;
 mod repeats;
 mod response;
 mod server;
@@ -31,7 +32,7 @@ mod udp;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Asker, InvalidAsker, RedirectConfig, TargetTransport};
+pub use config::{Asker, InvalidAsker, LOOPBACK, RedirectConfig, TargetTransport};
 pub use locator::{Located, Locator, Place, Stamp, Stamper, SystemStamper, Target};
 pub use lookup::MapLocator;
 pub use server::{RedirectServer, StartError};

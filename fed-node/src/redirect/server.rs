@@ -21,6 +21,7 @@ use super::decision::{Need, Reply, Status, decide, triage};
 use super::limiter::Limiter;
 use super::locator::{Locator, Stamper};
 use super::message::{Method, Request};
+use super::own::is_own;
 use super::response;
 use super::stats::{Stats, add};
 use super::{tcp, udp};
@@ -192,6 +193,15 @@ impl<L: Locator, S: Stamper> Core<L, S> {
         );
         let method = request.method as u8;
         self.tags.hash_one((source, request.top_via.identity(), method, named))
+    }
+
+    /// Whether anything of `source` is looked at.
+    pub(super) fn hears(&self, source: IpAddr) -> bool {
+        let heard = self.config.may_ask(source) || self.config.hears_own && is_own(source.to_canonical());
+        if !heard {
+            add(&self.stats.strangers);
+        }
+        heard
     }
 
     /// Whether `source` may send one more message now.

@@ -36,6 +36,8 @@ counters! {
     ignored,
     /// Messages dropped because their source, or this server, was over its limit.
     dropped,
+    /// Datagrams and TCP connections of those who may not ask.
+    strangers,
     /// TCP connections refused because there were too many.
     connections_refused,
     /// TCP connections that had said nothing and gave way to newer ones.
@@ -55,11 +57,17 @@ impl Stats {
              # TYPE fed_node_redirect_unanswered counter\n\
              fed_node_redirect_unanswered_total{{why=\"garbage\"}} {}\n\
              fed_node_redirect_unanswered_total{{why=\"too many\"}} {}\n\
+             fed_node_redirect_unanswered_total{{why=\"not allowed\"}} {}\n\
              # HELP fed_node_redirect_connections_closed TCP connections that the redirect server did not keep, by why.\n\
              # TYPE fed_node_redirect_connections_closed counter\n\
              fed_node_redirect_connections_closed_total{{why=\"refused\"}} {}\n\
              fed_node_redirect_connections_closed_total{{why=\"gave way\"}} {}\n",
-            counts.requests, counts.ignored, counts.dropped, counts.connections_refused, counts.connections_displaced
+            counts.requests,
+            counts.ignored,
+            counts.dropped,
+            counts.strangers,
+            counts.connections_refused,
+            counts.connections_displaced
         )
     }
 }

@@ -41,6 +41,8 @@ pub(super) async fn serve<L: Locator, S: Stamper>(
                     warn!(%error, "redirect server: cannot accept connections");
                     tokio::time::sleep(AFTER_ERROR).await;
                 }
+                // Closed without a word.
+                Ok((_, source)) if !core.hears(source.ip()) => {}
                 Ok((stream, source)) => {
                     if let Some(place) = connections.admit(source.ip(), core.config.may_be_own_asterisk(source.ip())) {
                         let core = core.clone();

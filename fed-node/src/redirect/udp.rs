@@ -39,7 +39,7 @@ pub(super) async fn serve<L: Locator, S: Stamper>(socket: UdpSocket, core: Arc<C
                         continue;
                     }
                 };
-                if !core.admit(source.ip()) {
+                if !core.hears(source.ip()) || !core.admit(source.ip()) {
                     continue;
                 }
                 let Some(request) = core.read(&buffer[..length], source) else { continue };

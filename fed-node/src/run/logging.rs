@@ -1,12 +1,11 @@
 //! Log lines on stderr: text for people, JSON for collectors. Under systemd the journal adds the time itself.
 
-use std::io::IsTerminal;
-
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::cli::colour;
 use crate::config::{LogConfig, LogFormat};
 use crate::diary::LineLayer;
 
@@ -16,7 +15,7 @@ pub(super) fn start(config: &LogConfig) {
     let filter: Targets = config.level.parse().unwrap_or_default();
     let registry = tracing_subscriber::registry().with(filter).with(LineLayer);
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
-    let colours = std::io::stderr().is_terminal();
+    let colours = colour::on(&std::io::stderr());
     let text = || {
         layer()
             .with_writer(std::io::stderr)

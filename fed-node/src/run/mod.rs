@@ -15,6 +15,7 @@ mod session;
 pub use node::{RunError, Running};
 pub use port::RaftPort;
 
+use fed_raft::StartError;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Exit, Failure, Outcome};
@@ -29,10 +30,7 @@ pub async fn run(config: Config) -> Outcome {
     logging::start(&config.log);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = Running::start(config).await.map_err(|error| match error {
-        RunError::Cluster(error) => crate::founding::start_failure(&error),
-        error => Failure::of(Exit::Usage, &error),
-    })?;
+    let running = Running::start(config).await.map_err(|error| not_started(&error))?;
     let watched = service_manager::serving(&running);
     let stopped = tokio::select! {
         _ = terminate.recv() => { tracing::info!("SIGTERM: stopping"); None }
@@ -51,14 +49,34 @@ pub async fn run(config: Config) -> Outcome {
     }
 }
 
-/// Why a node ended by itself.
-fn ended(why: String) -> Failure {
-    let code = if why.contains("was removed from the cluster") {
-        Code::NodeRemoved
-    } else if why.contains("has lost entries that it had confirmed") {
-        Code::FolderOutOfDate
-    } else {
-        Code::NodeStopped
+/// How a node that cannot start ends. What may pass by itself is tried again by the service manager: an address that this host has
+/// not got yet, a port or folder that another process still holds. What stays so until somebody mends it is not.
+fn not_started(error: &RunError) -> Failure {
+    let exit = match error {
+        RunError::Cluster(
+            StartError::InUse(_) | StartError::Listen { .. } | StartError::Io { .. } | StartError::Core(_),
+        )
+        | RunError::Api(_)
+        | RunError::Redirect(_)
+        | RunError::Agi { .. }
+        | RunError::File { .. } => Exit::Failed,
+        RunError::Cluster(_)
+        | RunError::Asterisk(_)
+        | RunError::NoPassword { .. }
+        | RunError::Secret(_)
+        | RunError::Security(_) => Exit::Usage,
     };
-    Failure::failed(why).coded(code)
+    Failure::of(exit, error)
+}
+
+/// Why a node ended by itself. One that the others speak to no more would end the same way at every start.
+fn ended(why: String) -> Failure {
+    let (exit, code) = if why.contains("was removed from the cluster") {
+        (Exit::Refused, Code::NodeRemoved)
+    } else if why.contains("has lost entries that it had confirmed") {
+        (Exit::Refused, Code::FolderOutOfDate)
+    } else {
+        (Exit::Failed, Code::NodeStopped)
+    };
+    Failure::new(exit, why).coded(code)
 }

@@ -27,7 +27,7 @@ use crate::config::{Config, RedirectTransport};
 use crate::diary::Diary;
 use crate::redirect::{self, MapLocator, RedirectServer, Stamp, Stamper};
 use crate::security::{self, Admission, FileError, LocalToken, Vault};
-use crate::{founding, install, metrics};
+use crate::{founding, install, metrics, workplace};
 
 /// Longest wait for the parts to end; with the cluster's own, a stop takes 5 s at most.
 const STOPPING: Duration = Duration::from_secs(2);
@@ -122,6 +122,9 @@ impl Running {
         if fed_raft::inspect(&cluster_dir)?.is_none() {
             return Err(StartError::Empty(cluster_dir).into());
         }
+        if let Err(error) = workplace::sweep(&config.data_dir) {
+            tracing::warn!(folder = %config.data_dir.display(), %error, "what an interrupted command left there cannot be removed");
+        }
         let vault = Arc::new(Vault::open(&config.data_dir).map_err(RunError::Secret)?);
         let mut raft = founding::raft_config(&config);
         raft.security = security::security(&config)?;
@@ -147,7 +150,8 @@ impl Running {
         #[cfg(feature = "otel")]
         let port = crate::traces::around(port, &cluster, &config.node.name);
         let (refusals, refused) = Refusals::channel();
-        let door = Arc::new(door(config, &cluster, refusals)?);
+        let refusals = Arc::new(refusals);
+        let door = Arc::new(door(config, &cluster, refusals.clone())?);
         let used = founding::used_capabilities(&config.data_dir);
         let router = Arc::new(Router::remembering(port.clone(), used));
         let agi = bind_agi(config).await?;
@@ -168,6 +172,7 @@ impl Running {
                 cluster: cluster.clone(),
                 source: source.clone(),
                 vault: vault.clone(),
+                refusals: refusals.clone(),
             }));
             tasks.spawn(security::keep_fresh(cluster.clone(), keyring.clone(), source.clone()));
         }
@@ -238,8 +243,10 @@ impl Running {
                     cluster: cluster.clone(),
                     backups: scheduled.clone(),
                     limits: door.limits().clone(),
+                    refusals,
                     redirect: redirect.stats().clone(),
                     agi: agi.stats(),
+                    certificate: security::Validity::of(config, protection),
                 };
                 metrics::serve(listen, sources, protection, &mut tasks, stop.clone()).await
             }
@@ -352,8 +359,8 @@ fn ari_client(config: &Config) -> Result<Option<AriClient>, RunError> {
 }
 
 /// Who comes in: those with a token, or with `security.plaintext` everybody on this machine.
-fn door(config: &Config, cluster: &Cluster<FederationMap>, refusals: Refusals) -> Result<Door, RunError> {
-    let limits = Arc::new(Limits::new(config.client.calls_per_s));
+fn door(config: &Config, cluster: &Cluster<FederationMap>, refusals: Arc<Refusals>) -> Result<Door, RunError> {
+    let limits = Arc::new(Limits::new(config.client.calls_per_s, config.client.calls_at_once));
     let guard = if config.security.plaintext {
         tracing::warn!("security.plaintext: nobody is asked who they are");
         None
@@ -412,8 +419,18 @@ async fn start_redirect(
     router: &Arc<Router>,
 ) -> Result<RedirectServer, redirect::StartError> {
     let locator = MapLocator::new(port.clone(), Duration::from_millis(config.redirect.budget_ms));
+    if !config.redirect.listen.is_loopback() && config.redirect.allow.is_empty() {
+        tracing::warn!(
+            "redirect.listen ({}) can be reached from elsewhere, and nobody elsewhere is answered: name the software that may ask in redirect.allow, such as 192.0.2.40,198.51.100.0/24",
+            config.redirect.listen
+        );
+    }
     let listen = redirect::RedirectConfig {
         listen: vec![config.redirect.listen.to_string()],
+        allow: redirect::LOOPBACK
+            .into_iter()
+            .chain(config.redirect.allow.iter().copied())
+            .collect(),
         ..Default::default()
     };
     RedirectServer::start(listen, port.here(), locator, RouterStamper(router.clone())).await

@@ -1,6 +1,7 @@
 //! The leader's part of a join: the token is looked at, used up, and answered with a certificate. And what members ask one another
 //! for: a new certificate, and, those that vote, the authority's key.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,13 +12,15 @@ use fed_core::map::{FederationMap, MapView};
 use fed_core::records::{Role, Token};
 use fed_proto::security as pb;
 use fed_raft::security::{NodeName, Signing};
-use fed_raft::{Cluster, Consistency, Doorkeeper, Role as Part, Turned};
-use futures::future::BoxFuture;
+use fed_raft::{Cluster, Consistency, Doorkeeper, Member, Role as Part, Turned};
+use futures::future::{BoxFuture, join_all};
 use prost::Message;
 
 use super::folder::{read, read_secret};
 use super::hosts::Claims;
 use super::{JoinToken, Source, Vault, by_node, lifetime, same};
+use crate::address::Spelt;
+use crate::api::Refusals;
 
 /// Longest wait for the map.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -31,12 +34,19 @@ pub(crate) struct Admission {
     pub(crate) cluster: Cluster<FederationMap>,
     pub(crate) source: Source,
     pub(crate) vault: Arc<Vault>,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 impl Doorkeeper for Admission {
-    fn admit(&self, address: String, application: Bytes) -> BoxFuture<'_, Result<(), Turned>> {
+    fn admit(&self, from: IpAddr, address: String, application: Bytes) -> BoxFuture<'_, Result<(), Turned>> {
         Box::pin(async move {
-            self.look(&address, &application).await?;
+            let looked = self.look(&address, &application).await;
+            if let Err(Turned::Away(why)) = &looked
+                && [UNKNOWN, EXPIRED].contains(&why.as_str())
+            {
+                self.tell_of_guess(from, &application);
+            }
+            looked?;
             if let Source::BuiltIn(folder) = &self.source {
                 let signer = self
                     .source
@@ -104,19 +114,46 @@ impl Admission {
                 taken.value.name, taken.value.id, taken.value.name
             )));
         }
-        let members = self.cluster.members();
-        if let Some(taken) = members
-            .iter()
-            .find(|member| !address.is_empty() && member.address == address)
-        {
+        if let Some(taken) = self.member_at(address).await {
             let record = nodes.iter().find(|node| node.value.id == taken.id);
             let name = record.map_or_else(|| taken.id.to_string(), |record| record.value.name.clone());
+            let there = &taken.address;
+            let too = if there == address {
+                String::new()
+            } else {
+                format!(", where {address} leads too")
+            };
             return Err(Turned::Away(format!(
-                "the others find node {name} (id {}) at {address} already: name this one's own address with --peer-advertise, or take that one out first (`fed-node leave {name}` on another node); the token was not used",
+                "the others find node {name} (id {}) at {there} already{too}: name this one's own address with --peer-advertise, or take that one out first (`fed-node leave {name}` on another node); the token was not used",
                 taken.id
             )));
         }
         Ok((application, id, record.modified))
+    }
+
+    /// The member that the others find at this address, however either is written.
+    async fn member_at(&self, address: &str) -> Option<Member> {
+        let address = Spelt::of(address).await;
+        let members = self.cluster.members();
+        let theirs = join_all(members.iter().map(|member| Spelt::of(&member.address))).await;
+        let mut all = members.into_iter().zip(theirs);
+        all.find(|(_, theirs)| theirs.is_same(&address))
+            .map(|(member, _)| member)
+    }
+
+    /// Somebody tried a token that lets nobody in. A stranger's own words are not repeated.
+    fn tell_of_guess(&self, from: IpAddr, application: &Bytes) {
+        let application = pb::Application::decode(application.clone()).unwrap_or_default();
+        let id = application.token.parse::<TokenId>().ok();
+        let known = id.filter(|id| {
+            let there = MapView::new(&self.cluster.local()).token(id);
+            there.is_ok_and(|there| there.is_some())
+        });
+        let how = match known {
+            Some(id) => format!("with token {id} and a wrong secret, or too late"),
+            None => "with a token that is not known here, or is used up".to_owned(),
+        };
+        self.refusals.tell_guess(self.cluster.id(), from, &how);
     }
 
     /// Uses the token up; of two that try, one is refused.

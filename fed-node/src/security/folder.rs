@@ -69,6 +69,16 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), FileError> {
     files::write_private(path, text).map_err(|error| FileError::at(path, error))
 }
 
+/// Gives a file that must not count any more another name, if it is there: `ca.key.old`.
+pub(super) fn set_aside(path: &Path) -> Result<(), FileError> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".old");
+    match std::fs::rename(path, aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(FileError::at(path, error)),
+        _ => Ok(()),
+    }
+}
+
 /// A text file that is no secret.
 pub(super) fn read(path: &Path) -> Result<String, FileError> {
     std::fs::read_to_string(path).map_err(|error| FileError::at(path, error))

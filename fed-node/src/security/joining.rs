@@ -6,7 +6,7 @@ use fed_raft::security::{Connector, Trust, fingerprint, request_key};
 use fed_raft::{Application, Cluster, Identity, StartError};
 use prost::Message;
 
-use super::folder::{FileError, read, write};
+use super::folder::{FileError, read, set_aside, write};
 use super::founding::write_request;
 use super::{JoinToken, SecurityFolder, Source, files};
 use crate::config::Config;
@@ -63,6 +63,8 @@ pub(crate) async fn join(config: &Config, raft: &fed_raft::Config, token: &JoinT
             if given != Some(token.authority) || equipment.certificate.is_empty() {
                 return Err(FileError("what the node sent is no certificate of the token's authority: does it use one of its own (tls.ca)?".to_owned()));
             }
+            // An `init` that broke off in this folder may have left another authority's: a voter asks only where there is none.
+            set_aside(&folder.authority_key())?;
             write(&folder.key(), &made.key)?;
             write(&folder.authority(), &equipment.authority)?;
             write(&folder.certificate(), &equipment.certificate)

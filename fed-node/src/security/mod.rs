@@ -3,7 +3,7 @@
 //! [`files`] is the folder and how files in it are read and written, [`folder`] names them. Tokens of the client API: [`text`],
 //! [`local_token`]. The key that seals what the map holds of passwords: [`vault`], [`keeper`]. What is in the audit log beside changes: [`notes`]. Certificates, and how a node comes by
 //! its own, for which [`hosts`], keeps it fresh and hands others theirs: [`join_token`] is the text that brings a node in, [`admission`] the leader's part
-//! of a join and [`joining`] the newcomer's, [`renewal`] what goes on while a node runs. What is done with certificates on the wire is
+//! of a join and [`joining`] the newcomer's, [`renewal`] what goes on while a node runs, [`validity`] what is told of it. What is done with certificates on the wire is
 //! fed-raft's.
 
 mod admission;
@@ -20,6 +20,7 @@ mod material;
 mod notes;
 mod renewal;
 mod text;
+mod validity;
 mod vault;
 
 pub(crate) use admission::{Admission, answer_authority_key, answer_certificate};
@@ -33,7 +34,8 @@ pub(crate) use keeper::{by_node, in_the_name_of, origin};
 pub(crate) use local_token::same;
 pub use local_token::{LOCAL_TOKEN, LocalToken};
 pub(crate) use material::{Source, certificate_expires, security};
-pub(crate) use notes::{note, note_at_start, write_refusals, write_waiting};
+pub(crate) use notes::{NOTES_FROM_LEVEL, note, note_at_start, write_refusals, write_waiting};
 pub(crate) use renewal::keep_fresh;
 pub use text::{TokenSecret, TokenText, hash_of};
+pub(crate) use validity::Validity;
 pub use vault::{SameDigest, Vault, carries_secret};

@@ -14,11 +14,11 @@ use super::origin;
 use crate::api::Refusal;
 
 /// The feature level from which members know notes.
-const LEVEL: u32 = 3;
+pub(crate) const NOTES_FROM_LEVEL: u32 = 3;
 
 /// Writes into the audit log what somebody did. It is done: what cannot be written down is said in this node's log instead.
 pub(crate) async fn note(cluster: &Cluster<FederationMap>, who: Actor, text: String) {
-    if cluster.status().feature_level < LEVEL {
+    if cluster.status().feature_level < NOTES_FROM_LEVEL {
         tracing::info!(%who, text, "not in the audit log: some members do not know such entries yet");
         return;
     }
@@ -65,7 +65,7 @@ pub(crate) async fn write_waiting(cluster: Cluster<FederationMap>, data_dir: Pat
     };
     for line in text.lines().filter(|line| !line.is_empty()) {
         loop {
-            if cluster.status().feature_level >= LEVEL {
+            if cluster.status().feature_level >= NOTES_FROM_LEVEL {
                 match write(&cluster, Actor::Local, line.to_owned()).await {
                     Ok(()) => break,
                     Err(why) => tracing::debug!(why, "a note waits for the audit log"),

@@ -43,6 +43,72 @@ fn leadership_and_members_that_somebody_changes_are_written_down() {
     asked.asks(&["audit", "verify"]).ok();
 }
 
+/// A change that puts a user with a number.
+fn put(id: &str, number: &str) -> pb::Change {
+    let user = pb::User {
+        id: id.to_owned(),
+        numbers: vec![number.to_owned()],
+        ring_timeout_s: 30,
+        ..pb::User::default()
+    };
+    pb::Change {
+        what: Some(pb::change::What::PutUser(pb::PutUserRequest {
+            user: Some(user),
+            expect: None,
+        })),
+    }
+}
+
+#[test]
+fn every_object_of_a_large_change_is_named_and_what_the_map_refuses_is_told() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    let token = std::fs::read_to_string(node.token("importer", &["--role", "operator"])).unwrap();
+    let (id, all) = (token.split('.').nth(1).unwrap().to_owned(), true);
+    let names: Vec<String> = (0..40).map(|n| format!("somebody-of-forty-{n}")).collect();
+    let write = |changes: Vec<pb::Change>, all_or_nothing| {
+        Runtime::new().unwrap().block_on(async {
+            let mut operator = client(node, token.trim()).await;
+            let asked = pb::WriteManyRequest {
+                changes,
+                all_or_nothing,
+                ..pb::WriteManyRequest::default()
+            };
+            operator.write(asked).await.map(tonic::Response::into_inner)
+        })
+    };
+    let changes = (0..).zip(&names).map(|(n, name)| put(name, &format!("4{n:03}")));
+    write(changes.collect(), all).unwrap();
+    let told = entries(node, "");
+    let last = told
+        .iter()
+        .position(|entry| entry.contains("and 24 more"))
+        .expect("the change itself");
+    for name in &names {
+        let named = |entry: &String| entry.contains(&format!("{name}\"")) || entry.contains(&format!("{name} "));
+        let found = told[..=last].iter().filter(|entry| entry.contains(&id));
+        assert!(found.into_iter().any(named), "{name}: {told:?}");
+    }
+    // A few have an entry each, and nothing is said beforehand.
+    let before = told.len();
+    write(vec![put("carol", "5001"), put("dave", "5002")], all).unwrap();
+    assert_eq!(entries(node, "").len(), before + 1);
+    // Refused as a whole, and one of several.
+    write(vec![put("erin", "5003"), put("frank", "5001")], all).unwrap_err();
+    let results = write(vec![put("erin", "5003"), put("frank", "5002")], false)
+        .unwrap()
+        .results;
+    assert_eq!(results.iter().filter(|result| !result.refusal.is_empty()).count(), 1);
+    for what in [
+        "refused changes: nothing of the batch was done: command 2: 5001",
+        "refused user_put: 5002",
+    ] {
+        let entry = until("the refusal is told", || entries(node, what).pop());
+        assert!(entry.contains(&id), "{entry}");
+    }
+    node.asks(&["audit", "verify"]).ok();
+}
+
 #[test]
 fn a_flood_of_refusals_is_written_down_in_few_entries() {
     let federation = Federation::start(1);

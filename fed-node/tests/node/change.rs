@@ -115,8 +115,62 @@ fn a_dry_run_tells_what_would_change_in_the_maps_terms_and_changes_nothing() {
     let other = Node::new(&node.dir, "other");
     let said = other.setup(&["init", "--dry-run"]).ok();
     assert!(
-        said.err.contains("would be made") && !other.data_dir().exists(),
+        said.out.contains("would be made") && !other.data_dir().exists(),
         "{said:?}"
+    );
+    for command in [&["init"][..], &["join", "TOKEN"]] {
+        let told = other.setup(&[&["-o", "json"], command, &["--dry-run"]].concat()).ok();
+        assert_eq!(told.json()["dry_run"], true, "{told:?}");
+    }
+    let file = node.dir.join("bundle.tar.gz");
+    let told = node
+        .setup(&["debug", "bundle", "--dry-run", "--file", file.to_str().unwrap()])
+        .ok();
+    assert!(
+        told.out.contains("bundle.tar.gz would be made") && !file.exists(),
+        "{told:?}"
+    );
+    let measuring = node.asks(&["check", "perf", "--dry-run"]);
+    assert!(
+        measuring.code == 2 && measuring.err.contains("leave --dry-run out"),
+        "{measuring:?}"
+    );
+}
+
+#[test]
+fn preferred_nodes_are_cleared_as_numbers_are() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    node.asks(&[
+        "user",
+        "add",
+        "alice",
+        "--number",
+        "1001",
+        "--no-device",
+        "--preferred-node",
+        "n1",
+    ])
+    .ok();
+    let preferred = || node.json(&["user", "show", "alice"])["preferred_nodes"].clone();
+    assert_eq!(preferred().as_array().unwrap().len(), 1);
+    assert!(
+        node.asks(&["user", "show", "alice"])
+            .ok()
+            .out
+            .contains("preferred nodes")
+    );
+    node.asks(&["user", "set", "alice", "--name", "Alice"]).ok();
+    assert_eq!(preferred().as_array().unwrap().len(), 1, "what is not named stays");
+    node.asks(&["user", "set", "alice", "--preferred-node", "", "--number", ""])
+        .ok();
+    assert_eq!(preferred().as_array().unwrap().len(), 0);
+    assert_eq!(
+        node.json(&["user", "show", "alice"])["numbers"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
     );
 }
 
@@ -146,6 +200,15 @@ fn tokens_are_only_told_in_a_dry_run_and_a_device_is_not_removed_unasked() {
         "{told:?}"
     );
     assert_eq!(node.json(&["token", "list"]).as_array().unwrap().len(), 0);
+    // What would be refused is refused.
+    for command in [
+        &["token", "create", "--role", "king"][..],
+        &["token", "create", "--role", "registrar"],
+        &["token", "join", "--ttl", "30d"],
+    ] {
+        let (told, done) = (node.asks(&[command, &["--dry-run"]].concat()), node.asks(command));
+        assert!(told.code == 2 && done.code == 2, "{command:?}: {told:?} {done:?}");
+    }
     let made = node.asks(&["token", "create", "--role", "reader"]).ok().out;
     let id = made.split('.').nth(1).unwrap();
     let told = node.asks(&["token", "revoke", id, "--dry-run"]).ok();
@@ -233,7 +296,12 @@ fn a_plan_is_made_as_it_was_shown_or_not_at_all() {
         (&"n2".into(), &"n3".into())
     );
     let name = plan["plan"].as_str().unwrap();
-    n1.asks(&["apply", name, "--dry-run"]).ok();
+    let told = n1.json(&["apply", name, "--dry-run"]);
+    assert_eq!(
+        (&told["dry_run"], &told["plan"]),
+        (&true.into(), &name.into()),
+        "{told}"
+    );
     leader_is(n1, "n2");
     n1.asks(&["apply", name]).ok();
     leader_is(n1, "n3");

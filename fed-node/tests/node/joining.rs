@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::metrics::scrape;
 use crate::support::{Federation, Node, fed_node, until};
 use fed_node::security::{JoinToken, SecurityFolder};
 use fed_raft::security::{Authority, Credentials, NodeName, Signing, request_key};
@@ -70,6 +71,20 @@ fn a_token_brings_one_node_in_and_no_other() {
         !first.log().contains(&secret) && !guessed.err.contains(&secret),
         "nobody says the secret"
     );
+    // Both are in the audit log and counted, with where they came from and nothing that a stranger wrote.
+    for what in [
+        "by way of 127.0.0.1 with a token that is not known here, or is used up".to_owned(),
+        format!(
+            "by way of 127.0.0.1 with token {} and a wrong secret, or too late",
+            guess.id
+        ),
+    ] {
+        until("the guess is in the audit log", || {
+            first.asks(&["audit", "list"]).ok().out.contains(&what).then_some(())
+        });
+    }
+    assert!(!first.asks(&["audit", "list"]).out.contains("n3"));
+    assert!(scrape(first).contains("fed_node_join_guesses_total 2"));
     // What was refused left the folder free, and a token that was revoked lets nobody in.
     let revoked: JoinToken = first.invitation().parse().unwrap();
     first.asks(&["token", "revoke", revoked.id.as_str(), "--dry-run"]).ok();
@@ -247,6 +262,16 @@ fn an_address_that_another_node_has_is_refused_with_its_name_and_the_token_stays
             && said.err.contains("--peer-advertise"),
         "{said:?}"
     );
+    // The same place, written in another way.
+    second.flags.pop();
+    let name = format!("localhost:{}", first.peer);
+    second.flags.push(format!("--peer-advertise={name}"));
+    let said = second.setup(&["join", &token]);
+    let words = format!(
+        "find node n1 (id 1) at {} already, where {name} leads too",
+        first.peer_address()
+    );
+    assert!(said.code == 5 && said.err.contains(&words), "{said:?}");
     second.flags.pop();
     second.setup(&["join", &token]).ok();
 

@@ -19,6 +19,7 @@ mod documents;
 mod federation;
 mod floods;
 mod help;
+mod interrupted;
 mod joining;
 mod leave;
 mod logging;

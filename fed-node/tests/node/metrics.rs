@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use crate::support::{Federation, Node, until};
 
-fn scrape(node: &Node) -> String {
+pub(crate) fn scrape(node: &Node) -> String {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, node.metrics)).unwrap();
     stream
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

@@ -1,6 +1,6 @@
 //! A federation of which one node is left.
 
-use crate::support::{Federation, Node, until};
+use crate::support::{Federation, Node, says, until};
 
 #[test]
 fn the_last_node_of_a_lost_federation_goes_on_and_takes_new_ones_in() {
@@ -69,4 +69,33 @@ fn the_last_node_of_a_lost_federation_goes_on_and_takes_new_ones_in() {
     });
     let none = new.asks(&["leave", "n3", "--yes", "--force-lose-quorum", "n4"]);
     assert_eq!(none.code, 2, "the wrong node is named: {none:?}");
+}
+
+#[test]
+fn a_recovery_that_could_make_no_certificate_is_simply_given_again() {
+    let mut federation = Federation::start(1);
+    let node = &mut federation.nodes[0];
+    node.add_user("alice", "1001").ok();
+    node.terminate();
+    let key = node.data_dir().join("security/ca.key");
+    std::fs::remove_file(&key).unwrap();
+    std::fs::create_dir(&key).unwrap();
+    let failed = node.setup(&["recover", "--yes"]);
+    assert!(
+        failed.code == 1 && failed.err.contains("give `fed-node recover --yes` again"),
+        "{failed:?}"
+    );
+    std::fs::remove_dir(&key).unwrap();
+    let refused = node.setup(&["run"]);
+    assert!(refused.code == 2 && refused.err.contains("[FED-0053]"), "{refused:?}");
+    assert!(
+        says(&["explain", "FED-0053"])
+            .ok()
+            .out
+            .contains("fed-node recover --yes")
+    );
+    node.setup(&["recover", "--yes"]).ok();
+    node.run();
+    until("it leads", || (node.json(&["status"])["quorum"] == true).then_some(()));
+    node.asks(&["user", "show", "alice"]).ok();
 }

@@ -95,12 +95,17 @@ fn changes(piece: &str) -> Vec<(String, pb::change::What)> {
     all
 }
 
+/// What the map holds. Its revision also counts the notes of what it refused.
+fn held(node: &Node) -> [serde_json::Value; 4] {
+    ["user", "device", "setting", "token"].map(|what| node.json(&[what, "list"]))
+}
+
 #[test]
 fn no_injection_comes_in_over_the_api_and_errors_are_one_line() {
     let federation = Federation::start(1);
     let node = &federation.nodes[0];
     node.add_user("alice", "1001").ok();
-    let before = node.json(&["status"])["revision"].clone();
+    let before = held(node);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let mut client = crate::support::client(node, &node.local_token()).await;
@@ -144,7 +149,7 @@ fn no_injection_comes_in_over_the_api_and_errors_are_one_line() {
             assert_eq!(client.route(route).await.unwrap_err().code(), Code::InvalidArgument);
         }
     });
-    assert_eq!(node.json(&["status"])["revision"], before, "nothing was written");
+    assert_eq!(held(node), before, "nothing was written");
 }
 
 #[test]
@@ -152,7 +157,7 @@ fn no_injection_comes_in_by_the_command_line() {
     let federation = Federation::start(1);
     let node = &federation.nodes[0];
     node.add_user("alice", "1001").ok();
-    let before = node.json(&["status"])["revision"].clone();
+    let before = held(node);
     let piece = "a&PJSIP/evil,${X}";
     for args in [
         &["user", "add", piece, "--no-device"][..],
@@ -173,7 +178,7 @@ fn no_injection_comes_in_by_the_command_line() {
         let said = node.hears(&["device", "add", id, "--user", "alice", "--password-stdin"], "secret");
         assert_eq!(said.code, 2, "{said:?}");
     }
-    assert_eq!(node.json(&["status"])["revision"], before, "nothing was written");
+    assert_eq!(held(node), before, "nothing was written");
 }
 
 fn import(node: &Node, lines: &str) -> crate::support::Said {

@@ -90,6 +90,10 @@ pub(crate) trait Database: Reads + Sized + Send + Sync + 'static {
     /// Whether a write in the background failed: it keeps that, and takes no more.
     fn has_failed(&self) -> bool;
 
+    /// Reads [`TABLES`], all of it or until `over`, and compares it with the checksums that it was written with; keeps nothing of it in
+    /// memory.
+    fn check(&self, over: &dyn Fn() -> bool) -> Result<()>;
+
     /// Copies it, as it is now, into a new folder. The files there are not synced yet.
     fn checkpoint(&self, folder: &Path) -> Result<()>;
 

@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use crate::error::StartError;
 use crate::identity::{Identity, at, write_durably};
 use crate::metrics::Metrics;
-use crate::platform::{Database, fs};
+use crate::platform::{Database, DatabaseError, fs};
 use crate::raft::stored::StoredMeta;
 use crate::watch::Hub;
 pub(crate) use backup::{Beginning, Kept, restore};
@@ -160,6 +160,20 @@ impl<M: Machine> State<M> {
     /// Whether the database gave up on a write in the background: it takes no more.
     pub(crate) fn has_failed(&self) -> bool {
         self.generation.read().db().has_failed()
+    }
+
+    /// Reads the whole state, or until `over`: the damage in it, unless a snapshot has taken its place meanwhile. Blocks for as long as
+    /// that takes.
+    pub(crate) fn check(&self, over: &dyn Fn() -> bool) -> Option<StartError> {
+        let generation = self.generation.read().clone();
+        let Err(DatabaseError::Damaged(what)) = generation.db().check(over) else {
+            return None;
+        };
+        let (path, what) = (
+            self.folders.generation(generation.number),
+            format!("the state is damaged: {what}"),
+        );
+        Arc::ptr_eq(&generation, &self.generation.read()).then_some(StartError::Damaged { path, what })
     }
 
     /// Commands up to this feature level may be proposed.

@@ -15,6 +15,8 @@ use crate::platform::{Database, fs};
 use crate::raft::LogId;
 
 const BUILDING: &str = "building";
+/// Begins the name of a snapshot that is being removed.
+const GOING: &str = "going-";
 
 /// A complete snapshot. Its folder goes when it is replaced and nobody sends it any more.
 pub(crate) struct SnapshotDir {
@@ -64,12 +66,23 @@ const NOT_THE_MANIFESTS: &str = "the snapshot's file is damaged: it is not what 
 impl Drop for SnapshotDir {
     fn drop(&mut self) {
         if self.obsolete.load(Ordering::Acquire)
-            && let Err(error) = fs::remove_dir_all(&self.path)
+            && let Err(error) = set_aside(&self.path).and_then(|going| fs::remove_dir_all(&going))
         {
             // The next start removes it.
             tracing::warn!(folder = %self.path.display(), %error, "an old snapshot could not be removed");
         }
     }
+}
+
+/// Takes its name from a snapshot before anything of it is removed: the name says that it is whole.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let going = path.with_file_name(format!("{GOING}{name}"));
+    fs::rename(path, &going)?;
+    if let Some(folder) = path.parent() {
+        fs::sync(folder)?;
+    }
+    Ok(going)
 }
 
 /// The newest complete snapshot; everything else in the folder goes.
@@ -214,4 +227,39 @@ pub(super) fn clone_files(from: &Path, manifest: &Manifest, to: &Path) -> io::Re
         fs::sync(&target)?;
     }
     fs::sync(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_that_was_being_removed_when_the_process_was_killed_is_no_damage() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let manifest = Manifest {
+            last: None,
+            members_at: None,
+            members: None,
+            files: Vec::new(),
+        };
+        let path = folder.path().join("5-0");
+        let make = || {
+            fs::create_dir_all(&path).expect("makes");
+            fs::write(&path.join(manifest::FILE), &manifest.bytes().expect("is written")).expect("writes");
+        };
+        make();
+        let found = find(folder.path()).expect("whole").expect("a snapshot");
+        found.obsolete.store(true, Ordering::Release);
+        drop(found);
+        assert!(!fs::exists(&path), "one that is replaced goes");
+        make();
+        let going = set_aside(&path).expect("renames");
+        // The manifest happened to go first.
+        std::fs::remove_file(going.join(manifest::FILE)).expect("removes");
+        assert!(find(folder.path()).expect("no damage").is_none());
+        assert!(
+            fs::list(folder.path()).expect("reads").is_empty(),
+            "what was left of it is gone"
+        );
+    }
 }

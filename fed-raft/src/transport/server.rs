@@ -1,6 +1,7 @@
 //! What the other nodes ask of this one. Every call is checked first: who calls, from which cluster, meant for
 //! whom.
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -280,7 +281,8 @@ impl<M: Machine> Peer for Service<M> {
         }
         match node.leader() {
             Leader::Here => {
-                let (id, equipment) = node.let_in(request.into_inner()).await?;
+                let from = caller(&request).map_or(Ipv4Addr::UNSPECIFIED.into(), |caller| caller.address.ip());
+                let (id, equipment) = node.let_in(from, request.into_inner()).await?;
                 let members = node.members().into_iter().map(|m| proto::Member {
                     id: m.id.0,
                     address: m.address,

@@ -1,4 +1,4 @@
-//! Bits that flip in a snapshot on disk: found before anybody uses it, named, and refused with the two ways out.
+//! Bits that flip on disk in a snapshot, or in the state: found before anybody uses them, named, and refused with the two ways out.
 
 use std::path::{Path, PathBuf};
 
@@ -10,17 +10,22 @@ use crate::snapshots::{complete, forgetful, outgrow};
 
 /// A node that has stopped and has a snapshot; the snapshot's folder.
 async fn stopped_with_a_snapshot() -> (tempfile::TempDir, Config, PathBuf) {
+    stopped_with_a_snapshot_of(10, "v").await
+}
+
+/// The same, with so many entries in it that each put this value.
+async fn stopped_with_a_snapshot_of(entries: u64, value: &str) -> (tempfile::TempDir, Config, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut config = Config::new(folder.path().join("data"), "127.0.0.1:0");
     config.on_failure = OnFailure::StopNode;
-    config.snapshot_entries = 10;
+    config.snapshot_entries = entries;
     Cluster::<Values>::init(&config).expect("an empty folder");
     let node = started(&config).await.expect("starts");
     until("it leads", async || node.status().leader.is_some()).await;
     let mut n = 0;
     until("there is a snapshot", async || {
         n += 1;
-        let (key, value) = (format!("k{n}"), "v".to_owned());
+        let (key, value) = (format!("k{n}"), value.to_owned());
         let put = crate::machine::Command::Put { key, value };
         node.propose(put).await.expect("acknowledged");
         node.status().snapshot_index > 0
@@ -95,6 +100,23 @@ async fn a_flipped_bit_in_any_file_of_a_snapshot_is_refused_with_the_two_ways_ou
     let node = started(&config).await.expect("whole again");
     until("it leads", async || node.status().leader.is_some()).await;
     node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_in_the_state_is_found_though_nobody_asks_for_what_it_hit() {
+    let (_folder, config, _) = stopped_with_a_snapshot_of(300, &"v".repeat(300)).await;
+    let folder = config.data_dir.join("state").join("1");
+    let files = std::fs::read_dir(&folder).expect("readable");
+    let tables = files
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "sst"));
+    let largest = tables.max_by_key(|path| path.metadata().map_or(0, |file| file.len()));
+    let largest = largest.expect("the snapshot had it written");
+    flip_a_bit(&largest);
+    let node = started(&config).await.expect("its notes are whole");
+    let why = tokio::time::timeout(PATIENCE, node.stopped()).await.expect("it stops");
+    node.shutdown().await;
+    names_it_and_the_ways_out(&why, &largest);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,7 +28,8 @@ fn remembered() -> Request<Command> {
     }
 }
 
-/// Copies a folder without what RocksDB makes anew: locks, its own log files, its options.
+/// Copies a folder without what RocksDB makes anew: locks, its own log files, its options. The manifest of a fixture's snapshot does not name its
+/// options either: they hold paths of where it was made, and were taken out of both.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("made");
     for entry in std::fs::read_dir(from).expect("readable") {

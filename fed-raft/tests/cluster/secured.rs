@@ -44,7 +44,7 @@ fn split(application: &Bytes) -> Result<String, Turned> {
 }
 
 impl Doorkeeper for Porter {
-    fn admit(&self, _: String, application: Bytes) -> BoxFuture<'_, Result<(), Turned>> {
+    fn admit(&self, _: std::net::IpAddr, _: String, application: Bytes) -> BoxFuture<'_, Result<(), Turned>> {
         Box::pin(async move { split(&application).map(drop) })
     }
 

@@ -92,14 +92,13 @@ impl Lab {
                 _ => Some(self.hosts[0].node()?.invitation()?),
             };
             let host = &mut self.hosts[number];
-            let version = host.asterisk.version().number();
+            let version = host.asterisk.version().release();
             let node = host.node_mut()?;
             match invitation {
                 None => node.run(&["init"]).context("init")?,
                 Some(token) => node.run(&["join", &token]).context("join")?,
             };
             // No ARI user yet, so nobody tells the version; on a customer's host the installed Asterisk does.
-            let version = version.to_string();
             let ask = if by_stasis.contains(&number) {
                 "stasis"
             } else {
@@ -109,7 +108,7 @@ impl Lab {
                 "asterisk-config",
                 "--write",
                 "--asterisk-version",
-                &version,
+                version,
                 "--ask",
                 ask,
             ])

@@ -54,6 +54,7 @@ impl FedNode {
         let [peer, client, redirect, agi] = [PEER_PORT, CLIENT_PORT, REDIRECT_PORT, AGI_PORT].map(|port| port + shift);
         let data = home.join("data");
         let level = std::env::var("FED_LAB_LOG").unwrap_or_else(|_| "info".to_owned());
+        // Everybody in the lab may ask where somebody is, also those who flood the server with it.
         fs::write(
             &config,
             format!(
@@ -61,7 +62,7 @@ impl FedNode {
                  [peer]\nlisten = \"0.0.0.0:{peer}\"\nadvertise = \"{ip}:{peer}\"\n\n\
                  [client]\nlisten = \"0.0.0.0:{client}\"\nadvertise = \"{ip}:{client}\"\n\n\
                  [sip]\nadvertise = \"{sip}\"\n\n\
-                 [redirect]\nlisten = \"0.0.0.0:{redirect}\"\n\n\
+                 [redirect]\nlisten = \"0.0.0.0:{redirect}\"\nallow = \"0.0.0.0/0,::/0\"\n\n\
                  [agi]\nlisten = \"127.0.0.1:{agi}\"\n\n\
                  [asterisk]\nconfig_dir = {asterisk_etc:?}\n\n\
                  [log]\nlevel = {level:?}\n"

@@ -25,6 +25,14 @@ impl Version {
         }
     }
 
+    /// The whole version.
+    pub fn release(self) -> &'static str {
+        match self {
+            Self::V16 => "16.28.0",
+            Self::V22 => "22.10.1",
+        }
+    }
+
     /// The root folder, made now when it is missing (a minute or two, needs root and a Debian mirror).
     ///
     /// # Errors

@@ -95,6 +95,11 @@ async fn perform(shared: &Arc<Shared>, channel: &Arc<Channel>, step: &Step, args
             let (name, value) = args.split_once('=').unwrap_or((args, ""));
             assign(shared, channel, name.trim(), value);
         }
+        "mset" => {
+            for (name, value) in args.split(',').filter_map(|pair| pair.split_once('=')) {
+                assign(shared, channel, name.trim(), value);
+            }
+        }
         "gosub" => return gosub(shared, channel, args),
         "return" => return (!channel.go_back()).then_some(16),
         "goto" => return jump(shared, channel, args),

@@ -189,7 +189,7 @@ async fn events_of_a_device_with_two_aors_are_its_contacts() {
         assert_eq!(s.register("conf6", contact, 300).await, 200, "{}: refresh", s.name);
         assert_eq!(s.register("conf6", contact, 0).await, 200, "{}", s.name);
         let mut seen = Vec::new();
-        while seen.len() < 2 {
+        while seen.len() < 3 {
             match next_event(&mut events).await {
                 AriEvent::ContactStatusChange {
                     aor,
@@ -205,10 +205,72 @@ async fn events_of_a_device_with_two_aors_are_its_contacts() {
         }
         assert_eq!(
             seen,
-            [ContactStatus::NonQualified, ContactStatus::Removed],
+            [
+                ContactStatus::NonQualified,
+                // The refresh: `send_contact_status_on_update_registration`.
+                ContactStatus::NonQualified,
+                ContactStatus::Removed
+            ],
             "{}",
             s.name
         );
         s.remove("conf6").await;
+    }
+}
+
+#[tokio::test]
+async fn an_application_with_a_filter_is_told_of_what_it_lets_through_and_nothing_else() {
+    for s in subjects("conf-filter").await {
+        lone_device(&s, "filtera").await;
+        let mut events = s.client.events(&["endpoint:PJSIP"]);
+        connected(&mut events).await;
+        s.client
+            .allow_events(&["ContactStatusChange"])
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", s.name));
+        let contact = "sip:filtera@127.0.0.1:6018";
+        assert_eq!(s.register("filtera", contact, 300).await, 200, "{}", s.name);
+        let told = until_a_contact(&mut events, "filtera").await;
+        // Without the filter "Reachable" comes first.
+        assert_eq!(told, [format!("NonQualified {contact}")], "{}", s.name);
+        s.remove("filtera").await;
+    }
+}
+
+#[tokio::test]
+async fn a_contact_that_was_deleted_can_be_put_back_and_is_announced_like_a_new_one() {
+    for s in subjects("conf-back").await {
+        s.device("backa", "1").await;
+        let contact = "sip:backa@127.0.0.1:6017";
+        let mut events = s.client.events(&["endpoint:PJSIP"]);
+        connected(&mut events).await;
+        assert_eq!(s.register("backa", contact, 300).await, 200, "{}", s.name);
+        until_a_contact(&mut events, "backa").await;
+        let fields = s.client.contact_fields("backa", contact).await.expect("reads");
+        let fields = fields.expect("registered");
+        s.client.delete_contact("backa", contact).await.expect("deletes");
+        let removed = format!("Removed {contact}");
+        while until_a_contact(&mut events, "backa").await.last() != Some(&removed) {}
+        s.client
+            .put_contact_back("backa", contact, &fields)
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", s.name));
+        let told = until_a_contact(&mut events, "backa").await;
+        assert_eq!(told.last(), Some(&format!("NonQualified {contact}")), "{}", s.name);
+        let uris = s.client.contact_uris("backa").await.expect("reads").expect("an aor");
+        assert!(uris.contains(&contact.to_owned()), "{}: {uris:?}", s.name);
+        let back = s.client.contact_fields("backa", contact).await.expect("reads");
+        let back = back.expect("it is there");
+        for name in [
+            "uri",
+            "expiration_time",
+            "user_agent",
+            "via_addr",
+            "via_port",
+            "endpoint",
+        ] {
+            assert_eq!(back.get(name), fields.get(name), "{}: {name}", s.name);
+        }
+        s.remove("backa").await;
     }
 }

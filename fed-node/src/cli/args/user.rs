@@ -69,7 +69,7 @@ pub struct UserFields {
     /// Name shown to people
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Number or alias; repeat for several. Replaces all there were
+    /// Number or alias; repeat for several. Replaces all there were; empty clears
     #[arg(long = "number", value_name = "NUMBER")]
     pub numbers: Vec<String>,
     /// How several devices ring: all or sequential
@@ -99,7 +99,7 @@ pub struct UserFields {
     /// Service class; empty clears
     #[arg(long, value_name = "CLASS")]
     pub service_class: Option<String>,
-    /// Node, by name or id, whose devices ring first; repeat for several. Replaces all there were
+    /// Node, by name or id, whose devices ring first; repeat for several. Replaces all there were; empty clears
     #[arg(long = "preferred-node", value_name = "NODE")]
     pub preferred_nodes: Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! `debug bundle`: what somebody who helps from afar wants to see, in one file. No secret is in it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,8 @@ use super::logs::LineView;
 use super::status::StatusView;
 use crate::address::Address;
 use crate::cli::access::Access;
-use crate::cli::args::{BundleArgs, Output};
+use crate::cli::args::BundleArgs;
+use crate::cli::change::{Intent, tell_made};
 use crate::cli::client::Client;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::{Show, print};
@@ -41,8 +42,11 @@ struct Bundle {
     missing: Vec<String>,
 }
 
-pub(super) async fn bundle(config: Option<&Path>, access: &Access, args: &BundleArgs, output: Output) -> Outcome {
+pub(super) async fn bundle(config: Option<&Path>, access: &Access, args: &BundleArgs, intent: Intent) -> Outcome {
     let file = args.file.clone().unwrap_or_else(default_name);
+    if intent.dry_run {
+        return tell_made(intent.output, format!("file {}", file.display()), Vec::new());
+    }
     let mut bundle = Bundle::default();
     let doctor = doctor::examine(config, &args.flags, access).await;
     bundle.add("doctor.txt", doctor.text());
@@ -71,7 +75,7 @@ pub(super) async fn bundle(config: Option<&Path>, access: &Access, args: &Bundle
         talk!("not in it: {missing}");
     }
     let missing = bundle.missing;
-    print(output, &Written { file, bytes, missing })
+    print(intent.output, &Written { file, bytes, missing })
 }
 
 /// A bundle that was written.
@@ -148,6 +152,15 @@ impl Bundle {
         let missing = self.missing.join("\n");
         self.add("missing.txt", missing);
         let target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+        let written = self.pack(target);
+        if written.is_err() {
+            // A part of it is of no use, and would be in the way of the next try. Why it could not be written is what is said.
+            let _ = std::fs::remove_file(file);
+        }
+        written
+    }
+
+    fn pack(&self, target: File) -> std::io::Result<u64> {
         let mut packed = GzEncoder::new(target, Compression::default());
         let mut archive = tar::Builder::new(&mut packed);
         for (name, text) in &self.parts {

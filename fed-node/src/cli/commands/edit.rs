@@ -34,8 +34,8 @@ pub(super) fn nothing_named(command: &[&str]) -> Failure {
     ))
 }
 
-/// Writes the fields given over the user; `preferred_nodes` are those named, as ids.
-pub(super) fn user(user: &mut pb::User, fields: UserFields, preferred_nodes: Vec<u64>) {
+/// Writes the fields given over the user; `preferred_nodes` are those named, as ids, where any were.
+pub(super) fn user(user: &mut pb::User, fields: UserFields, preferred_nodes: Option<Vec<u64>>) {
     if let Some(name) = fields.name {
         user.display_name = name;
     }
@@ -57,8 +57,8 @@ pub(super) fn user(user: &mut pb::User, fields: UserFields, preferred_nodes: Vec
     if let Some(refuse) = fields.do_not_disturb {
         user.do_not_disturb = refuse;
     }
-    if !preferred_nodes.is_empty() {
-        user.preferred_nodes = preferred_nodes;
+    if let Some(nodes) = preferred_nodes {
+        user.preferred_nodes = nodes;
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
             mailbox: Some(String::new()),
             ..UserFields::default()
         };
-        user(&mut alice, fields, vec![2]);
+        user(&mut alice, fields, Some(vec![2]));
         assert_eq!(
             (alice.display_name.as_str(), alice.mailbox.clone(), alice.numbers.len()),
             ("Alice", None, 1)
@@ -123,8 +123,10 @@ mod tests {
             numbers: vec![String::new()],
             ..UserFields::default()
         };
-        user(&mut alice, fields, Vec::new());
+        user(&mut alice, fields, None);
         assert!(alice.numbers.is_empty());
         assert_eq!(alice.preferred_nodes, [2]);
+        user(&mut alice, UserFields::default(), Some(Vec::new()));
+        assert!(alice.preferred_nodes.is_empty());
     }
 }

@@ -3,10 +3,12 @@
 use fed_proto::client as pb;
 use serde::Serialize;
 
+use crate::api::check_join_ttl;
 use crate::cli::change::{Intent, tell_made};
 use crate::cli::client::Client;
-use crate::cli::exit::Outcome;
+use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::{Show, print};
+use crate::explain::Code;
 use crate::talk;
 
 #[derive(Serialize)]
@@ -24,6 +26,7 @@ impl Show for Invitation {
 /// Prints the token alone, so that it can be handed on by a script; how to use it is said beside it.
 pub(super) async fn join(client: &Client, ttl_s: u64, intent: Intent) -> Outcome {
     if intent.dry_run {
+        check_join_ttl(ttl_s).map_err(|why| Failure::usage(why).coded(Code::Malformed))?;
         let fields = vec![("within", format!("{} minutes", ttl_s / 60))];
         return tell_made(intent.output, "a token that lets one node in".to_owned(), fields);
     }

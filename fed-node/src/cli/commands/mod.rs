@@ -31,14 +31,14 @@ pub(super) use token::Ttl;
 pub(crate) use user::{all_users, leads_somewhere, realm};
 
 use super::access::Access;
-use super::args::{Cli, Command, DebugCommand, Output};
+use super::args::{CheckCommand, Cli, Command, DebugCommand, Output};
 use super::change::Intent;
 use super::client::Client;
 use super::exit::{Exit, Failure, Outcome};
 use super::output::emit;
 use crate::backup::{BackupArgs, BackupCommand};
 use crate::config::{self, Config, ConfigFlags, Secret};
-use crate::{backup, dev, doctor, founding, install, owner, recovery, roster, run};
+use crate::{backup, dev, doctor, founding, install, leftovers, owner, recovery, roster, run};
 
 /// Does what was asked.
 ///
@@ -60,18 +60,24 @@ pub async fn dispatch(cli: Cli) -> Outcome {
         owner::act_as_owner(&config.data_dir)?;
         Ok::<_, Failure>(config)
     };
+    if matches!(cli.command, Command::Init(_) | Command::Backup(_)) {
+        leftovers::clear_when_interrupted()?;
+    }
     match cli.command {
+        Command::Generate(_) | Command::Check(CheckCommand::Perf(_)) if intent.dry_run => Err(Failure::usage(
+            "this has to write files to do what it is for, and changes nothing of the federation: leave --dry-run out",
+        )),
         Command::Generate(args) => super::reference::generate(&args),
         Command::ExampleConfig if output == Output::Json => Err(Failure::usage(
             "what this prints is a file, in TOML: leave `-o json` out (the keys are in `fed-node generate reference`, and in the book)",
         )),
         Command::ExampleConfig => emit(config::example().trim_end()),
         Command::Init(args) if intent.dry_run => {
-            founding::would_make(&config(&args.flags)?, "a new federation, with its first node,")
+            founding::would_make(&config(&args.flags)?, "a new federation, with its first node,", output)
         }
         Command::Join(args) if intent.dry_run => {
-            let what = "a further node, with an id from the federation,".to_owned();
-            founding::would_make(&config(&args.flags)?, &what)
+            let what = "a further node, with an id from the federation,";
+            founding::would_make(&config(&args.flags)?, what, output)
         }
         Command::Init(args) => founding::init(&owned(&args.flags)?, &args.realm, output),
         Command::Join(args) => founding::join(&owned(&args.flags)?, &args.with, output).await,
@@ -92,7 +98,7 @@ pub async fn dispatch(cli: Cli) -> Outcome {
         Command::Explain(args) => explain::explain(&args, output),
         Command::Doctor(args) => doctor::command(cli.config.as_deref(), &args.flags, &cli.access, output).await,
         Command::Debug(DebugCommand::Bundle(args)) => {
-            debug::bundle(cli.config.as_deref(), &cli.access, &args, output).await
+            debug::bundle(cli.config.as_deref(), &cli.access, &args, intent).await
         }
         Command::Backup(BackupCommand::Restore(args)) => {
             let configured = config(&args.flags)?.backup.key_file;

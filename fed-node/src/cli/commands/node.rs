@@ -125,13 +125,8 @@ pub(super) async fn leaving(client: &Client, node: &str) -> Outcome<(u64, String
         Err(failure) if failure.exit == Exit::NotFound => failure,
         Err(failure) => return Err(failure),
     };
-    let members = client
-        .api
-        .clone()
-        .status(pb::StatusRequest {})
-        .await?
-        .into_inner()
-        .members;
+    let status = client.api.clone().status(pb::StatusRequest {}).await;
+    let members = status.map_err(Failure::of_read)?.into_inner().members;
     let nameless: Vec<u64> = members
         .iter()
         .filter(|member| member.name.is_empty())

@@ -82,7 +82,8 @@ pub(super) async fn apply(client: &Client, plan: String, intent: Intent) -> Outc
     };
     let reply = client.api.clone().apply_plan(request).await?.into_inner();
     if intent.dry_run {
-        talk!("{plan} would be done now; nothing was changed (--dry-run)");
+        print(intent.output, &WouldApply { dry_run: true, plan })?;
+        talk!("nothing was changed (--dry-run)");
         return Ok(());
     }
     print(
@@ -92,6 +93,19 @@ pub(super) async fn apply(client: &Client, plan: String, intent: Intent) -> Outc
             revision: reply.revision,
         },
     )
+}
+
+/// A plan that still holds.
+#[derive(Debug, Serialize)]
+struct WouldApply {
+    dry_run: bool,
+    plan: String,
+}
+
+impl Show for WouldApply {
+    fn text(&self) -> String {
+        format!("{} would be done now", self.plan)
+    }
 }
 
 /// A plan as it is shown.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::args::{Output, RouteArgs};
 use crate::cli::client::Client;
-use crate::cli::exit::Outcome;
+use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::{Show, print};
 
 #[derive(Serialize)]
@@ -52,7 +52,8 @@ pub(super) async fn route(client: &Client, args: RouteArgs, output: Output) -> O
         caller_device: args.from,
         caller_number: String::new(),
     };
-    let reply = client.api.clone().route(request).await?.into_inner();
+    let reply = client.api.clone().route(request).await;
+    let reply = reply.map_err(Failure::of_read)?.into_inner();
     let freshness = reply.freshness.unwrap_or_default();
     let cause = reply.cause.unwrap_or_default();
     print(

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::invitation;
 use super::node::named;
+use crate::api::check_token;
 use crate::cli::args::{TokenCommand, TokenCreateArgs};
 use crate::cli::change::{Intent, tell, tell_made};
 use crate::cli::client::Client;
@@ -13,6 +14,7 @@ use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::{Show, print, table};
 use crate::cli::pages;
 use crate::cli::views::Done;
+use crate::explain::Code;
 use crate::talk;
 
 pub(super) async fn token(client: &Client, command: TokenCommand, intent: Intent) -> Outcome {
@@ -61,7 +63,14 @@ async fn create(client: &Client, args: TokenCreateArgs, intent: Intent) -> Outco
         Some(node) => named(client, node).await?.node.unwrap_or_default().id,
         None => 0,
     };
+    let request = pb::CreateTokenRequest {
+        name: args.name.clone(),
+        role: args.role.clone(),
+        ttl_s: args.ttl.0,
+        node,
+    };
     if intent.dry_run {
+        check_token(request).map_err(|why| Failure::usage(why).coded(Code::Malformed))?;
         // Whoever may not look at tokens may not make one either.
         all_tokens(client).await?;
         let fields = vec![
@@ -72,12 +81,6 @@ async fn create(client: &Client, args: TokenCreateArgs, intent: Intent) -> Outco
         ];
         return tell_made(intent.output, "a token".to_owned(), fields);
     }
-    let request = pb::CreateTokenRequest {
-        name: args.name,
-        role: args.role,
-        ttl_s: args.ttl.0,
-        node,
-    };
     let reply = client.api.clone().create_token(request).await?.into_inner();
     let made = Made {
         token: reply.text,

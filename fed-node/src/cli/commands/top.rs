@@ -13,11 +13,13 @@ use super::status::StatusView;
 use crate::cli::args::{Output, TopArgs};
 use crate::cli::client::Client;
 use crate::cli::colour;
-use crate::cli::exit::{Failure, Outcome};
+use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::{Show, print};
 
 /// Events that are asked for; the page shows as many as fit.
 const EVENTS: u32 = 50;
+/// Longest wait for all that is on a page.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Where there is no terminal.
 const WIDTH: usize = 120;
 const HEIGHT: usize = 40;
@@ -61,30 +63,54 @@ pub(super) async fn top(client: &Client, args: &TopArgs, output: Output) -> Outc
     shown
 }
 
-/// Shows one look after the other until `q`, Escape or Ctrl-C.
+/// Shows one look after the other until `q`, Escape or Ctrl-C, also while the node does not answer.
 async fn live(client: &Client, args: &TopArgs, screen: &Screen) -> Outcome {
-    let mut ended = keys(screen.terminal.clone());
+    let keys = keys(screen.terminal.clone());
+    let ended = async {
+        tokio::select! {
+            _ = keys => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    };
+    tokio::pin!(ended);
     let mut before = None;
     loop {
         let at = Instant::now();
-        let looked = look(client, before).await;
+        let looked = tokio::select! {
+            looked = tokio::time::timeout(ANSWER_WITHIN, look(client, before)) => looked.unwrap_or_else(|_| Err(silent(client))),
+            () = &mut ended => return Ok(()),
+        };
         let (height, width) = screen.terminal.size();
-        let lines = match &looked {
+        let lines: Vec<String> = match &looked {
             Ok(look) => {
                 before = Some((at, look.status.revision()));
                 let lines = page::page(look, width.into(), height.into());
                 // What escapes do takes no room.
                 lines.iter().map(|line| colour::shown(line)).collect()
             }
-            Err(failure) => vec![failure.to_string(), "trying again; q ends".to_owned()],
+            Err(failure) => {
+                let words = [failure.to_string(), "trying again; q ends".to_owned()];
+                words
+                    .iter()
+                    .flat_map(|words| page::wrapped(words, width.into()))
+                    .collect()
+            }
         };
         screen.show(&lines)?;
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(args.every)) => {}
-            _ = &mut ended => return Ok(()),
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            () = &mut ended => return Ok(()),
         }
     }
+}
+
+/// A page that stands still would pass the past off as the present.
+fn silent(client: &Client) -> Failure {
+    let seconds = ANSWER_WITHIN.as_secs();
+    Failure::new(
+        Exit::Unavailable,
+        format!("no answer from {} in {seconds} s", client.address),
+    )
 }
 
 /// Ends when somebody wants to leave. The thread that reads keys ends with the program.

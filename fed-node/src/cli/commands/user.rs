@@ -68,13 +68,17 @@ async fn add(client: &Client, args: UserAddArgs, intent: Intent) -> Outcome {
     Ok(())
 }
 
-/// Ids of nodes that may be named by name or id.
-async fn preferred(client: &Client, named: &[String]) -> Outcome<Vec<u64>> {
+/// Ids of nodes that may be named by name or id; an empty name alone is none of them, and `None` says that nothing was named.
+async fn preferred(client: &Client, named: &[String]) -> Outcome<Option<Vec<u64>>> {
     if named.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
+    }
+    let named: Vec<String> = named.iter().filter(|name| !name.is_empty()).cloned().collect();
+    if named.is_empty() {
+        return Ok(Some(Vec::new()));
     }
     let nodes: Vec<pb::Node> = all_nodes(client).await?.into_iter().filter_map(|r| r.node).collect();
-    ids_of(&nodes, named)
+    ids_of(&nodes, &named).map(Some)
 }
 
 /// The ids of the nodes named; one whose name is another's id is meant by the id.

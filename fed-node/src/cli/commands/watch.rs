@@ -24,16 +24,12 @@ struct EventView {
 }
 
 pub(super) async fn watch(client: &Client, args: &WatchArgs, output: Output) -> Outcome {
-    let mut stream = client
-        .api
-        .clone()
-        .watch(pb::WatchRequest { after: args.after })
-        .await?
-        .into_inner();
+    let stream = client.api.clone().watch(pb::WatchRequest { after: args.after }).await;
+    let mut stream = stream.map_err(Failure::of_read)?.into_inner();
     talk!("watching at {}; end with Ctrl-C", client.address);
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut last = args.after.unwrap_or_default();
-    while let Some(item) = stream.message().await? {
+    while let Some(item) = stream.message().await.map_err(Failure::of_read)? {
         let events = match item.what {
             Some(What::Events(events)) => events,
             Some(What::Progress(revision)) => {

@@ -2,7 +2,7 @@
 
 use fed_ari::client::AsteriskVersion;
 
-use super::super::{AsteriskFacts, Check, Facts, Finding, Subject, fail, ok, skipped, warn};
+use super::super::{AsteriskFacts, Check, Facts, Finding, Grade, Subject, fail, ok, skipped, warn};
 
 pub(super) static CHECKS: &[Check] = &[
     Check {
@@ -46,6 +46,12 @@ pub(super) static CHECKS: &[Check] = &[
         on: Subject::Host,
         why: "without a writable place for each type Asterisk takes no devices over ARI",
         judge: |facts| wiring(facts, &["sorcery.conf"]),
+    },
+    Check {
+        name: "refresh wiring",
+        on: Subject::Host,
+        why: "without it a phone that leaves and comes back within a moment may lose its registration",
+        judge: refreshes,
     },
     Check {
         name: "dialplan wiring",
@@ -227,6 +233,17 @@ fn wiring(facts: &Facts, files: &[&str]) -> Finding {
     )
 }
 
+fn refreshes(facts: &Facts) -> Finding {
+    let found = wiring(facts, &["pjsip.conf"]);
+    if found.grade != Grade::Fail {
+        return found;
+    }
+    warn(
+        "pjsip.conf does not have Asterisk tell of refreshed registrations",
+        "fed-node asterisk-config --write, then: asterisk -rx 'module reload res_pjsip.so'",
+    )
+}
+
 fn transport(facts: &Facts) -> Finding {
     match asterisk(facts).map(|asterisk| &asterisk.redirect_over_tcp) {
         Err(why) => why,
@@ -274,7 +291,6 @@ fn drift(facts: &Facts) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Grade;
     use super::super::super::facts::testing::facts;
     use super::*;
 
@@ -316,6 +332,7 @@ mod tests {
             asterisk.modules = Some(Ok(vec!["res_ari.so".to_owned()]));
             asterisk.files = Some(Ok(vec![
                 ("sorcery.conf".to_owned(), true),
+                ("pjsip.conf".to_owned(), true),
                 ("ari.conf".to_owned(), false),
             ]));
             asterisk.may_write = Some(Err("status 403".to_owned()));
@@ -329,6 +346,11 @@ mod tests {
             "{sorcery:?}"
         );
         assert_eq!(wiring(&facts, &["http.conf", "ari.conf"]).grade, Grade::Ok);
+        let refreshes = refreshes(&facts);
+        assert!(
+            refreshes.grade == Grade::Warn && refreshes.mend.contains("res_pjsip.so"),
+            "{refreshes:?}"
+        );
         assert!(rights(&facts).mend.contains("read_only=no"));
         assert_eq!(transport(&facts).grade, Grade::Warn);
         assert_eq!(http(&facts).grade, Grade::Warn);

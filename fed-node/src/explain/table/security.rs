@@ -36,8 +36,12 @@ pub(super) static ROWS: &[Explanation] = &[
         &[
             "a loop without a pause",
             "client.calls_per_s is too small for what the client does",
+            "watches and other streams that are not ended, more than client.calls_at_once",
         ],
-        &["wait as long as the answer says", "raise client.calls_per_s"],
+        &[
+            "wait as long as the answer says, or end some streams",
+            "raise client.calls_per_s or client.calls_at_once",
+        ],
     ),
     row(
         Code::CredentialSealed,

@@ -207,8 +207,15 @@ pub(super) static ROWS: &[Explanation] = &[
     row(
         Code::CertificateOfOther,
         "The certificate was made for another node.",
-        &["a copied folder", "files of two nodes were mixed up"],
-        &["use the certificate that was made for this data folder"],
+        &[
+            "a copied folder",
+            "files of two nodes were mixed up",
+            "a `fed-node recover --yes` that broke off",
+        ],
+        &[
+            "use the certificate that was made for this data folder",
+            "after a recovery that broke off: fed-node recover --yes   (again; it makes the certificate)",
+        ],
     ),
     row(
         Code::CertificateUnusable,

@@ -364,3 +364,63 @@ async fn a_port_in_use_and_a_bad_address_are_named() {
         .expect_err("no address");
     assert!(error.to_string().contains("`nonsense`"), "{error}");
 }
+
+#[tokio::test]
+async fn who_may_not_ask_hears_nothing_by_udp_or_tcp() {
+    let server = start(RedirectConfig {
+        allow: vec!["127.0.0.2/32".parse().expect("a network")],
+        // All that a test can ask from is this machine's own.
+        hears_own: false,
+        ..config("127.0.0.1:0")
+    })
+    .await;
+    let address = server.addresses()[0];
+    let invite = request("INVITE", "sip:there@h", "");
+    let socket = async |from: &str| {
+        let socket = UdpSocket::bind((from, 0)).await.expect("a socket");
+        socket.connect(address).await.expect("an address");
+        socket
+    };
+    let connect = async |from: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        let from = format!("{from}:0").parse().expect("an address");
+        socket.bind(from).expect("an address of this machine");
+        socket.connect(address).await.expect("connected")
+    };
+    let stranger = socket("127.0.0.3").await;
+    stranger.send(invite.as_bytes()).await.expect("sent");
+    let mut connection = connect("127.0.0.3").await;
+    let _ = connection.write_all(invite.as_bytes()).await;
+    assert!(closed(connection).await.is_empty());
+    // Whoever is named is answered after that.
+    for allowed in ["127.0.0.2"] {
+        let client = socket(allowed).await;
+        client.send(invite.as_bytes()).await.expect("sent");
+        assert_eq!(status(&receive(&client).await), 302, "{allowed}");
+        let mut connection = connect(allowed).await;
+        connection.write_all(invite.as_bytes()).await.expect("sent");
+        let answer = receive_on(&mut connection, 1).await;
+        assert!(answer.starts_with("SIP/2.0 302 "), "{allowed}: {answer}");
+    }
+    let nothing = stranger.try_recv(&mut [0; 1]).expect_err("nothing");
+    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    let counts = server.stats().counts();
+    assert_eq!((counts.strangers, counts.requests, counts.redirected), (2, 2, 2));
+}
+
+#[tokio::test]
+async fn this_machine_may_ask_from_any_address_of_its_own() {
+    let server = start(RedirectConfig {
+        allow: Vec::new(),
+        ..config("127.0.0.1:0")
+    })
+    .await;
+    for own in ["127.0.0.1", "127.0.0.7"] {
+        let socket = UdpSocket::bind((own, 0)).await.expect("a socket");
+        socket.connect(server.addresses()[0]).await.expect("an address");
+        let invite = request("INVITE", "sip:there@h", "");
+        socket.send(invite.as_bytes()).await.expect("sent");
+        assert_eq!(status(&receive(&socket).await), 302, "{own}");
+    }
+    assert_eq!(server.stats().counts().strangers, 0);
+}

@@ -15,6 +15,10 @@ use super::torn;
 use crate::platform::{Changes, Database, DatabaseError, ENTRIES, Kind, META, Reads, Row, Space, TABLES, Visit};
 
 const BLOCK_CACHE: usize = 64 << 20;
+/// Read at once of each file while all of it is checked.
+const READ_AHEAD: usize = 1 << 20;
+/// Rows between two questions whether a check is to go on.
+const ASK_EVERY: u64 = 1_024;
 /// Room made for a batch before anything is in it: what one command changes.
 const USUAL_BATCH: usize = 4 << 10;
 
@@ -142,6 +146,20 @@ impl Database for Rocks {
     fn has_failed(&self) -> bool {
         let errors = self.db.property_int_value("rocksdb.background-errors");
         matches!(errors, Ok(Some(1..)))
+    }
+
+    fn check(&self, over: &dyn Fn() -> bool) -> Result<()> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_readahead_size(READ_AHEAD);
+        let mut rows = self.db.raw_iterator_cf_opt(self.column(TABLES), options);
+        rows.seek_to_first();
+        let mut read = 0_u64;
+        while rows.valid() && !(read.is_multiple_of(ASK_EVERY) && over()) {
+            rows.next();
+            read += 1;
+        }
+        rows.status().map_err(failed)
     }
 
     fn checkpoint(&self, folder: &Path) -> Result<()> {

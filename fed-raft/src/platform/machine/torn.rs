@@ -3,7 +3,8 @@
 //!
 //! RocksDB would drop an incomplete last record without a word, and takes one with a lost sector for damage. A record
 //! counts as torn when the file ends inside it, or when it is the last one and a whole sector of it is zeros, which a
-//! file system leaves where a write did not arrive. A bit that flipped leaves neither mark.
+//! file system leaves where a write did not arrive. A bit that flipped leaves neither mark: where it makes a record seem longer than its
+//! file, the record is whole with that bit flipped back.
 
 use std::fs::{self, File};
 use std::io;
@@ -96,7 +97,7 @@ fn end_of(bytes: &[u8]) -> End {
             return if in_parts { End::Torn { whole } } else { End::Whole };
         }
         let rest = &bytes[position..];
-        let [c0, c1, c2, c3, l0, l1, kind, ..] = *rest else {
+        let [_, _, _, _, l0, l1, kind, ..] = *rest else {
             return End::Torn { whole };
         };
         let length = usize::from(u16::from_le_bytes([l0, l1]));
@@ -108,18 +109,18 @@ fn end_of(bytes: &[u8]) -> End {
                 End::Damaged { at: position }
             };
         }
-        let header = if matches!(kind, 5..=8 | 11 | 131) {
-            LONG_HEADER
-        } else {
-            HEADER
-        };
+        let header = header_of(kind);
         if header + length > BLOCK - position % BLOCK {
             return End::Damaged { at: position };
         }
         let Some(record) = rest.get(..header + length) else {
-            return End::Torn { whole };
+            return if is_whole_but_for_a_bit(rest) {
+                End::Damaged { at: position }
+            } else {
+                End::Torn { whole }
+            };
         };
-        if masked(crc32c::crc32c(&record[6..])) != u32::from_le_bytes([c0, c1, c2, c3]) {
+        if !is_whole(record) {
             let is_last = rest[record.len()..].iter().all(|byte| *byte == 0);
             let torn = is_last && has_lost_sector(record, position);
             return if torn {
@@ -138,6 +139,36 @@ fn end_of(bytes: &[u8]) -> End {
             }
         }
     }
+}
+
+fn header_of(kind: u8) -> usize {
+    if matches!(kind, 5..=8 | 11 | 131) {
+        LONG_HEADER
+    } else {
+        HEADER
+    }
+}
+
+/// Whether the record, header and all, has the checksum that it says.
+fn is_whole(record: &[u8]) -> bool {
+    let [c0, c1, c2, c3, _, _, body @ ..] = record else {
+        return false;
+    };
+    masked(crc32c::crc32c(body)) == u32::from_le_bytes([*c0, *c1, *c2, *c3])
+}
+
+/// Whether what begins here is a record that says a wrong length or kind, by one bit.
+fn is_whole_but_for_a_bit(rest: &[u8]) -> bool {
+    let mut bytes = rest.to_vec();
+    (4..HEADER)
+        .flat_map(|at| (0..8).map(move |bit| (at, 1 << bit)))
+        .any(|(at, bit)| {
+            bytes[at] ^= bit;
+            let length = usize::from(u16::from_le_bytes([bytes[4], bytes[5]]));
+            let whole = bytes.get(..header_of(bytes[6]) + length).is_some_and(is_whole);
+            bytes[at] ^= bit;
+            whole
+        })
 }
 
 /// RocksDB stores checksums changed, so that a checksum of a checksum is no trivial value.
@@ -239,6 +270,17 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[at] ^= 0x10;
             assert!(matches!(end_of(&flipped), End::Damaged { .. }), "at {at}");
+        }
+        // Every bit of a file that is all last block: lengths that now reach beyond its end among them.
+        let short = &bytes[..5_000];
+        let End::Torn { whole } = end_of(short) else {
+            panic!("the file is longer")
+        };
+        let mut flipped = short[..whole].to_vec();
+        for (at, bit) in (0..whole).flat_map(|at| (0..8).map(move |bit| (at, 1 << bit))) {
+            flipped[at] ^= bit;
+            assert!(matches!(end_of(&flipped), End::Damaged { .. }), "at {at}, {bit}");
+            flipped[at] ^= bit;
         }
     }
 

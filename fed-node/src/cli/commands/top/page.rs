@@ -19,14 +19,15 @@ const HEAD: [&str; 10] = [
 ];
 
 /// The page of a look: words, nodes, and as many of the last events as there is room for. No line is longer than `width`, and
-/// there are at most `height`.
+/// there are at most `height`. Words are wrapped, since what matters may come last; tables and events are cut.
 pub(super) fn page(look: &Look, width: usize, height: usize) -> Vec<String> {
-    let mut lines: Vec<String> = look.status.words().lines().map(str::to_owned).collect();
+    let words = look.status.words();
+    let mut lines: Vec<String> = words.lines().flat_map(|line| wrapped(line, width)).collect();
     let rate = look
         .changes_per_s
         .map(|rate| format!(", {rate:.1} changes a second"))
         .unwrap_or_default();
-    lines.push(format!("{}{rate}", look.status.counted()));
+    lines.extend(wrapped(&format!("{}{rate}", look.status.counted()), width));
     lines.push(String::new());
     lines.extend(columns(&look.nodes));
     lines.push(String::new());
@@ -78,6 +79,25 @@ fn columns(nodes: &[NodeLook]) -> Vec<String> {
         cells.join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
+}
+
+/// The words of a line, on as many lines as they need; what steers a terminal is left out.
+pub(super) fn wrapped(line: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in line.split(' ') {
+        let word = cut(word, usize::MAX);
+        let last = lines.len() - 1;
+        let used = lines[last].chars().count();
+        if used > 0 && used + 1 + word.chars().count() > width {
+            lines.push(word);
+            continue;
+        }
+        if used > 0 {
+            lines[last].push(' ');
+        }
+        lines[last].push_str(&word);
+    }
+    lines
 }
 
 /// A line that fits; what steers a terminal is left out.
@@ -151,6 +171,19 @@ mod tests {
         assert_eq!(page[6], "n3    not heard", "it says nothing of itself");
         let column = page[3].find("REVISION").unwrap();
         assert_eq!(page[4][column..].split_whitespace().next(), Some("17"));
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_the_words_are_wrapped_and_none_is_lost() {
+        let mut look = look(1);
+        look.status = StatusView::from(fixture::reply(["up", "up", "down"]));
+        let page = page(&look, 40, 40);
+        assert!(page.iter().all(|line| line.chars().count() <= 40), "{page:#?}");
+        let words = page.join(" ");
+        assert!(
+            words.starts_with(&look.status.words().replace('\n', " ")) && words.contains("n3 is down since "),
+            "{page:#?}"
+        );
     }
 
     #[test]

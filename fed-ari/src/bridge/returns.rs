@@ -1,0 +1,169 @@
+//! Who comes back: what tells a refresh from a registration that the map must hear of, and a registration that a deletion took along from one
+//! that is gone.
+//!
+//! A phone that leaves a server and registers there again, with the same contact, before the bridge has deleted the old one, has refreshed
+//! it. Asterisk tells of that in the words of a new registration (`send_contact_status_on_update_registration`), and before it tells of the
+//! deletion: then what was deleted is put back.
+
+use std::collections::HashMap;
+
+use fed_core::ids::{DeviceId, Revision};
+use parking_lot::Mutex;
+
+use super::observe::Registration;
+use crate::client::Fields;
+
+/// Answers remembered before those that the own copy has caught up with are forgotten.
+const MANY: usize = 4_096;
+
+/// What this bridge has just done to its devices.
+#[derive(Default)]
+pub(super) struct Returns {
+    answered: Mutex<Answered>,
+    deleted: Mutex<HashMap<Registration, Deleted>>,
+    /// Registrations that this bridge wrote: Asterisk tells of each once, and it is no news.
+    written: Mutex<HashMap<Registration, usize>>,
+}
+
+#[derive(Default)]
+struct Answered {
+    at: HashMap<DeviceId, Revision>,
+    /// How many are there before they are looked through again.
+    most: usize,
+}
+
+/// A registration that is being deleted, until Asterisk has told that it is gone.
+struct Deleted {
+    fields: Fields,
+    /// Asterisk told that it was refreshed meanwhile.
+    refreshed: bool,
+}
+
+impl Returns {
+    /// Notes up to where the map has answered what this bridge proposed for a device; `None` where it did not answer.
+    pub(super) fn answered(&self, device: &DeviceId, at: Option<Revision>, applied: Revision) {
+        let mut answered = self.answered.lock();
+        answered.at.insert(device.clone(), at.unwrap_or(Revision(u64::MAX)));
+        if answered.at.len() > answered.most.max(MANY) {
+            answered.at.retain(|_, at| *at > applied);
+            answered.most = 2 * answered.at.len();
+        }
+    }
+
+    /// True where a copy of the map that has applied this much may lack what this bridge itself proposed for the device.
+    pub(super) fn is_behind(&self, device: &DeviceId, applied: Revision) -> bool {
+        self.answered.lock().at.get(device).is_some_and(|at| *at > applied)
+    }
+
+    /// A deletion begins.
+    pub(super) fn deleting(&self, registration: Registration, fields: Fields) {
+        let refreshed = false;
+        self.deleted.lock().insert(registration, Deleted { fields, refreshed });
+    }
+
+    /// Asterisk told of the registration as of a new one.
+    pub(super) fn registered(&self, registration: &Registration) {
+        if let Some(deleted) = self.deleted.lock().get_mut(registration) {
+            deleted.refreshed = true;
+        }
+    }
+
+    /// Asterisk told that the registration is gone, or it was not deleted after all.
+    pub(super) fn gone(&self, registration: &Registration) {
+        let mut deleted = self.deleted.lock();
+        if deleted.get(registration).is_some_and(|deleted| !deleted.refreshed) {
+            deleted.remove(registration);
+        }
+    }
+
+    /// What a deletion took along although it had been refreshed, once.
+    pub(super) fn take_lost(&self, registration: &Registration) -> Option<Fields> {
+        let mut deleted = self.deleted.lock();
+        let deleted = deleted
+            .get(registration)
+            .is_some_and(|deleted| deleted.refreshed)
+            .then(|| deleted.remove(registration));
+        deleted.flatten().map(|deleted| deleted.fields)
+    }
+
+    /// This bridge writes the registration itself; `false` where it did not come to that.
+    pub(super) fn writing(&self, registration: &Registration, begins: bool) {
+        let mut written = self.written.lock();
+        let times = written.entry(registration.clone()).or_default();
+        *times = if begins { *times + 1 } else { times.saturating_sub(1) };
+        if *times == 0 {
+            written.remove(registration);
+        }
+    }
+
+    /// True for the event that this bridge's own writing causes, once for each.
+    pub(super) fn wrote(&self, registration: &Registration) -> bool {
+        let there = self.written.lock().contains_key(registration);
+        if there {
+            self.writing(registration, false);
+        }
+        there
+    }
+
+    /// Forgets what was expected of a link that is gone.
+    pub(super) fn link_lost(&self) {
+        self.deleted.lock().clear();
+        self.written.lock().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fed_core::ids::ContactUri;
+
+    use super::*;
+
+    fn alice() -> Registration {
+        let contact = ContactUri::new("sip:alice@127.0.0.1:6001").expect("a contact");
+        (DeviceId::new("alice").expect("an id"), contact)
+    }
+
+    #[test]
+    fn a_copy_is_behind_until_it_has_what_was_answered() {
+        let (returns, (alice, _)) = (Returns::default(), alice());
+        assert!(!returns.is_behind(&alice, Revision(0)), "nothing was proposed");
+        returns.answered(&alice, Some(Revision(7)), Revision(6));
+        assert!(returns.is_behind(&alice, Revision(6)));
+        assert!(!returns.is_behind(&alice, Revision(7)));
+        returns.answered(&alice, None, Revision(7));
+        assert!(
+            returns.is_behind(&alice, Revision(1_000)),
+            "what was not answered may come at any time"
+        );
+        returns.answered(&alice, Some(Revision(9)), Revision(7));
+        assert!(!returns.is_behind(&alice, Revision(9)));
+    }
+
+    #[test]
+    fn only_what_was_refreshed_before_it_was_gone_is_lost() {
+        let (returns, alice) = (Returns::default(), alice());
+        returns.deleting(alice.clone(), Fields::default());
+        returns.gone(&alice);
+        returns.registered(&alice);
+        assert!(
+            returns.take_lost(&alice).is_none(),
+            "registered anew after the deletion"
+        );
+        returns.deleting(alice.clone(), Fields::default());
+        returns.registered(&alice);
+        returns.gone(&alice);
+        assert!(returns.take_lost(&alice).is_some());
+        assert!(returns.take_lost(&alice).is_none(), "once");
+    }
+
+    #[test]
+    fn what_this_bridge_wrote_is_no_news_once() {
+        let (returns, alice) = (Returns::default(), alice());
+        returns.writing(&alice, true);
+        assert!(returns.wrote(&alice));
+        assert!(!returns.wrote(&alice));
+        returns.writing(&alice, true);
+        returns.writing(&alice, false);
+        assert!(!returns.wrote(&alice), "it was not written after all");
+    }
+}
