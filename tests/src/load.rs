@@ -23,6 +23,8 @@ pub enum Kind {
 pub struct Rate {
     /// Accepted REGISTERs (each with its challenge) a second.
     pub per_second: f64,
+    /// How many these were.
+    pub accepted: u64,
     /// REGISTERs that were not answered within a second or were refused.
     pub failed: u64,
 }
@@ -62,6 +64,7 @@ pub fn registers(
     ensure!(accepted > 0, "{server} accepted no REGISTER at all");
     Ok(Rate {
         per_second: accepted as f64 / took,
+        accepted,
         failed,
     })
 }

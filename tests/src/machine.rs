@@ -1,4 +1,4 @@
-//! The machine under the tests: how long its processors were not there.
+//! The machine under the tests: how long its processors were not there, and how long a process had one.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -36,6 +36,20 @@ impl Stolen {
     }
 }
 
+/// The time that a process has had a processor for since it started, all its threads together, to a hundredth of a second (proc(5), `utime`
+/// and `stime`); zero for one that is not there.
+pub fn processor_time(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    TICK * u32::try_from(ticks_used(&stat)).unwrap_or(u32::MAX)
+}
+
+/// Fields 14 and 15; the second, the name in parentheses, may have spaces.
+fn ticks_used(stat: &str) -> u64 {
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let fields = after_name.split_whitespace().skip(11).take(2);
+    fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+}
+
 fn stat() -> String {
     fs::read_to_string("/proc/stat").unwrap_or_default()
 }
@@ -65,5 +79,12 @@ mod tests {
         assert_eq!(most(&before, &[15, 140]), Duration::from_millis(1_200));
         assert_eq!(most(&before, &[10, 20]), Duration::ZERO);
         assert_eq!(most(&steal(""), &[]), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_processs_ticks_are_found_behind_any_name() {
+        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 100 0 0 0 25 17 3 2 20 0 1 0 100 1000 10";
+        assert_eq!(ticks_used(stat), 42);
+        assert_eq!(ticks_used(""), 0);
     }
 }

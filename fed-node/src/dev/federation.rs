@@ -17,7 +17,7 @@ use crate::config::Secret;
 const USERS: [(&str, &str); 3] = [("alice", "1001"), ("bob", "1002"), ("carol", "1003")];
 
 /// Longest wait for a simulated call, or for users to be pushed.
-const CALL_WITHIN: Duration = Duration::from_secs(10);
+const CALL_WITHIN: Duration = Duration::from_secs(30);
 
 /// A running federation; its folder is removed when it is dropped.
 pub(super) struct DevFederation {

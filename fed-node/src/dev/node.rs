@@ -16,7 +16,7 @@ use crate::address::Address;
 use crate::cli::{Bearer, Client, Failure, Outcome};
 
 /// Longest wait for a process to answer.
-const START_WITHIN: Duration = Duration::from_secs(20);
+const START_WITHIN: Duration = Duration::from_secs(60);
 /// The simulated Asterisks' ARI password.
 const PASSWORD: &str = "dev";
 

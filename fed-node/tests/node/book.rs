@@ -127,7 +127,13 @@ impl Dev {
                 .map_while(Result::ok)
                 .try_for_each(|line| sender.send(line))
         });
-        let server = loop {
+        // One that does not come up is ended too.
+        let mut dev = Self {
+            child,
+            server: String::new(),
+            answers,
+        };
+        dev.server = loop {
             let line = talk.recv_timeout(PATIENCE * 3).expect("dev comes up");
             if let Some((_, server)) = line.split_once("export FED_SERVER=") {
                 break server.to_owned();
@@ -135,7 +141,7 @@ impl Dev {
         };
         // What is said later is read, so that nobody waits for it to be.
         std::thread::spawn(move || talk.iter().for_each(|line| eprintln!("dev: {line}")));
-        Self { child, server, answers }
+        dev
     }
 
     fn type_in(&mut self, lines: &str, place: &str) {
