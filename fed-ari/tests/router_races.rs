@@ -98,7 +98,7 @@ async fn comes(map: &MemoryMap, here: u64, hops: u8, path: &[u64], question: Que
     let dialled = mint(&KEY, NodeId(here), &claims);
     let router = Router::new(Arc::new(map.port(NodeId(here))));
     if again {
-        router.recalling();
+        router.recalling(&dialled);
     }
     router.ask(&asks(question, dialled, again)).await
 }
@@ -118,6 +118,22 @@ fn legs(decision: &Decision) -> Vec<Vec<Leg>> {
         Decision::Dial { stages, .. } => stages.iter().map(|stage| stage.legs.clone()).collect(),
         Decision::Refuse { .. } => panic!("{decision:?}"),
     }
+}
+
+#[tokio::test]
+async fn only_a_call_to_what_was_taken_back_may_ask_again() {
+    let map = map(2);
+    let router = Router::new(Arc::new(map.port(NodeId(1))));
+    let ask = asks(Question::Route, "alice".to_owned(), true);
+    let again = || router.ask(&ask);
+    router.recalling("bob");
+    let refused = again().await;
+    assert!(
+        matches!(&refused, Decision::Refuse { cause: 31, why } if why.contains("not taken back")),
+        "a gateway's own 31, whatever was taken back for others: {refused:?}"
+    );
+    router.recalling("alice");
+    assert_eq!(legs(&again().await).len(), 1);
 }
 
 #[tokio::test]

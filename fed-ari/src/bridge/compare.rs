@@ -9,7 +9,7 @@ use super::{
 };
 
 impl Life {
-    /// Compares the whole until that succeeds. Only what Asterisk does not answer is a reason to give up.
+    /// Compares what is to be compared until that succeeds. Only what Asterisk does not answer is a reason to give up.
     ///
     /// Cut off from the map this lasts as long as that; what phones do meanwhile is noted the moment it happens, so that the
     /// comparison can tell a registration that is new from one that is old. The events that it has not settled are given back, to be
@@ -41,7 +41,13 @@ impl Life {
     async fn compare_until_done(&self) -> Result<(), BridgeFault> {
         let mut pause = PAUSES.0;
         loop {
-            let fault = match resync(&self.client, &*self.port, &self.observer).await {
+            // Looked at anew for each attempt: another device may have failed meanwhile.
+            let extent = self.observer.to_compare();
+            let result = resync(&self.client, &*self.port, &self.observer, &extent).await;
+            if result.is_err() {
+                self.observer.compare_later(extent);
+            }
+            let fault = match result {
                 Ok(()) => {
                     self.status.send_modify(|status| {
                         status.phase = Phase::Up;

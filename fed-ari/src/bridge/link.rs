@@ -21,6 +21,7 @@ use super::{
     look_again::look_again,
     observe::{Observer, Step},
     owner::{Before, Owner},
+    resync::Extent,
     stranded::take_back,
 };
 use crate::{
@@ -239,6 +240,7 @@ impl Life {
             scopes.clone(),
         )));
         let mut watch = self.port.watch(snapshot.revision);
+        self.observer.compare_later(Extent::All);
         let fault = loop {
             match self.compare(contacts).await {
                 Ok(missed) => missed.into_iter().for_each(|event| self.contact_event(event, &scopes)),
@@ -253,7 +255,7 @@ impl Life {
         fault
     }
 
-    /// Follows events and changes until the whole must be compared again (`None`) or the map is stopped.
+    /// Follows events and changes until something must be compared again (`None`) or the map is stopped.
     async fn steady(
         &self,
         watch: &mut dyn MapWatch,
@@ -276,6 +278,7 @@ impl Life {
                     }
                     MapEvent::Compacted => {
                         send(scopes, Scope::All);
+                        self.observer.compare_later(Extent::All);
                         return None;
                     }
                     MapEvent::Stopped => return Some(BridgeFault::Map("the map has been stopped".into())),
@@ -308,7 +311,7 @@ impl Life {
             Change::Unbound {
                 binding,
                 why: UnboundWhy::Dead,
-            } if binding.node == here => self.observer.want_resync(),
+            } if binding.node == here => self.observer.want_resync_of(&binding.device),
             Change::SessionEnded { session, node } if *node == here && self.observer.session() == Some(*session) => {
                 tracing::warn!(%session, "this node's session has ended; opening another");
                 self.observer.set_session(None);

@@ -3,7 +3,7 @@
 //! The bind goes out with what the event carries; the phone's details follow as a second, unhurried command that gives way to anything newer.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -15,7 +15,7 @@ use fed_core::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{lanes::Lanes, recall::recall, returns::Returns, status::BridgeCounts};
+use super::{lanes::Lanes, recall::recall, resync::Extent, returns::Returns, status::BridgeCounts};
 use crate::{
     client::{AriClient, ContactStatus},
     port::{MapPort, PortError, Proposed, SEEN_AT, fresh_or_stale},
@@ -56,7 +56,9 @@ pub(super) struct Observer {
     seen: Mutex<HashMap<Registration, Revision>>,
     returns: Returns,
     counts: Mutex<BridgeCounts>,
-    /// Rung when map and Asterisk must be compared as a whole.
+    /// What of map and Asterisk must be compared.
+    to_compare: Mutex<Extent>,
+    /// Rung when that has become more.
     resync: Notify,
 }
 
@@ -72,6 +74,8 @@ impl Observer {
             seen: Mutex::new(HashMap::new()),
             returns: Returns::default(),
             counts: Mutex::new(BridgeCounts::default()),
+            // Nothing is known of what happened before.
+            to_compare: Mutex::new(Extent::All),
             resync: Notify::new(),
         })
     }
@@ -92,14 +96,33 @@ impl Observer {
         change(&mut self.counts.lock());
     }
 
-    /// Waits until a comparison of the whole is wanted.
+    /// Waits until a comparison is wanted.
     pub(super) async fn resync_wanted(&self) {
-        self.resync.notified().await;
+        while *self.to_compare.lock() == Extent::NONE {
+            self.resync.notified().await;
+        }
     }
 
     /// Asks for a comparison of the whole.
     pub(super) fn want_resync(&self) {
+        self.compare_later(Extent::All);
         self.resync.notify_one();
+    }
+
+    /// Asks for a comparison of one device: a change of it could not be recorded. The others need not wait for a look at all of them.
+    pub(super) fn want_resync_of(&self, device: &DeviceId) {
+        self.compare_later(Extent::Devices(BTreeSet::from([device.clone()])));
+        self.resync.notify_one();
+    }
+
+    /// Adds to what is to be compared.
+    pub(super) fn compare_later(&self, extent: Extent) {
+        self.to_compare.lock().add(extent);
+    }
+
+    /// What is to be compared now: whoever takes it compares it, or gives it back.
+    pub(super) fn to_compare(&self) -> Extent {
+        std::mem::replace(&mut self.to_compare.lock(), Extent::NONE)
     }
 
     /// Waits until no step is under way.
@@ -250,14 +273,18 @@ impl Observer {
                         self.put_back(&device, &contact).await;
                         self.details(device, contact, session).await;
                     }
-                    Reply::BindingRefused { .. } => self.delete_contact(&device, &contact).await,
+                    Reply::BindingRefused { .. } => {
+                        // It is not wanted back either.
+                        self.returns.take_lost(&(device.clone(), contact.clone()));
+                        self.delete_contact(&device, &contact).await;
+                    }
                     Reply::Refused(why) => tracing::warn!(%device, %contact, %why, "a registration was not bound"),
                     other => tracing::warn!(%device, ?other, "an unexpected reply to a bind"),
                 }
             }
             Err(error) => {
                 tracing::warn!(%device, %error, "a registration could not be bound yet");
-                self.want_resync();
+                self.want_resync_of(&device);
             }
         }
     }
@@ -341,7 +368,7 @@ impl Observer {
             Ok(_) => self.count(|counts| counts.unbound += 1),
             Err(error) => {
                 tracing::warn!(%device, %error, "the end of a registration could not be recorded yet");
-                self.want_resync();
+                self.want_resync_of(&device);
             }
         }
     }
@@ -362,19 +389,20 @@ impl Observer {
     async fn stale(&self, device: DeviceId, contact: ContactUri) {
         let node = self.port.here();
         // The own copy may be behind what this node has just bound.
-        let bound = fresh_or_stale(&*self.port, FRESH_WITHIN)
-            .await
-            .view()
-            .bindings_of(&device);
+        let snapshot = fresh_or_stale(&*self.port, FRESH_WITHIN).await;
+        if snapshot.stale && self.returns.is_behind(&device, snapshot.revision) {
+            return self.want_resync_of(&device);
+        }
+        let bound = snapshot.view().bindings_of(&device);
         // Registered here again in the meantime: the newest word is that it is here.
         if bound.is_ok_and(|all| all.iter().any(|b| b.value.node == node && b.value.contact == contact)) {
             return;
         }
         self.delete_contact(&device, &contact).await;
         if self.router.rang_here(&device) {
-            self.router.recalling();
             // Beside the lane: the device's next registration must not wait for it.
-            tokio::spawn(recall(self.client.clone(), Arc::clone(&self.port), device));
+            let (port, router) = (Arc::clone(&self.port), Arc::clone(&self.router));
+            tokio::spawn(recall(self.client.clone(), port, router, device));
         }
     }
 
@@ -403,7 +431,7 @@ impl Observer {
                 }
                 Err(error) => {
                     tracing::warn!(%device, %contact, %error, "a stale contact could not be deleted");
-                    self.want_resync();
+                    self.want_resync_of(device);
                     break;
                 }
             }

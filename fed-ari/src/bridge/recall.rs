@@ -5,8 +5,9 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use fed_core::ids::{DeviceId, Number};
 
 use crate::{
-    client::{AriClient, HangupReason, LegState},
+    client::{AriClient, Channel, HangupReason, LegState},
     port::MapPort,
+    router::Router,
 };
 
 /// The generated dialplan takes this cause as the wish to be asked again.
@@ -27,7 +28,7 @@ const RECALLS: [Duration; 6] = [
 /// They were sent here before the move was known. A leg may appear a little later than the answer that sent it, so they are looked for more than
 /// once; and one that does not ring yet is left until the next look, because `Dial` forgets the cause of a channel that ends before it has called
 /// it. Where another phone of the device is registered here, nothing is taken back: it may be the one that rings.
-pub(super) async fn recall(client: AriClient, port: Arc<dyn MapPort>, device: DeviceId) {
+pub(super) async fn recall(client: AriClient, port: Arc<dyn MapPort>, router: Arc<Router>, device: DeviceId) {
     let mut silent: HashSet<String> = HashSet::new();
     for pause in RECALLS {
         tokio::time::sleep(pause).await;
@@ -45,11 +46,14 @@ pub(super) async fn recall(client: AriClient, port: Arc<dyn MapPort>, device: De
         for leg in legs {
             let ended = match client.channel(&leg).await {
                 // Other calls to the device go out by the redirect server, from a customer's own dialplan: they are on the right way.
-                Ok(Some(channel)) if !sent_here(&*port, &device, &channel.dialplan.exten) => continue,
+                Ok(Some(channel)) if !sent_here(&*port, &router, &device, &channel) => continue,
                 Ok(Some(channel)) => match channel.leg() {
-                    Some(LegState::Ringing) => client.hangup(&leg, MOVED).await,
-                    Some(LegState::Silent) if !silent.insert(leg.clone()) => client.hangup(&leg, MOVED).await,
-                    Some(LegState::Silent) | None => continue,
+                    Some(LegState::Silent) if silent.insert(leg.clone()) => continue,
+                    Some(LegState::Ringing | LegState::Silent) => {
+                        router.recalling(&channel.dialplan.exten);
+                        client.hangup(&leg, MOVED).await
+                    }
+                    None => continue,
                 },
                 Ok(None) => continue,
                 Err(error) => Err(error),
@@ -65,8 +69,13 @@ pub(super) async fn recall(client: AriClient, port: Arc<dyn MapPort>, device: De
 }
 
 /// Whether a leg to the device was dialled by the generated dialplan: `Dial` gives it the extension of the caller, which is a target of another
-/// node, or a name of the device's user.
-fn sent_here(port: &dyn MapPort, device: &DeviceId, exten: &str) -> bool {
+/// node, or a name of the device's user. A customer's own extension may have such a name too: its call has asked the redirect server, which
+/// remembers it where Asterisk tells a leg's Call-ID (16.27).
+fn sent_here(port: &dyn MapPort, router: &Router, device: &DeviceId, leg: &Channel) -> bool {
+    if router.was_redirected(&leg.protocol_id) {
+        return false;
+    }
+    let exten = leg.dialplan.exten.as_str();
     if let Some((name, _)) = exten.split_once('~') {
         return name == device.as_str();
     }

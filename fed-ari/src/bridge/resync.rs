@@ -1,6 +1,7 @@
-//! Comparing the whole: every registration of this Asterisk against every binding of this node, and what differs is mended.
+//! Comparing: every registration of this Asterisk against every binding of this node, or those of some devices, and what differs is mended.
 //!
-//! Done after each connect and whenever a change could not be recorded. Level-triggered: there is no journal to lose.
+//! The whole after each connect and with each session, a device whenever a change of it could not be recorded. Level-triggered: there is no
+//! journal to lose.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -26,6 +27,35 @@ const CHUNK: usize = 500;
 /// How long the map may take for the state to compare with.
 const READ_BUDGET: Duration = Duration::from_secs(2);
 
+/// What is to be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Every device.
+    All,
+    /// These, none or more.
+    Devices(BTreeSet<DeviceId>),
+}
+
+impl Extent {
+    /// Nothing.
+    pub(super) const NONE: Self = Self::Devices(BTreeSet::new());
+
+    /// This and that.
+    pub(super) fn add(&mut self, more: Self) {
+        match (&mut *self, more) {
+            (Self::Devices(devices), Self::Devices(more)) => devices.extend(more),
+            _ => *self = Self::All,
+        }
+    }
+
+    fn has(&self, device: &DeviceId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Devices(devices) => devices.contains(device),
+        }
+    }
+}
+
 /// Why a comparison could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ResyncError {
@@ -41,16 +71,25 @@ pub(super) enum ResyncError {
     Fault(#[from] BridgeFault),
 }
 
-/// Opens or keeps this node's session and makes its bindings agree with its registrations.
-pub(super) async fn resync(client: &AriClient, port: &dyn MapPort, observer: &Observer) -> Result<(), ResyncError> {
-    let noted = observer.all_seen();
-    let devices = device_ids(&port.local().view())?;
+/// Opens or keeps this node's session and makes the bindings of these devices here agree with their registrations.
+pub(super) async fn resync(
+    client: &AriClient,
+    port: &dyn MapPort,
+    observer: &Observer,
+    extent: &Extent,
+) -> Result<(), ResyncError> {
+    let mut noted = observer.all_seen();
+    noted.retain(|(device, _), _| extent.has(device));
+    let devices = match extent {
+        Extent::All => device_ids(&port.local().view())?,
+        Extent::Devices(devices) => devices.iter().map(ToString::to_string).collect(),
+    };
     let contacts = client.live_contacts(devices).await?;
     let session = open_session(port).await?;
     observer.set_session(Some(session));
     let snapshot = port.linearizable(READ_BUDGET).await?;
     let seen = |device: &DeviceId, contact: &ContactUri| observer.seen_at(device, contact);
-    let commands = differences(&snapshot.view(), port.here(), session, &contacts, seen)?;
+    let commands = differences(&snapshot.view(), port.here(), session, extent, &contacts, seen)?;
     for chunk in commands.chunks(CHUNK) {
         let replies = port.propose_many(chunk.to_vec()).await?;
         for (command, proposed) in chunk.iter().zip(replies) {
@@ -91,12 +130,13 @@ async fn settle(observer: &Observer, command: &Command, reply: Reply) -> Result<
     Ok(())
 }
 
-/// The commands that make the bindings of a node agree with its registrations. Pure. `seen` answers when a registration was
+/// The commands that make the bindings of these devices at a node agree with their registrations. Pure. `seen` answers when a registration was
 /// seen happening that could not be bound at the time.
 fn differences(
     view: &MapView<'_>,
     node: NodeId,
     session: SessionId,
+    extent: &Extent,
     contacts: &[Contact],
     seen: impl Fn(&DeviceId, &ContactUri) -> Option<Revision>,
 ) -> Result<Vec<Command>, StoreError> {
@@ -132,7 +172,18 @@ fn differences(
         });
     }
     let mut unbound = BTreeSet::new();
-    for binding in view.bindings_at(node)? {
+    let bound = match extent {
+        Extent::All => view.bindings_at(node)?,
+        Extent::Devices(devices) => {
+            let mut bound = Vec::new();
+            for device in devices {
+                let bindings = view.bindings_of(device)?.into_iter();
+                bound.extend(bindings.filter(|binding| binding.value.node == node));
+            }
+            bound
+        }
+    };
+    for binding in bound {
         let key = (binding.value.device, binding.value.contact);
         if !registered.contains(&key) {
             unbound.insert(key);

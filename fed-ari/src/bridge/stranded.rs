@@ -40,7 +40,7 @@ pub(super) async fn take_back(client: AriClient, port: Arc<dyn MapPort>, router:
         for leg in legs {
             let taken = match client.channel(&leg).await {
                 Ok(Some(channel)) if channel.leg() == Some(LegState::Silent) && !silent.insert(leg.clone()) => {
-                    router.recalling();
+                    router.recalling(&channel.dialplan.exten);
                     client.hangup(&leg, MOVED).await
                 }
                 Ok(_) => continue,

@@ -30,10 +30,7 @@ pub use places::FastAgiStats;
 pub use stasis::answer_stasis;
 pub use variables::{Told, Variables, at_once, contacts, devices, question, told, variables};
 
-use self::{
-    recent::{Lately, Recent},
-    used::UsedFile,
-};
+use self::{recent::Recent, used::UsedFile};
 use crate::port::{MapPort, MapSnapshot, fresh_or_stale};
 
 /// Q.850: normal, unspecified. A gateway may refuse a call with it; so does this node when it takes one back.
@@ -68,10 +65,12 @@ pub struct Router {
     list: Option<UsedFile>,
     nonce: AtomicU32,
     counters: Counters,
-    /// Calls were sent to its registrations here.
-    recent: Recent,
-    /// Calls were taken back.
-    recalled: Lately,
+    /// Devices to whose registrations here calls were sent.
+    recent: Recent<DeviceId>,
+    /// What was dialled by calls that were taken back.
+    recalled: Recent<String>,
+    /// Calls that the redirect server sent elsewhere, by Call-ID.
+    redirected: Recent<String>,
 }
 
 impl Router {
@@ -95,7 +94,8 @@ impl Router {
             nonce: AtomicU32::new(start),
             counters: Counters::default(),
             recent: Recent::default(),
-            recalled: Lately::default(),
+            recalled: Recent::default(),
+            redirected: Recent::default(),
         }
     }
 
@@ -130,7 +130,7 @@ impl Router {
     }
 
     async fn answer(&self, ask: &Ask, snapshot: MapSnapshot) -> Decision {
-        if ask.again && !self.recalled.holds() {
+        if ask.again && !self.recalled.holds(&ask.dialled) {
             // The cause by which the dialplan knows a call that was taken back came from somewhere else this time.
             return Decision::Refuse {
                 cause: NORMAL_UNSPECIFIED,
@@ -164,9 +164,20 @@ impl Router {
         decision
     }
 
-    /// Notes that a call is being taken back, from a phone that has gone or a node that has died: the dialplan may ask about it once more.
-    pub fn recalling(&self) {
-        self.recalled.note();
+    /// Notes that a call to what was dialled is being taken back, from a phone that has gone or a node that has died: the dialplan may ask
+    /// about it once more.
+    pub fn recalling(&self, dialled: &str) {
+        self.recalled.note(dialled.to_owned());
+    }
+
+    /// Notes that the redirect server answered a call with the places where the device is now: it is on the right way, whoever moves.
+    pub fn redirected(&self, call_id: &str) {
+        self.redirected.note(call_id.to_owned());
+    }
+
+    /// True where the redirect server sent the call elsewhere a moment ago; never for the empty Call-ID of an Asterisk that does not tell it.
+    pub fn was_redirected(&self, call_id: &str) -> bool {
+        !call_id.is_empty() && self.redirected.holds(call_id)
     }
 
     /// True where a call was told to ring this device's registrations here a moment ago: it may be ringing one that has just gone.

@@ -1,47 +1,42 @@
-//! What happened a moment ago: to which devices a call was sent here, and whether one was taken back.
+//! What happened a moment ago: to which devices a call was sent here, which calls were taken back, and which were redirected.
 
 use std::{
+    borrow::Borrow,
     collections::HashMap,
+    hash::Hash,
     time::{Duration, Instant},
 };
 
-use fed_core::ids::DeviceId;
 use parking_lot::Mutex;
 
 /// How long a call may take from its answer to its ringing phone, with room for a busy Asterisk.
 const MOMENT: Duration = Duration::from_secs(10);
 
-/// Devices remembered before the old ones are looked for and forgotten.
+/// What is remembered before what is old is looked for and forgotten.
 const MANY: usize = 1_024;
 
-/// Devices, each with the time when it happened last.
-#[derive(Default)]
-pub(super) struct Recent(Mutex<HashMap<DeviceId, Instant>>);
+/// Names, each with the time when it happened last.
+pub(super) struct Recent<K>(Mutex<HashMap<K, Instant>>);
 
-impl Recent {
-    pub(super) fn note(&self, device: DeviceId) {
-        let mut devices = self.0.lock();
-        if devices.len() >= MANY && devices.len().is_power_of_two() {
-            devices.retain(|_, at| at.elapsed() < MOMENT);
-        }
-        devices.insert(device, Instant::now());
-    }
-
-    pub(super) fn holds(&self, device: &DeviceId) -> bool {
-        self.0.lock().get(device).is_some_and(|at| at.elapsed() < MOMENT)
+impl<K> Default for Recent<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
     }
 }
 
-/// Something that happened a moment ago, or did not.
-#[derive(Default)]
-pub(super) struct Lately(Mutex<Option<Instant>>);
-
-impl Lately {
-    pub(super) fn note(&self) {
-        *self.0.lock() = Some(Instant::now());
+impl<K: Eq + Hash> Recent<K> {
+    pub(super) fn note(&self, name: K) {
+        let mut names = self.0.lock();
+        if names.len() >= MANY && names.len().is_power_of_two() {
+            names.retain(|_, at| at.elapsed() < MOMENT);
+        }
+        names.insert(name, Instant::now());
     }
 
-    pub(super) fn holds(&self) -> bool {
-        self.0.lock().is_some_and(|at| at.elapsed() < MOMENT)
+    pub(super) fn holds<Q: Eq + Hash + ?Sized>(&self, name: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.0.lock().get(name).is_some_and(|at| at.elapsed() < MOMENT)
     }
 }

@@ -404,3 +404,78 @@ async fn a_call_on_its_way_to_a_node_that_has_died_is_taken_back_and_refused() {
         );
     }
 }
+
+/// A redirect server that says of every call that it rings: what it rings is where the device is now. Ends with the test.
+async fn always_rings(site: &mut Site) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    site.redirect = socket.local_addr().expect("an address").to_string();
+    let router = site.router.clone();
+    tokio::spawn(async move {
+        let mut buffer = [0; 4_096];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let invite = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let header = |name: &str| {
+                let mut lines = invite.lines();
+                lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+            };
+            let (Some(call_id), true) = (header("Call-ID"), invite.starts_with("INVITE ")) else {
+                continue;
+            };
+            router.redirected(call_id);
+            let copied = ["Via", "From", "To", "Call-ID", "CSeq"]
+                .map(|name| format!("{name}: {}\r\n", header(name).unwrap_or_default()))
+                .concat();
+            let answer = format!("SIP/2.0 180 Ringing\r\n{copied}Content-Length: 0\r\n\r\n");
+            socket.send_to(answer.as_bytes(), from).await.expect("sends");
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_customers_own_call_that_goes_after_her_is_not_taken_back_whatever_its_extension() {
+    let map = map_with(&["alice", "bob"]);
+    let mut old = Site::new(&map, 1, SimVersion::V22).await;
+    let mut new = Site::new(&map, 2, SimVersion::V16).await;
+    always_rings(&mut old).await;
+    for site in [&mut old, &mut new] {
+        site.start();
+        site.up().await;
+    }
+    old.sim.phone("bob", PhoneScript::Ring);
+    old.register("alice", ALICE);
+    old.register("bob", BOB);
+    placed(&map, "alice", 1, ALICE).await;
+    placed(&map, "bob", 1, BOB).await;
+    // The router has sent a call to bob's phone here.
+    let asked = old.sim.call("alice", "1002");
+    until("the old phone rings", || !old.sim.rings().is_empty()).await;
+    done(
+        &map,
+        Command::PutSetting {
+            key: "dialplan_context".into(),
+            value: "customer".into(),
+            expect: Expect::Any,
+        },
+    );
+    until("alice calls from the customer's context", || {
+        let endpoint = old.sim.object("endpoint", "alice").expect("there");
+        endpoint.contains(&("context".to_owned(), "customer".to_owned()))
+    })
+    .await;
+    new.register("bob", "sip:bob@127.0.0.1:6102");
+    until("bob's old contact is gone", || old.sim.registrations("bob").is_empty()).await;
+    let mut own = old.sim.call("alice", "1002");
+    // All looks for calls to bob's old phone are over.
+    let ended = tokio::time::timeout(Duration::from_secs(2), own.outcome()).await;
+    assert!(ended.is_err(), "{ended:?}: {:?}", own.steps());
+    assert!(
+        own.steps().iter().any(|step| step.contains("Dial(PJSIP/bob,20)")),
+        "{:?}",
+        own.steps()
+    );
+    assert!(
+        asked.steps().iter().any(|step| step.contains("fed-ask,again")),
+        "the other call was taken back: {:?}",
+        asked.steps()
+    );
+}

@@ -222,6 +222,35 @@ async fn a_registration_while_the_bridge_waits_for_the_map_is_bound_when_it_is_b
 }
 
 #[tokio::test]
+async fn after_a_change_that_could_not_be_recorded_only_its_own_device_is_compared() {
+    let others: Vec<String> = (0..20).map(|number| format!("other{number}")).collect();
+    let users: Vec<&str> = others.iter().map(String::as_str).chain(["alice"]).collect();
+    let map = map_with(&users);
+    let (a, _b) = pair(&map).await;
+    for other in &others {
+        a.register(other, &format!("sip:{other}@127.0.0.1:6001"));
+    }
+    for other in &others {
+        placed(&map, other, 1, &format!("sip:{other}@127.0.0.1:6001")).await;
+    }
+    map.cut_off(NodeId(1), true);
+    a.register("alice", AT_A);
+    until("the bridge waits", || a.status().phase != fed_ari::bridge::Phase::Up).await;
+    a.sim.clear_requests();
+    map.cut_off(NodeId(1), false);
+    placed(&map, "alice", 1, AT_A).await;
+    a.up().await;
+    let requests = a.sim.requests();
+    let asked_of = |name: &str| {
+        let read = |path: &str| path.contains(&format!("/aor/{name}")) || path.contains(&format!("/contact/{name}"));
+        requests.iter().filter(|request| read(&request.path)).count()
+    };
+    assert_eq!(asked_of("other"), 0, "{requests:?}");
+    assert!(asked_of("alice") > 0, "{requests:?}");
+    a.agrees().await;
+}
+
+#[tokio::test]
 async fn a_session_that_ended_is_opened_again_and_its_bindings_count_again() {
     let map = map_with(&["alice"]);
     let (a, _b) = pair(&map).await;

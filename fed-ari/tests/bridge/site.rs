@@ -26,6 +26,12 @@ use tokio::{
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A dialplan of the customer's own: his extension has the number of a user.
+const CUSTOMER: &str = "
+[customer]
+exten => 1002,1,Dial(PJSIP/bob,20)
+";
+
 /// Waits until something holds.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
@@ -42,6 +48,8 @@ pub(crate) struct Site {
     pub(crate) port: Arc<MemoryPort>,
     pub(crate) router: Arc<Router>,
     pub(crate) bridge: Option<Bridge>,
+    /// Where its redirect server is said to be; nobody is there unless a test is.
+    pub(crate) redirect: String,
     agi: tokio::task::JoinHandle<()>,
     asked: SocketAddr,
     identity: String,
@@ -67,7 +75,7 @@ impl Site {
             .expect("four files");
         assert_eq!(dialplan.file, "extensions.conf");
         let sim = SimAsterisk::start(SimConfig {
-            dialplan: dialplan.text,
+            dialplan: dialplan.text + CUSTOMER,
             ..SimConfig::new(version)
         })
         .await
@@ -81,6 +89,7 @@ impl Site {
             port,
             router,
             bridge: None,
+            redirect: "127.0.0.1:5070".to_owned(),
             agi,
             asked,
             identity: format!("test/{id}"),
@@ -90,7 +99,7 @@ impl Site {
     /// Starts the bridge.
     pub(crate) fn start(&mut self) {
         let port: Arc<dyn MapPort> = self.port.clone();
-        let mut config = BridgeConfig::new("127.0.0.1:5070", self.identity.clone());
+        let mut config = BridgeConfig::new(self.redirect.clone(), self.identity.clone());
         config.rhythm.look_again = Duration::from_millis(500);
         self.bridge = Some(Bridge::start(self.client.clone(), port, self.router.clone(), config));
     }

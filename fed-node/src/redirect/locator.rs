@@ -77,6 +77,11 @@ pub struct Stamp {
 pub trait Stamper: Send + Sync + 'static {
     /// The present moment and a fresh nonce.
     fn stamp(&self) -> Stamp;
+
+    /// The call with this Call-ID is told where to go on; what was stamped for it is on its way.
+    fn redirected(&self, call_id: &str) {
+        let _ = call_id;
+    }
 }
 
 /// The system's clock, and nonces counted up from a random start (so they cannot collide with one another).

@@ -244,6 +244,9 @@ impl<L: Locator, S: Stamper> Core<L, S> {
                     let reply = decide(&request, &located, source, core.here, &core.config, &|| {
                         core.stamper.stamp()
                     });
+                    if reply.status == Status::MovedTemporarily {
+                        core.stamper.redirected(&request.call_id);
+                    }
                     core.write(&request, &reply, source)
                 }))
             }

@@ -411,6 +411,10 @@ impl Stamper for RouterStamper {
             nonce: self.0.next_nonce(),
         }
     }
+
+    fn redirected(&self, call_id: &str) {
+        self.0.redirected(call_id);
+    }
 }
 
 async fn start_redirect(
