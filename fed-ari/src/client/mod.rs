@@ -27,7 +27,7 @@ pub use error::AriError;
 pub use event::{AriEvent, ContactStatus};
 pub use link::{EventStream, Link};
 pub use objects::{Fields, ObjectType};
-pub use system::{AsteriskInfo, Module};
+pub use system::{AsteriskInfo, MODULES_NEEDED, Module};
 pub use version::{AsteriskVersion, InvalidVersion};
 
 /// A handle on one Asterisk; clones share the connection pool.

@@ -23,6 +23,25 @@ pub struct AsteriskInfo {
     pub started: String,
 }
 
+/// Modules that fed-node and the generated dialplan need, by file name.
+pub const MODULES_NEEDED: [&str; 15] = [
+    "res_ari.so",
+    "res_stasis.so",
+    "res_pjsip.so",
+    "res_pjsip_registrar.so",
+    "chan_pjsip.so",
+    "pbx_config.so",
+    "res_agi.so",
+    "app_dial.so",
+    "app_stack.so",
+    "func_cut.so",
+    "func_dialplan.so",
+    "func_global.so",
+    "func_logic.so",
+    "func_strings.so",
+    "func_timeout.so",
+];
+
 /// A loadable module.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Module {

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Shared, http_channels, http_objects, journal::Request, socket};
+use crate::client::MODULES_NEEDED;
 
 /// The whole ARI.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -148,35 +149,20 @@ async fn ping() -> Json<Value> {
     Json(json!({ "ping": "pong", "timestamp": "", "asterisk_id": "00:00:00:00:00:00" }))
 }
 
-/// Modules that the federation looks for.
-const MODULES: &[&str] = &[
-    "res_pjsip.so",
-    "res_pjsip_registrar.so",
-    "res_ari.so",
-    "res_agi.so",
-    "res_stasis.so",
-    "chan_pjsip.so",
-    "app_stasis.so",
-    "app_dial.so",
-    "app_stack.so",
-    "func_cut.so",
-    "func_dialplan.so",
-    "func_global.so",
-    "func_logic.so",
-    "func_strings.so",
-    "func_timeout.so",
-    "pbx_config.so",
-];
+/// Modules that run here: those that the federation needs, and the one for a dialplan that asks by Stasis.
+fn running() -> impl Iterator<Item = &'static str> {
+    MODULES_NEEDED.into_iter().chain(["app_stasis.so"])
+}
 
 async fn modules() -> Json<Value> {
-    let all = MODULES.iter().map(
+    let all = running().map(
         |name| json!({ "name": name, "description": "", "use_count": 0, "status": "Running", "support_level": "core" }),
     );
     Json(all.collect())
 }
 
 async fn reload(axum::extract::Path(module): axum::extract::Path<String>) -> Response {
-    if MODULES.contains(&module.as_str()) {
+    if running().any(|name| name == module) {
         return StatusCode::NO_CONTENT.into_response();
     }
     refuse(404, "Module not found in running modules")

@@ -8,11 +8,13 @@ mod block;
 mod comment;
 mod dialplan;
 mod file;
+mod refreshes;
 
 use std::net::SocketAddr;
 
 pub use block::{BEGIN, END, install, remove};
 pub use file::{ConfigFile, ConfigObject};
+pub use refreshes::{REFRESH_OPTION, Refreshes};
 
 use crate::client::{Capabilities, Feature};
 
@@ -144,7 +146,10 @@ pub fn stanzas(options: &StanzaOptions, read: impl Fn(&'static str) -> ConfigFil
         },
         Stanza {
             file: "pjsip.conf",
-            text: pjsip(options, &read("pjsip.conf")),
+            text: match options.refresh_events {
+                true => Refreshes::of(&read("pjsip.conf")).block(),
+                false => String::new(),
+            },
             reload: Some("res_pjsip.so"),
         },
         Stanza {
@@ -302,33 +307,6 @@ fn header(file: &ConfigFile, section: &str) -> String {
         format!("[{section}](+)\n")
     } else {
         format!("[{section}]\n")
-    }
-}
-
-/// Has Asterisk tell of registrations that are refreshed. Otherwise a phone that went to another server and came back is told apart from one that
-/// stayed away only after its old contact is gone. What an administrator has set stays.
-///
-/// Asterisk reads one `global` object and no other, or none where there are two: it is added to or made only where that is beyond doubt.
-fn pjsip(options: &StanzaOptions, file: &ConfigFile) -> String {
-    const OPTION: &str = "send_contact_status_on_update_registration";
-    if !options.refresh_events || file.runs_programs() {
-        return String::new();
-    }
-    // A section of that name is one without saying so.
-    let is_global = |object: &ConfigObject<'_>| match object.option("type") {
-        Some(type_) => type_ == "global",
-        None => object.name() == "global",
-    };
-    let globals: Vec<_> = file.objects().filter(is_global).collect();
-    match globals.as_slice() {
-        [] if file.has_section("global") => String::new(),
-        [] => format!("[global]\ntype=global\n{OPTION}=yes\n"),
-        [global]
-            if global.option(OPTION).is_none() && file.objects().filter(|o| o.name() == global.name()).count() == 1 =>
-        {
-            format!("[{}](+)\n{OPTION}=yes\n", global.name())
-        }
-        _ => String::new(),
     }
 }
 

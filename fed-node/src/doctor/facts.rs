@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use fed_ari::client::AsteriskVersion;
+use fed_ari::stanzas::Refreshes;
 use fed_proto::client as pb;
 
 use crate::cli::Compared;
@@ -144,6 +145,8 @@ pub struct AsteriskFacts {
     pub modules: Option<Result<Vec<String>, String>>,
     /// Each file of Asterisk's that fed-node adds to, and whether something is missing there.
     pub files: Option<Result<Vec<(String, bool)>, String>>,
+    /// How its `pjsip.conf` stands to telling of refreshed registrations; none: the files were not looked at.
+    pub refreshes: Option<Refreshes>,
     /// What is to be known of the HTTP server's address.
     pub http_warning: Option<String>,
     /// Over what the redirect server is asked, and whether that is TCP.
@@ -259,13 +262,13 @@ pub(super) mod testing {
     }
 
     fn asterisk() -> AsteriskFacts {
-        let modules = crate::doctor::checks::MODULES_NEEDED;
         let files = fed_ari::stanzas::FILES;
         AsteriskFacts {
             version: Some(Ok(AsteriskVersion::new(22, 10, 1))),
             may_write: Some(Ok(())),
-            modules: Some(Ok(modules.map(str::to_owned).to_vec())),
+            modules: Some(Ok(fed_ari::client::MODULES_NEEDED.map(str::to_owned).to_vec())),
             files: Some(Ok(files.map(|file| (file.to_owned(), false)).to_vec())),
+            refreshes: Some(Refreshes::Told),
             http_warning: None,
             redirect_over_tcp: Some((true, "pjsip.conf has a TCP transport".to_owned())),
         }

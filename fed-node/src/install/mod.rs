@@ -10,7 +10,7 @@ mod staged;
 mod transport;
 mod version;
 
-use fed_ari::stanzas::http_warning;
+use fed_ari::stanzas::{Refreshes, http_warning};
 use serde::Serialize;
 
 use crate::cli::{AsteriskConfigArgs, Exit, Failure, Outcome, Output, Show, emit, print};
@@ -55,6 +55,8 @@ pub async fn command(config: &Config, args: &AsteriskConfigArgs, output: Output)
 pub struct Wiring {
     /// Each file that fed-node adds to, and whether something is missing there.
     pub files: Vec<(String, bool)>,
+    /// How `pjsip.conf` stands to telling of refreshed registrations; none where it was not read.
+    pub refreshes: Option<Refreshes>,
     /// What is to be known of the HTTP server's address.
     pub http_warning: Option<String>,
 }
@@ -70,6 +72,7 @@ pub async fn wiring(config: &Config) -> Result<Wiring, String> {
     let http = plan.read("http.conf");
     Ok(Wiring {
         files: plan.missing(),
+        refreshes: plan.read("pjsip.conf").map(Refreshes::of),
         http_warning: http.and_then(|file| http_warning(&options.stanzas, file)),
     })
 }

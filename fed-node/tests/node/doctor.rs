@@ -84,6 +84,7 @@ fn what_is_really_broken_is_named_with_what_mends_it() {
         "ARI",
         "rights of the ARI user",
         "sorcery wiring",
+        "refresh wiring",
         "dialplan wiring",
         "fed-node",
         "quorum",
@@ -104,6 +105,7 @@ fn what_is_really_broken_is_named_with_what_mends_it() {
     }
 
     std::fs::write(etc.join("sorcery.conf"), "").unwrap();
+    std::fs::write(etc.join("pjsip.conf"), "[one]\ntype=global\n[two]\ntype=global\n").unwrap();
     std::fs::set_permissions(node.data_dir(), std::fs::Permissions::from_mode(0o777)).unwrap();
     runtime.block_on(asterisk.stop());
     until("the bridge has noticed", || {
@@ -120,6 +122,11 @@ fn what_is_really_broken_is_named_with_what_mends_it() {
         assert_eq!(broken[name].0, "fail", "{name}: {broken:?}");
         assert!(broken[name].1.contains(word), "{name}: {broken:?}");
     }
+    let refreshes = &broken["refresh wiring"];
+    assert!(
+        refreshes.0 == "warn" && refreshes.1.contains("[one], [two]"),
+        "{refreshes:?}"
+    );
     std::fs::set_permissions(node.data_dir(), std::fs::Permissions::from_mode(0o700)).unwrap();
 
     node.kill();

@@ -1,6 +1,7 @@
 //! The Asterisk beside this node: ARI, modules, wiring, version, drift.
 
-use fed_ari::client::AsteriskVersion;
+use fed_ari::client::{AsteriskVersion, Capabilities, Feature, MODULES_NEEDED};
+use fed_ari::stanzas::{REFRESH_OPTION, Refreshes};
 
 use super::super::{AsteriskFacts, Check, Facts, Finding, Grade, Subject, fail, ok, skipped, warn};
 
@@ -50,7 +51,7 @@ pub(super) static CHECKS: &[Check] = &[
     Check {
         name: "refresh wiring",
         on: Subject::Host,
-        why: "without it a phone that leaves and comes back within a moment may lose its registration",
+        why: "without it a phone that leaves and comes back at once may lose its registration until its next one",
         judge: refreshes,
     },
     Check {
@@ -77,24 +78,6 @@ pub(super) static CHECKS: &[Check] = &[
         why: "what Asterisk has must be what the map wants, object by object",
         judge: drift,
     },
-];
-
-/// Modules that fed-node and the generated dialplan need, by file name.
-pub(in crate::doctor) const MODULES_NEEDED: [&str; 14] = [
-    "res_ari.so",
-    "res_stasis.so",
-    "res_pjsip.so",
-    "chan_pjsip.so",
-    "pbx_config.so",
-    "res_agi.so",
-    "app_dial.so",
-    "app_stack.so",
-    "func_cut.so",
-    "func_dialplan.so",
-    "func_global.so",
-    "func_logic.so",
-    "func_strings.so",
-    "func_timeout.so",
 ];
 
 /// The oldest release of each branch without the hole: before it, users of ARI with `read_only` could write.
@@ -234,14 +217,57 @@ fn wiring(facts: &Facts, files: &[&str]) -> Finding {
 }
 
 fn refreshes(facts: &Facts) -> Finding {
-    let found = wiring(facts, &["pjsip.conf"]);
-    if found.grade != Grade::Fail {
-        return found;
+    const RELOAD: &str = "asterisk -rx 'module reload res_pjsip.so'";
+    let asterisk = match asterisk(facts) {
+        Ok(asterisk) => asterisk,
+        Err(why) => return why,
+    };
+    if let Some(Ok(version)) = asterisk.version
+        && !Capabilities::of_version(version).has(Feature::RefreshEvents)
+    {
+        return warn(
+            format!("{version} cannot tell of refreshed registrations"),
+            "upgrade to an LTS branch that is still mended (20 or 22), then: fed-node asterisk-config --write",
+        );
     }
-    warn(
-        "pjsip.conf does not have Asterisk tell of refreshed registrations",
-        "fed-node asterisk-config --write, then: asterisk -rx 'module reload res_pjsip.so'",
-    )
+    // Sections that `asterisk-config` leaves alone: what is needed then is the administrator's to write.
+    let by_hand = format!("{REFRESH_OPTION}=yes");
+    let (seen, mend) = match &asterisk.refreshes {
+        Some(Refreshes::SetOff { section }) => (
+            format!("pjsip.conf sets {REFRESH_OPTION} off in [{section}]"),
+            "set it to yes there, or take that line out and run: fed-node asterisk-config --write".to_owned(),
+        ),
+        Some(Refreshes::SeveralGlobals { sections }) => (
+            format!(
+                "pjsip.conf has several global objects ([{}]): Asterisk reads none of them, and fed-node adds to none",
+                sections.join("], [")
+            ),
+            "make one of them, and run: fed-node asterisk-config --write".to_owned(),
+        ),
+        Some(Refreshes::SharedName { section }) => (
+            format!(
+                "pjsip.conf uses the name [{section}] for something else too, so fed-node does not add the line {by_hand}"
+            ),
+            format!("put {by_hand} into a section of type=global, under a name of its own"),
+        ),
+        Some(Refreshes::RunsPrograms) => (
+            format!(
+                "pjsip.conf runs programs (#exec), so fed-node does not add the line {by_hand}, and cannot see whether it is there"
+            ),
+            format!("put {by_hand} into the section of type=global in pjsip.conf itself"),
+        ),
+        Some(Refreshes::Told | Refreshes::ByBlock(_)) | None => {
+            let found = wiring(facts, &["pjsip.conf"]);
+            if found.grade != Grade::Fail {
+                return found;
+            }
+            (
+                "pjsip.conf does not have Asterisk tell of refreshed registrations".to_owned(),
+                "fed-node asterisk-config --write".to_owned(),
+            )
+        }
+    };
+    warn(seen, format!("{mend}; then: {RELOAD}"))
 }
 
 fn transport(facts: &Facts) -> Finding {
@@ -291,6 +317,8 @@ fn drift(facts: &Facts) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use fed_ari::stanzas::ConfigFile;
+
     use super::super::super::facts::testing::facts;
     use super::*;
 
@@ -354,6 +382,52 @@ mod tests {
         assert!(rights(&facts).mend.contains("read_only=no"));
         assert_eq!(transport(&facts).grade, Grade::Warn);
         assert_eq!(http(&facts).grade, Grade::Warn);
+    }
+
+    #[test]
+    fn a_pjsip_conf_to_which_nothing_is_added_is_said_with_what_mends_it() {
+        let judged = |pjsip: &str, version: &str| {
+            let mut facts = facts();
+            change(&mut facts, |asterisk| {
+                asterisk.version = Some(Ok(version.parse().unwrap()));
+                asterisk.refreshes = Some(Refreshes::of(&ConfigFile::parse(pjsip, |_| Vec::new())));
+            });
+            refreshes(&facts)
+        };
+        for (pjsip, seen, mend) in [
+            (
+                "[global]\ntype=global\nsend_contact_status_on_update_registration=no\n",
+                "off in [global]",
+                "set it to yes there",
+            ),
+            (
+                "[one]\ntype=global\n[two]\ntype=global\nsend_contact_status_on_update_registration=yes\n",
+                "several global objects ([one], [two])",
+                "make one of them",
+            ),
+            (
+                "[main]\ntype=transport\n[main]\ntype=global\n",
+                "[main] for something else",
+                "under a name of its own",
+            ),
+            ("#exec /usr/bin/more\n", "#exec", "in pjsip.conf itself"),
+        ] {
+            let found = judged(pjsip, "22.10.1");
+            assert!(
+                found.grade == Grade::Warn && found.seen.contains(seen) && found.mend.contains(mend),
+                "{pjsip}: {found:?}"
+            );
+            assert!(found.mend.contains("module reload res_pjsip.so"), "{found:?}");
+        }
+        let told = "[global]\ntype=global\nsend_contact_status_on_update_registration=true\n";
+        for fine in [told, "", "[global]\ntype=global\n"] {
+            assert_eq!(judged(fine, "22.10.1").grade, Grade::Ok, "{fine}");
+        }
+        let old = judged("", "16.1.0");
+        assert!(
+            old.grade == Grade::Warn && old.seen.contains("16.1.0 cannot"),
+            "{old:?}"
+        );
     }
 
     #[test]

@@ -8,9 +8,6 @@ mod node;
 
 use super::Check;
 
-#[cfg(test)]
-pub(super) use asterisk::MODULES_NEEDED;
-
 /// Every check, in the order in which they are shown.
 pub static CHECKS: [&[Check]; 5] = [
     host::CHECKS,

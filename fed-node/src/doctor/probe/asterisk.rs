@@ -42,6 +42,7 @@ pub(super) async fn look(config: &Config) -> Option<AsteriskFacts> {
     match install::wiring(config).await {
         Ok(wiring) => {
             facts.http_warning = wiring.http_warning;
+            facts.refreshes = wiring.refreshes;
             facts.files = Some(Ok(wiring.files));
         }
         Err(why) => facts.files = Some(Err(why)),
