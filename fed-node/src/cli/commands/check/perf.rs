@@ -36,6 +36,7 @@ struct LatencyView {
 
 /// What the times of a node mean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum PerfVerdict {
     /// Far below what elections need.
     Pass,
@@ -235,6 +236,18 @@ mod tests {
                 panic!("{word}")
             };
             assert!(reasons.iter().any(|reason| reason.contains(word)), "{reasons:?}");
+        }
+    }
+
+    #[test]
+    fn verdicts_are_told_to_scripts_in_small_letters() {
+        let slow = judge(&reply(2_000, None));
+        for (verdict, expected) in [
+            (PerfVerdict::Pass, "\"pass\""),
+            (slow, "{\"fail\":[\"nothing could be committed: there is no quorum\"]}"),
+            (PerfVerdict::Skipped("why".to_owned()), "{\"skipped\":\"why\"}"),
+        ] {
+            assert_eq!(serde_json::to_string(&verdict).unwrap(), expected);
         }
     }
 
