@@ -36,9 +36,25 @@ struct Record {
     failed: u64,
     last_made_at: u64,
     last_revision: u64,
+    every: Duration,
 }
 
 impl Scheduled {
+    /// Begins with the newest backup that is in the folder, so that a restart forgets none.
+    #[must_use]
+    pub fn of(config: &BackupConfig) -> Self {
+        let mut record = Record {
+            every: config.every,
+            ..Record::default()
+        };
+        if !config.every.is_zero()
+            && let Some(newest) = newest(&config.dir, unix_now())
+        {
+            (record.last_made_at, record.last_revision) = (newest.made_at, newest.revision);
+        }
+        Self(Arc::new(Mutex::new(record)))
+    }
+
     /// In the text format that Prometheus reads.
     #[must_use]
     pub fn metrics(&self) -> String {
@@ -62,7 +78,7 @@ impl Scheduled {
         one(
             "gauge",
             "fed_node_backup_last_timestamp_seconds",
-            "When this node last made a scheduled backup; 0: not since it started.",
+            "When the newest scheduled backup that this node made, or found in its folder when it started, was made; 0: there is none.",
             &[("", record.last_made_at)],
         );
         one(
@@ -70,6 +86,12 @@ impl Scheduled {
             "fed_node_backup_last_revision",
             "The revision in it.",
             &[("", record.last_revision)],
+        );
+        one(
+            "gauge",
+            "fed_node_backup_interval_seconds",
+            "Time between two scheduled backups (backup.every); 0: none are made.",
+            &[("", record.every.as_secs())],
         );
         text
     }
@@ -150,23 +172,37 @@ impl Schedule {
     }
 }
 
+/// A backup that a schedule made, by its name.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kept {
+    /// Seconds since 1970.
+    made_at: u64,
+    revision: u64,
+    path: PathBuf,
+}
+
 /// The backups in the folder that a schedule made, by when.
-fn kept(dir: &Path) -> Vec<(u64, PathBuf)> {
+fn kept(dir: &Path) -> Vec<Kept> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let mut found: Vec<_> = entries
         .filter_map(|entry| {
-            let made_at = made_at(entry.file_name().to_str()?)?;
-            Some((made_at, entry.path()))
+            let (made_at, revision) = named(entry.file_name().to_str()?)?;
+            let path = entry.path();
+            Some(Kept {
+                made_at,
+                revision,
+                path,
+            })
         })
         .collect();
     found.sort();
     found
 }
 
-fn made_at(name: &str) -> Option<u64> {
+/// When a backup of this name was made, and of which revision.
+fn named(name: &str) -> Option<(u64, u64)> {
     let (made_at, revision) = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.split_once("-r")?;
-    revision.parse::<u64>().ok()?;
-    made_at.parse().ok()
+    Some((made_at.parse().ok()?, revision.parse().ok()?))
 }
 
 /// How far the clocks of the nodes that lead in turn may lie apart, in seconds: a name so much ahead is not yet one from the future.
@@ -174,9 +210,12 @@ const CLOCKS_APART: u64 = 300;
 
 /// Whether a backup is due at this time, in seconds since 1970.
 fn is_due(dir: &Path, every: Duration, now: u64) -> bool {
-    let times = kept(dir).into_iter().map(|(made_at, _)| made_at);
-    let newest = times.filter(|made_at| !is_of_the_future(*made_at, now)).max();
-    newest.is_none_or(|made_at| now >= made_at.saturating_add(every.as_secs()))
+    newest(dir, now).is_none_or(|newest| now >= newest.made_at.saturating_add(every.as_secs()))
+}
+
+/// The newest one that counts.
+fn newest(dir: &Path, now: u64) -> Option<Kept> {
+    kept(dir).into_iter().rfind(|kept| !is_of_the_future(kept.made_at, now))
 }
 
 fn is_of_the_future(made_at: u64, now: u64) -> bool {
@@ -186,8 +225,8 @@ fn is_of_the_future(made_at: u64, now: u64) -> bool {
 /// Removes all but `keep`, first those from the future, then the oldest.
 fn drop_old(dir: &Path, keep: usize, now: u64) {
     let mut found = kept(dir);
-    found.sort_by_key(|(made_at, _)| (!is_of_the_future(*made_at, now), *made_at));
-    for (_, path) in &found[..found.len().saturating_sub(keep)] {
+    found.sort_by_key(|kept| (!is_of_the_future(kept.made_at, now), kept.made_at));
+    for Kept { path, .. } in &found[..found.len().saturating_sub(keep)] {
         if let Err(error) = std::fs::remove_file(path) {
             tracing::warn!(file = %path.display(), %error, "an old backup cannot be removed");
         }
@@ -211,7 +250,7 @@ mod tests {
         ] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        let times = |folder: &Path| kept(folder).into_iter().map(|(at, _)| at).collect::<Vec<_>>();
+        let times = |folder: &Path| kept(folder).into_iter().map(|kept| kept.made_at).collect::<Vec<_>>();
         assert_eq!(times(folder.path()), [100, 200, 300]);
         drop_old(folder.path(), 2, 300);
         assert_eq!(times(folder.path()), [200, 300]);
@@ -233,12 +272,46 @@ mod tests {
         make(now);
         assert!(!is_due(folder.path(), hour, now));
         drop_old(folder.path(), 2, now);
-        let times: Vec<u64> = kept(folder.path()).into_iter().map(|(at, _)| at).collect();
+        let times: Vec<u64> = kept(folder.path()).into_iter().map(|kept| kept.made_at).collect();
         assert_eq!(times, [now - 7_200, now]);
         // Another node's clock, a little ahead.
         make(now + 60);
         assert!(!is_due(folder.path(), hour, now + 3_600), "made 59 minutes ago");
         assert!(is_due(folder.path(), hour, now + 3_660));
+    }
+
+    #[test]
+    fn a_node_that_starts_again_knows_the_newest_backup_of_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = unix_now();
+        for name in [
+            format!("{PREFIX}{}-r7{SUFFIX}", now - 7_200),
+            format!("{PREFIX}{}-r9{SUFFIX}", now - 3_600),
+            format!("{PREFIX}{}-r8{SUFFIX}", now + 86_400),
+        ] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let mut config = BackupConfig {
+            every: Duration::from_secs(3_600),
+            keep: 3,
+            dir: folder.path().to_owned(),
+            key_file: None,
+            key: None,
+        };
+        let text = Scheduled::of(&config).metrics();
+        for line in [
+            format!("fed_node_backup_last_timestamp_seconds {}\n", now - 3_600),
+            "fed_node_backup_last_revision 9\n".to_owned(),
+            "fed_node_backup_interval_seconds 3600\n".to_owned(),
+        ] {
+            assert!(text.contains(&line), "{line}: {text}");
+        }
+        config.every = Duration::ZERO;
+        let none = Scheduled::of(&config).metrics();
+        assert!(
+            none.contains("fed_node_backup_interval_seconds 0\n") && none.contains("last_timestamp_seconds 0\n"),
+            "{none}"
+        );
     }
 
     #[test]

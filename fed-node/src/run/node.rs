@@ -236,7 +236,7 @@ impl Running {
         let service = ApiService::new(view);
         service.answer_members();
         let (client_address, api) = api::serve(&config.client.listen, service, protection, stop.clone()).await?;
-        let scheduled = Scheduled::default();
+        let scheduled = Scheduled::of(&config.backup);
         let metrics = match &config.metrics.listen {
             Some(listen) => {
                 let sources = metrics::Sources {
