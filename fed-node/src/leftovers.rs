@@ -4,12 +4,15 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What is there now.
 static THERE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+/// Somebody interrupts: what a command comes to from now on, with what it works on taken away, is no answer.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// A folder in which a file is being made at that moment cannot be removed at the first try.
 const TRIES: usize = 100;
 
@@ -39,10 +42,18 @@ pub(crate) fn clear_when_interrupted() -> io::Result<()> {
             () = came(&mut terminates) => 15,
             () = came(&mut hangs_up) => 1,
         };
+        INTERRUPTED.store(true, Ordering::SeqCst);
         clear();
         std::process::exit(128 + number);
     });
     Ok(())
+}
+
+/// Returns at once, unless the command was interrupted: then the program ends as [`clear_when_interrupted`] says, and this does not return.
+pub fn give_way_to_an_interruption() {
+    while INTERRUPTED.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
 }
 
 async fn came(signals: &mut Signal) {

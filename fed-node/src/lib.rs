@@ -34,6 +34,8 @@ pub mod talk;
 mod traces;
 mod workplace;
 
+pub use leftovers::give_way_to_an_interruption;
+
 #[cfg(test)]
 #[allow(clippy::print_stderr, reason = "how much was tried is for whoever runs them")]
 #[path = "../../tests/fuzz/mod.rs"]

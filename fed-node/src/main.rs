@@ -22,6 +22,7 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(dispatch(cli));
+    fed_node::give_way_to_an_interruption();
     // Blocking reads of a client's stdin must not hold the end up.
     runtime.shutdown_background();
     match outcome {

@@ -145,8 +145,13 @@ fn a_backup_that_is_read_when_somebody_interrupts_leaves_nothing_open_behind() {
             (!names(&temporary).is_empty()).then_some(())
         });
         signal(reading.id(), number);
+        until("what is not encrypted is taken away", || {
+            names(&temporary).is_empty().then_some(())
+        });
+        // Whatever the reading comes to meanwhile, it was interrupted.
+        drop(into);
         let ended = until("it ends", || reading.try_wait().unwrap());
         assert_eq!(ended.code(), Some(code));
-        assert_eq!(names(&temporary), [""; 0], "what is not encrypted is gone");
+        assert_eq!(names(&temporary), [""; 0], "and nothing comes after it");
     }
 }
