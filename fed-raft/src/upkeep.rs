@@ -209,13 +209,28 @@ impl<M: Machine> Node<M> {
             Leader::There { id, address } => self.enter_over(id, &address, peer).await,
             Leader::Unknown => self.enter_over_seeds(peer).await,
         };
+        let old = known.map(|known| known.address);
         match made {
             Changed::Done(_) => {
-                tracing::info!(node = me, "let into the cluster");
+                match old {
+                    None => tracing::info!(node = me, "let into the cluster"),
+                    Some(old) => {
+                        tracing::info!(node = me, old, new = self.advertise, "the members know the new address")
+                    }
+                }
                 *entered = Some(Instant::now());
             }
             Changed::Refused(why) => {
-                tracing::warn!(node = me, why, "not let into the cluster");
+                match old {
+                    None => tracing::warn!(node = me, why, "not let into the cluster"),
+                    Some(old) => tracing::warn!(
+                        node = me,
+                        old,
+                        new = self.advertise,
+                        why,
+                        "the members keep the old address"
+                    ),
+                }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Changed::NotLeader | Changed::Unknown(_) => {}

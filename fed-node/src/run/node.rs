@@ -261,6 +261,7 @@ impl Running {
         };
 
         let wanted = node_record(config, &cluster, &addresses);
+        record::warn_of_another_address(&cluster.members(), &wanted);
         let founding = port.clone();
         tasks.spawn(async move { record::keep_while_staying(&*port, &wanted, &telling, is_leaving).await });
         if let Some(realm) = realm {

@@ -7,6 +7,7 @@ use fed_core::command::{Command, Expect, Refusal, Reply};
 use fed_core::event::Change;
 use fed_core::kv::StoreError;
 use fed_core::records::{Node, NodeState};
+use fed_raft::Member;
 use tokio::sync::watch;
 
 /// What only the Asterisk can tell; `None` before it has told.
@@ -99,6 +100,18 @@ async fn keep(port: &dyn MapPort, wanted: Node, mut told: watch::Receiver<Told>)
                 },
             }
         }
+    }
+}
+
+/// Warns where the members know this node at another address than the configuration says. fed-raft tells them by itself.
+pub(super) fn warn_of_another_address(members: &[Member], wanted: &Node) {
+    let known = members.iter().find(|member| member.id == wanted.id);
+    if let Some(known) = known.filter(|known| known.address != wanted.peer_address) {
+        tracing::warn!(
+            known = known.address,
+            now = wanted.peer_address,
+            "the other nodes know this one at another address: they are told as soon as there is a leader, and do not find it until then"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::metrics::scrape;
-use crate::support::{Federation, Node, fed_node, until};
+use crate::support::{Federation, Node, fed_node, free_port, until};
 use fed_node::security::{JoinToken, SecurityFolder};
 use fed_raft::security::{Authority, Credentials, NodeName, Signing, request_key};
 
@@ -287,4 +287,46 @@ fn an_address_that_another_node_has_is_refused_with_its_name_and_the_token_stays
         said.code == 5 && said.err.contains("node 1 of this cluster is at"),
         "{said:?}"
     );
+}
+
+#[test]
+fn a_node_that_is_given_another_address_is_told_to_start_again_and_then_found_there() {
+    // The founder, which was let in by nobody, and one that joined.
+    for moved in [0, 1] {
+        let mut federation = Federation::start(3);
+        let old = federation.nodes[moved].peer_address();
+        federation.nodes[moved].peer = free_port();
+        let new = federation.nodes[moved].peer_address();
+        let advertised = |node: &Node| {
+            let report = node.setup(&["-o", "json", "doctor"]).json();
+            let mut checks = report["checks"].as_array().unwrap().iter();
+            let found = checks.find(|check| check["check"] == "advertised address").unwrap();
+            (
+                found["seen"].as_str().unwrap().to_owned(),
+                found["mend"].as_str().unwrap_or_default().to_owned(),
+            )
+        };
+        let (seen, mend) = advertised(&federation.nodes[moved]);
+        assert!(
+            seen.contains(&new) && seen.contains(&old) && mend.contains("restart fed-node"),
+            "{seen}; {mend}"
+        );
+        // What it says that mends it does.
+        federation.nodes[moved].kill();
+        federation.nodes[moved].run();
+        for node in &federation.nodes {
+            until(&format!("{} finds it at {new}", node.name), || {
+                let status = node.json_if_ok(&["status"])?;
+                let members = status["members"].as_array()?;
+                members
+                    .iter()
+                    .any(|m| m["address"] == new.as_str() && m["state"] == "up")
+                    .then_some(())
+            });
+        }
+        let log = federation.nodes[moved].log();
+        assert!(log.contains("know this one at another address"), "{log}");
+        let (seen, _) = advertised(&federation.nodes[moved]);
+        assert!(!seen.contains(&old), "{seen}");
+    }
 }

@@ -69,7 +69,7 @@ pub(super) static CHECKS: &[Check] = &[
     Check {
         name: "advertised address",
         on: Subject::Host,
-        why: "the other nodes reach this one under peer.advertise: it must lead here, from there",
+        why: "the other nodes reach this one under peer.advertise: it must lead here, from there, and be the one that they know",
         judge: advertised,
     },
 ];
@@ -249,20 +249,35 @@ fn advertised(facts: &Facts) -> Finding {
         return skipped("the configuration does not say it");
     };
     let address = config.peer_advertised();
+    // Port 0 is known only once it is bound.
+    let known = facts.node.as_ref().ok().and_then(|node| {
+        let own = node
+            .status
+            .members
+            .iter()
+            .find(|member| member.id == node.status.node)?;
+        let differs = !own.address.is_empty() && address.port() != 0 && own.address != address.to_string();
+        differs.then_some(&own.address)
+    });
     let alone = facts.node.as_ref().is_ok_and(|node| node.status.members.len() <= 1);
-    match &facts.host.advertised_leads_to {
-        Err(why) => fail(
+    match (&facts.host.advertised_leads_to, known) {
+        (Err(why), _) => fail(
             format!("{address}: {why}"),
             "set peer.advertise to a name or address that every node can resolve",
         ),
-        Ok(addresses) if !addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback) && !alone => warn(
+        (Ok(_), Some(known)) => warn(
+            format!("the configuration says {address}, and the federation still has {known} for this node"),
+            "systemctl restart fed-node: it tells the others as soon as there is a leader; where that changes nothing, its log says who has \
+             the address already",
+        ),
+        (Ok(addresses), None) if !addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback) && !alone => warn(
             format!(
                 "{address} leads to {}: no other host reaches this one there",
                 list(addresses)
             ),
             "set peer.advertise to this host's name or address in the network",
         ),
-        Ok(addresses) => ok(format!("{address} leads to {}", list(addresses))),
+        (Ok(addresses), None) => ok(format!("{address} leads to {}", list(addresses))),
     }
 }
 
@@ -357,6 +372,22 @@ mod tests {
         assert!(host_name(&facts).mend.contains("/etc/hosts"));
         facts.host.advertised_leads_to = Ok(vec![IpAddr::from([127, 0, 0, 1])]);
         assert_eq!(advertised(&facts).grade, Grade::Warn, "with other members");
+        facts.host.advertised_leads_to = Ok(vec![IpAddr::from([192, 0, 2, 1])]);
+        assert_eq!(advertised(&facts).grade, Grade::Ok);
+        let own = |facts: &mut Facts, address: String| {
+            facts.node.as_mut().unwrap().status.members[0].address = address;
+        };
+        own(&mut facts, "192.0.2.9:7401".to_owned());
+        let moved = advertised(&facts);
+        assert!(
+            moved.grade == Grade::Warn
+                && moved.seen.contains("still has 192.0.2.9:7401")
+                && moved.mend.contains("restart"),
+            "{moved:?}"
+        );
+        let configured = facts.config.as_ref().unwrap().peer_advertised().to_string();
+        own(&mut facts, configured);
+        assert_eq!(advertised(&facts).grade, Grade::Ok);
         facts.config = Err("line 3: no such key".to_owned());
         assert_eq!(configuration(&facts).grade, Grade::Fail);
         assert_eq!(
