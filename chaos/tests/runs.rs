@@ -109,6 +109,26 @@ struct Lab<'a> {
     place: &'a Place,
     up: Child,
 }
+/// The `fed-node run` that this process has started.
+fn nodes_of(parent: u32) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = words.split(|byte| *byte == 0);
+        rest.split_whitespace().nth(1) == Some(parent.to_string().as_str())
+            && words.next().is_some_and(|program| program.ends_with(b"/fed-node"))
+            && words.next() == Some(b"run")
+    })
+    .collect()
+}
+
+/// Whether a process still does something: one that has ended has no words.
+fn lives(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| !words.is_empty())
+}
 
 impl Lab<'_> {
     fn ask(&self, words: &[&str]) -> (Option<i32>, String) {
@@ -143,6 +163,42 @@ impl Drop for Lab<'_> {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+}
+
+#[test]
+fn a_lab_and_a_run_that_are_killed_take_their_nodes_with_them() {
+    let place = Place::new();
+    std::fs::write(
+        place.path().join("plan.toml"),
+        CALM.replace("seconds = 3", "seconds = 600"),
+    )
+    .unwrap();
+    for words in [
+        &["lab", "up", "--nodes", "1", "--backend", "proxy"][..],
+        &["run", "plan.toml", "--out", "out"],
+    ] {
+        let mut harness = place.chaos(words).stdout(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(90);
+        let waited = |what: &str, harness: &mut Child, holds: &dyn Fn(&mut Child) -> bool| {
+            while !holds(harness) {
+                if Instant::now() > deadline {
+                    let _ = harness.kill();
+                    panic!("{words:?}: not in time: {what}");
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        waited("a node runs", &mut harness, &|harness| {
+            !nodes_of(harness.id()).is_empty()
+        });
+        let nodes = nodes_of(harness.id());
+        // SIGKILL: nothing of it can clean up.
+        harness.kill().unwrap();
+        harness.wait().unwrap();
+        waited("its nodes end", &mut harness, &|_| {
+            nodes.iter().all(|node| !lives(*node))
+        });
     }
 }
 

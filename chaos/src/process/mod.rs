@@ -2,7 +2,7 @@
 //!
 //! [`Program`] is any process in the background; [`FedNode`] a `fed-node` with its ports and its client API; [`Federation`]
 //! several of them on loopback, [`Etcd`] what they are measured against. Nothing here outlives its value: what is dropped is killed, by its own process id;
-//! those that are measured are also killed with the thread that started them ([`leash`]).
+//! nodes are also killed with the thread that started them ([`leash`]).
 
 mod access;
 mod bearer;

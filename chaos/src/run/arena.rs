@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::disk::Disk;
 use crate::network::{Backend, Network, Wires};
 use crate::plan::Clock;
-use crate::process::{Access, Bearer, FedNode, ProcessError};
+use crate::process::{Access, Bearer, FedNode, ProcessError, leash};
 
 use super::RunFailure;
 use super::clock_file::ClockFile;
@@ -116,7 +116,9 @@ impl Arena {
             true => Some(Disk::mount(&self.folder.join(&name).join("data"))?),
             false => None,
         };
-        let mut through = place.through.clone();
+        // This thread outlives the arena, and starts every node: a harness that is killed takes them with it.
+        let mut through: Vec<String> = leash().iter().map(|word| (*word).to_owned()).collect();
+        through.extend(place.through);
         through.extend(clock.iter().flat_map(ClockFile::through));
         let mut process = FedNode::new(&self.setup.binary, &self.folder, &name, place.listen)?
             .through(through)
