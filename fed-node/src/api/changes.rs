@@ -12,7 +12,7 @@ use super::caller::Caller;
 use super::failure::{damaged, not_proposed, refused_together};
 use super::lookup::missing;
 use super::service::ApiService;
-use super::{rules, would, write};
+use super::{reserved, rules, would, write};
 use crate::security::{self, SameDigest};
 
 /// So many changes in one call count as a further call against what a client may make.
@@ -116,16 +116,17 @@ impl ApiService {
         })
     }
 
-    /// The commands with every secret sealed; one that keeps the digest it has gets it from the map. Each by itself: what is wrong with
-    /// one does not concern the others. To a caller who may not read digests a right one is as good a change as a wrong one.
+    /// The commands with every secret sealed; one that keeps the digest it has gets it from the map, one that would give somebody a name
+    /// of the dialplan's is refused. Each by itself: what is wrong with one does not concern the others. To a caller who may not read digests a right one is as good a change as a wrong one.
     pub(super) async fn sealed(
         &self,
         caller: &Caller,
         commands: Vec<Command>,
     ) -> Result<Vec<Result<Command, Status>>, Status> {
         self.0.vault.settled().await;
-        // Whoever keeps a digest must see the newest; else the map is only asked what is sealed already.
-        let consistency = if commands.iter().any(keeps_digest) {
+        // Whoever keeps a digest, or a name, must see the newest; else the map is only asked what is sealed already.
+        let keeps = |command: &Command| keeps_digest(command) || reserved::concerns(command);
+        let consistency = if commands.iter().any(keeps) {
             pb::Consistency::Linearizable
         } else {
             pb::Consistency::Local
@@ -143,6 +144,7 @@ impl ApiService {
         };
         let cannot_seal = agreed && self.0.vault.sealing_key().is_none();
         let sealed = commands.into_iter().map(|mut command| {
+            reserved::check(&command, &view)?;
             keep_digest(&mut command, &view)?;
             if cannot_seal && security::carries_secret(&command) {
                 return Err(Status::failed_precondition(NO_KEY));

@@ -57,10 +57,6 @@ pub fn user(user: pb::User) -> Result<User, BadRequest> {
     let bad = |field, why: String| BadRequest::field(object.clone(), field, why);
     let number = |field: &'static str, text: &str| Number::new(text).map_err(|why| bad(field, why.to_string()));
     let optional = |field, text: Option<&String>| text.map(|text| number(field, text)).transpose();
-    not_reserved(&user.id).map_err(|why| bad("id", why))?;
-    for text in &user.numbers {
-        not_reserved(text).map_err(|why| bad("numbers", why))?;
-    }
     let user = User {
         numbers: user
             .numbers
@@ -89,20 +85,6 @@ pub fn user(user: pb::User) -> Result<User, BadRequest> {
     user.validate()?;
     user.check()?;
     Ok(user)
-}
-
-/// Extensions that Asterisk goes to by itself (hangup, invalid, start, timeouts, the exits of a voice mailbox, exceptions, a fax tone,
-/// a call file that failed): calls to one of that name would be taken for that, or the other way about.
-const RESERVED: &[&str] = &["a", "e", "failed", "fax", "h", "i", "o", "s", "t", "T"];
-
-/// Refuses a name that the dialplan keeps for itself.
-fn not_reserved(name: &str) -> Result<(), String> {
-    if RESERVED.contains(&name) {
-        return Err(format!(
-            "{name:?} is an extension that Asterisk's dialplan keeps for itself: choose another"
-        ));
-    }
-    Ok(())
 }
 
 /// A user for the wire.
@@ -151,7 +133,6 @@ pub fn device(device: pb::Device) -> Result<Device, BadRequest> {
             "no node serves devices of this technology yet: use \"pjsip\"".to_owned(),
         ));
     }
-    not_reserved(&device.id).map_err(|why| bad("id", why))?;
     if device.id == "anonymous" {
         return Err(bad(
             "id",
@@ -313,35 +294,6 @@ mod tests {
     #[test]
     fn a_user_survives_the_wire() {
         assert_eq!(user(user_out(full_user())).unwrap(), full_user());
-    }
-
-    #[test]
-    fn names_that_the_dialplan_keeps_for_itself_are_nobodys() {
-        for taken in ["a", "e", "failed", "fax", "h", "i", "o", "s", "t", "T"] {
-            let mut named = user_out(full_user());
-            named.id = taken.to_owned();
-            let mut numbered = user_out(full_user());
-            numbered.numbers.push(taken.to_owned());
-            let device = device(pb::Device {
-                id: taken.to_owned(),
-                user: "alice".to_owned(),
-                max_contacts: 1,
-                ..pb::Device::default()
-            });
-            for error in [
-                user(named).unwrap_err(),
-                user(numbered).unwrap_err(),
-                device.unwrap_err(),
-            ] {
-                let error = error.to_string();
-                assert!(error.contains(&format!("{taken:?} is an extension")), "{error}");
-            }
-        }
-        for free in ["A", "aa", "fax1", "Failed"] {
-            let mut named = user_out(full_user());
-            named.id = free.to_owned();
-            user(named).unwrap();
-        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The client API of a node over gRPC: everything the command line does, typed (`proto/federation.proto`).
 //!
-//! Data flows one way: [`convert`] checks what comes in, [`write`] makes commands, [`read`] answers from one snapshot,
+//! Data flows one way: [`convert`] checks what comes in, [`write`] makes commands, [`reserved`] looks who has a name already, [`read`] answers from one snapshot,
 //! [`failure`] turns refusals and outages into distinct codes, [`service`] ties them to the cluster, of which [`node`] is what it needs. Before all of them is the [`gate`]:
 //! [`door`] decides by [`rules`] who comes in, [`limits`] how often and, with [`places`], how much at once; [`refusals`] tell of those who may not, [`account`] of what the map does not write down by itself; [`stay`] ends answers whose caller may no longer have them.
 
@@ -33,6 +33,7 @@ mod plan;
 mod read;
 mod refusals;
 mod replicas;
+pub(crate) mod reserved;
 mod rules;
 mod server;
 mod service;

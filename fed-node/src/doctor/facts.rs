@@ -108,6 +108,8 @@ pub struct NodeFacts {
     pub drift: Result<usize, String>,
     /// What users' fields name that is not there, or why it was not looked for.
     pub loose_ends: Result<Vec<String>, String>,
+    /// Who has a name that the dialplan keeps for itself, or why it was not looked for.
+    pub reserved_names: Result<Vec<String>, String>,
     /// Phones registered from the address of another server or SIP peer, or why they were not looked for.
     pub phones_at_trunks: Result<Vec<String>, String>,
     /// The comparison of the replicas, or why there is none.
@@ -256,6 +258,7 @@ pub(super) mod testing {
             settings: [setting::REALM, setting::CAPABILITY_KEY].map(is_set).to_vec(),
             drift: Ok(0),
             loose_ends: Ok(Vec::new()),
+            reserved_names: Ok(Vec::new()),
             phones_at_trunks: Ok(Vec::new()),
             replicas: Ok(crate::cli::compare(&[1, 2, 3].map(replica))),
         }

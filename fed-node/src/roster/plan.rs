@@ -6,7 +6,7 @@ use fed_proto::client as pb;
 use pb::change::What;
 
 use super::check::{LineError, Roster};
-use crate::api::difference;
+use crate::api::{BadRequest, difference, reserved};
 
 /// What must be written.
 #[derive(Debug, Default, PartialEq)]
@@ -19,7 +19,7 @@ pub(super) struct Plan {
     pub(super) added: usize,
 }
 
-/// A name of the file that leads to somebody else in the map.
+/// A name of the file that leads to somebody else in the map, or that the dialplan keeps for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Taken {
     user: String,
@@ -68,10 +68,11 @@ impl Plan {
     /// The changes that make the map say what the file says; nobody outside the file is touched, nor what the file has no column for.
     ///
     /// # Errors
-    /// Every name of the file that leads to somebody else in the map, who keeps it.
+    /// Every name of the file that leads to somebody else in the map, who keeps it, and every new one that the dialplan keeps for itself.
     pub(super) fn new(mut roster: Roster, present: &Present) -> Result<Self, Vec<Taken>> {
         fill_in(&mut roster, present);
-        let taken = taken(&roster, present);
+        let mut taken = taken(&roster, present);
+        taken.extend(kept_by_the_dialplan(&roster, present));
         if !taken.is_empty() {
             return Err(taken);
         }
@@ -219,6 +220,27 @@ fn taken(roster: &Roster, present: &Present) -> Vec<Taken> {
     taken
 }
 
+/// Names of the file that nobody gets any more, where nobody has them.
+fn kept_by_the_dialplan(roster: &Roster, present: &Present) -> Vec<Taken> {
+    let users = roster.users.iter().map(|user| {
+        let had = present.user(&user.id).map(|there| names(&there.numbers));
+        (&user.id, reserved::user(&user.id, names(&user.numbers), had.as_deref()))
+    });
+    let new = |device: &&pb::Device| present.device(&device.id).is_none();
+    let devices = roster.devices.iter().filter(new);
+    let devices = devices.map(|device| (&device.user, reserved::new_device(&device.id)));
+    let refused = |(user, checked): (&String, Result<(), BadRequest>)| {
+        let why = checked.err()?.to_string();
+        let user = user.clone();
+        Some(Taken { user, why })
+    };
+    users.chain(devices).filter_map(refused).collect()
+}
+
+fn names(numbers: &[String]) -> Vec<&str> {
+    numbers.iter().map(String::as_str).collect()
+}
+
 /// Users of the file without the numbers that it gives to others.
 fn releases(roster: &Roster, present: &Present) -> Vec<pb::PutUserRequest> {
     let mut leads: HashMap<&str, &str> = HashMap::new();
@@ -337,6 +359,46 @@ mod tests {
         assert_eq!(taken.len(), 1, "{taken:?}");
         assert!(taken[0].why.contains("phone already leads to user carol"), "{taken:?}");
         assert!(Plan::new(file("carol"), &there).is_ok());
+    }
+
+    #[test]
+    fn a_name_of_the_dialplans_is_nobodys_but_whose_it_was() {
+        let device = |id: &str, user: &str| pb::Device {
+            id: id.to_owned(),
+            user: user.to_owned(),
+            ..pb::Device::default()
+        };
+        let mut there = present(vec![user("fax", &["o"])]);
+        let record = pb::DeviceRecord {
+            device: Some(device("fax", "fax")),
+            ..pb::DeviceRecord::default()
+        };
+        there.devices.insert("fax".to_owned(), record);
+        let mut changed = device("fax", "fax");
+        changed.max_contacts = 3;
+        let again = Roster {
+            devices: vec![changed],
+            ..file(vec![user("fax", &["o", "1001"])])
+        };
+        assert_eq!(Plan::new(again, &there).unwrap().changes.len(), 2);
+        let new = Roster {
+            devices: vec![device("s", "alice")],
+            ..file(vec![user("t", &[]), user("alice", &["1002", "failed"])])
+        };
+        let told: Vec<String> = Plan::new(new, &there)
+            .unwrap_err()
+            .into_iter()
+            .map(|taken| format!("{}: {}", taken.user, taken.why))
+            .collect();
+        let starts = [
+            "t: id of user t: \"t\" is an extension",
+            "alice: numbers of user alice: \"failed\" is an extension",
+            "alice: id of device s: \"s\" is an extension",
+        ];
+        assert_eq!(told.len(), starts.len(), "{told:?}");
+        for (told, start) in told.iter().zip(starts) {
+            assert!(told.starts_with(start), "{told}");
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What means something to a dialplan, a SIP header or a line of configuration comes in by no way: command line, API, stream, import.
 
-use crate::support::{Federation, Node};
+use crate::support::{Federation, Insider, Node, until};
+use fed_core::command::{Command, Expect};
+use fed_core::ids::{DeviceId, Number, UserId};
+use fed_core::records::{Device, DigestCredentials, User};
 use fed_proto::client as pb;
 use tonic::Code;
 
@@ -240,4 +243,114 @@ fn a_key_of_capabilities_that_is_none_is_refused_before_it_is_sealed() {
     crate::support::write_private(&file, &key);
     let file = format!("--value-file={}", file.display());
     node.asks(&["setting", "set", "capability_key", &file]).ok();
+}
+
+#[test]
+fn names_that_the_dialplan_keeps_for_itself_go_to_nobody_and_stay_with_whose_they_are() {
+    let federation = Federation::start_plain(1);
+    let node = &federation.nodes[0];
+    node.add_user("alice", "1001").ok();
+    // As an API of before the rule took it.
+    let insider = Insider::join(&node.peer_address());
+    let fax = UserId::new("fax").unwrap();
+    let credentials = DigestCredentials {
+        realm: "federated".to_owned(),
+        md5_ha1: "0".repeat(32),
+    };
+    let user = Command::PutUser {
+        user: User {
+            numbers: vec![Number::new("1009").unwrap(), Number::new("o").unwrap()],
+            ..User::new(fax.clone())
+        },
+        expect: Expect::Any,
+    };
+    let device = Command::PutDevice {
+        device: Device::new(DeviceId::new("fax").unwrap(), fax, credentials),
+        expect: Expect::Any,
+    };
+    for older in [user, device] {
+        until("it is there", || insider.propose(insider.asked(older.clone())).ok());
+    }
+    for args in [
+        &["user", "set", "fax", "--name", "Fax", "--forward-busy", "1001"][..],
+        &[
+            "user", "set", "fax", "--number", "1009", "--number", "o", "--number", "1010",
+        ],
+        &["device", "set", "fax", "--max-contacts", "2"],
+    ] {
+        let tried: Vec<&str> = args.iter().copied().chain(["--dry-run"]).collect();
+        node.asks(&tried).ok();
+        node.asks(args).ok();
+    }
+    let exported = node.asks(&["user", "export"]);
+    let changed = exported.ok().out.replace("Fax,", "Fax machine,");
+    let said = import(node, &changed).ok();
+    assert!(said.out.contains("1 changed"), "{said:?}");
+    let report = node.setup(&["-o", "json", "doctor"]).json();
+    let mut checks = report["checks"].as_array().unwrap().iter();
+    let names = checks.find(|check| check["check"] == "names").unwrap();
+    assert_eq!(names["grade"], "warn", "{names}");
+    assert_eq!(names["seen"], "user fax; device fax of user fax; number o of user fax");
+    // Somebody new is told by whichever part looks first: the command line, the node, the import.
+    let before = held(node);
+    for args in [
+        &["user", "add", "t", "--no-device"][..],
+        &["user", "add", "tina", "--number", "t", "--no-device"],
+        &["user", "set", "alice", "--number", "t"],
+        &["user", "set", "fax", "--number", "o", "--number", "t"],
+        &["device", "add", "t", "--user", "alice", "--password-stdin"],
+    ] {
+        let said = node.hears(args, "secret");
+        assert!(
+            said.code == 2 && said.err.contains("\"t\" is an extension"),
+            "{args:?}: {said:?}"
+        );
+    }
+    let said = import(node, "user,device,password\nt,,\nalice,e,secret\n");
+    assert_eq!(said.code, 3, "{said:?}");
+    for name in ["t", "e"] {
+        assert!(said.err.contains(&format!("{name:?} is an extension")), "{said:?}");
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut client = crate::support::client(node, "").await;
+        let put = |id: &str| pb::Change {
+            what: Some(pb::change::What::PutUser(pb::PutUserRequest {
+                user: Some(pb::User {
+                    id: id.to_owned(),
+                    ..good_user()
+                }),
+                expect: None,
+            })),
+        };
+        for all_or_nothing in [true, false] {
+            let request = pb::WriteManyRequest {
+                changes: vec![put("t")],
+                all_or_nothing,
+                dry_run: false,
+            };
+            let why = match client.write(request).await {
+                Ok(reply) => reply.into_inner().results.remove(0).refusal,
+                Err(status) => status.message().to_owned(),
+            };
+            assert!(why.contains("\"t\" is an extension"), "{why}");
+        }
+        let asked = ["t", "fax"].map(|id| pb::PipelineRequest {
+            id: u64::from(id == "fax"),
+            what: Some(pb::pipeline_request::What::Change(put(id))),
+        });
+        let mut replies = client.pipeline(tokio_stream::iter(asked)).await.unwrap().into_inner();
+        for _ in 0..2 {
+            let reply = replies.message().await.unwrap().unwrap();
+            let done = matches!(reply.what, Some(pb::pipeline_reply::What::Written(_)));
+            assert_eq!(done, reply.id == 1, "{reply:?}");
+        }
+    });
+    assert_eq!(&before[1..], &held(node)[1..], "no device");
+    let users = node.asks(&["user", "list"]).ok().out;
+    assert!(
+        !users.contains("tina") && users.lines().all(|line| !line.starts_with("t ")),
+        "{users}"
+    );
+    insider.stop();
 }

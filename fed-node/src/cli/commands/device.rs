@@ -4,6 +4,7 @@ use fed_proto::client as pb;
 use pb::change::What;
 
 use super::{edit, user};
+use crate::api::reserved;
 use crate::cli::args::{DeviceAddArgs, DeviceCommand, DeviceFields, DeviceSetArgs, PasswordArgs};
 use crate::cli::change::{Intent, change};
 use crate::cli::client::{Api, Client};
@@ -46,6 +47,7 @@ async fn add(client: &Client, args: DeviceAddArgs, intent: Intent) -> Outcome {
     let mut device = edit::new_device(&args.id, &args.user);
     edit::device(&mut device, args.fields);
     fed_core::ids::DeviceId::new(args.id.clone()).map_err(Failure::usage)?;
+    reserved::new_device(&args.id).map_err(Failure::usage)?;
     let secret = password::read(&args.password, &args.id)?;
     user::set_credentials(client, &mut device, &secret).await?;
     let expect = Some(pb::Expect {

@@ -5,7 +5,7 @@ use fed_proto::client as pb;
 
 use super::edit;
 use super::node::all_nodes;
-use crate::api::convert;
+use crate::api::{convert, reserved};
 use crate::cli::args::{DeviceFields, Output, PasswordArgs, UserAddArgs, UserCommand, UserFields, UserSetArgs};
 use crate::cli::change::{Intent, change};
 use crate::cli::client::{Api, Client};
@@ -38,7 +38,9 @@ async fn add(client: &Client, args: UserAddArgs, intent: Intent) -> Outcome {
     let preferred = preferred(client, &args.fields.preferred_nodes).await?;
     let mut user = edit::new_user(&args.id);
     edit::user(&mut user, args.fields.clone(), preferred);
+    // Before a password is asked for.
     convert::user(user.clone()).map_err(Failure::usage)?;
+    reserved::user(&user.id, user.numbers.iter().map(String::as_str), None).map_err(Failure::usage)?;
     let absent = Some(pb::Expect {
         what: Some(pb::expect::What::Absent(true)),
     });
@@ -51,6 +53,7 @@ async fn add(client: &Client, args: UserAddArgs, intent: Intent) -> Outcome {
         let mut device = edit::new_device(args.device.as_deref().unwrap_or(&args.id), &args.id);
         edit::device(&mut device, args.device_fields);
         fed_core::ids::DeviceId::new(device.id.clone()).map_err(Failure::usage)?;
+        reserved::new_device(&device.id).map_err(Failure::usage)?;
         let secret = password::read(&args.password, &device.id)?;
         set_credentials(client, &mut device, &secret).await?;
         changes.push(What::PutDevice(pb::PutDeviceRequest {

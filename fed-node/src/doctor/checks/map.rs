@@ -1,4 +1,4 @@
-//! What the map holds: settings that nothing works without, names that lead nowhere, phones at the addresses of trunks.
+//! What the map holds: settings that nothing works without, names that lead nowhere or are Asterisk's own, phones at the addresses of trunks.
 
 use fed_core::records::setting;
 
@@ -23,6 +23,12 @@ pub(super) static CHECKS: &[Check] = &[
         on: Subject::Federation,
         why: "a call that is forwarded to nobody is refused, and its caller hears that there is no such number",
         judge: references,
+    },
+    Check {
+        name: "names",
+        on: Subject::Federation,
+        why: "Asterisk's dialplan goes to extensions of these names by itself, at a hangup, a timeout or a fax tone: calls that nobody dialled may ring there, and calls to them be taken for something else",
+        judge: names,
     },
     Check {
         name: "phones at trunks",
@@ -59,6 +65,21 @@ fn references(facts: &Facts) -> Finding {
     warn(
         the_first(ends),
         "fed-node user set USER, with another value or \"\" for none; or add who is missing",
+    )
+}
+
+fn names(facts: &Facts) -> Finding {
+    let held = match node(facts).map(|node| &node.reserved_names) {
+        Err(why) => return why,
+        Ok(Err(why)) => return skipped(why.clone()),
+        Ok(Ok(held)) => held,
+    };
+    if held.is_empty() {
+        return ok("nobody has a name that the dialplan keeps for itself");
+    }
+    warn(
+        the_first(held),
+        "a device: fed-node device add NEW --user USER, set its phone to that, then fed-node device remove OLD; a user: fed-node user add NEW, then fed-node user remove OLD; a number: fed-node user set USER --number, with the others alone",
     )
 }
 
@@ -129,6 +150,22 @@ mod tests {
         );
         change(&mut facts, |node| node.loose_ends = Err("too many".to_owned()));
         assert_eq!(references(&facts).grade, Grade::Skipped);
+    }
+
+    #[test]
+    fn who_has_a_name_of_the_dialplans_is_named() {
+        let mut facts = facts();
+        change(&mut facts, |node| {
+            node.reserved_names = Ok(vec!["user fax".to_owned(), "device fax of user fax".to_owned()]);
+        });
+        let found = names(&facts);
+        assert_eq!(found.grade, Grade::Warn);
+        assert!(
+            found.seen == "user fax; device fax of user fax" && found.mend.contains("fed-node device remove"),
+            "{found:?}"
+        );
+        change(&mut facts, |node| node.reserved_names = Err("no answer".to_owned()));
+        assert_eq!(names(&facts).grade, Grade::Skipped);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod asterisk;
 mod host;
+mod names;
 mod neighbours;
 mod node;
 mod ports;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fed_core::records::setting;
 use fed_proto::client as pb;
 
-use super::{neighbours, references};
+use super::{names, neighbours, references};
 use crate::cli::{Access, Failure, compare};
 use crate::config::Config;
 use crate::doctor::NodeFacts;
@@ -31,6 +31,8 @@ pub(super) async fn look(access: &Access, config: Option<&Config>) -> Result<Nod
     let users = status.counts.as_ref().map_or(0, |counts| counts.users);
     let loose_ends = tokio::time::timeout(WITHIN, references::loose_ends(&client, users, &nodes));
     let loose_ends = loose_ends.await.unwrap_or_else(|_| Err(no_answer()));
+    let reserved_names = tokio::time::timeout(WITHIN, names::reserved(&client));
+    let reserved_names = reserved_names.await.unwrap_or_else(|_| Err(no_answer()));
     let devices = status.counts.as_ref().map_or(0, |counts| counts.devices);
     let peers = settings.iter().find(|known| known.key == setting::SIP_PEERS);
     let peers = peers.map_or("", |known| known.value.as_str());
@@ -43,6 +45,7 @@ pub(super) async fn look(access: &Access, config: Option<&Config>) -> Result<Nod
         settings,
         drift: drift.map(|reply| reply.differences.len()),
         loose_ends,
+        reserved_names,
         phones_at_trunks,
         replicas: replicas.map(|reply| compare(&reply.replicas)),
     })
