@@ -310,3 +310,46 @@ fn who_may_ask_the_redirect_server_is_named_by_addresses_and_networks() {
         );
     }
 }
+
+#[test]
+fn ipv4_networks_in_the_way_in_which_ipv6_writes_them_are_those_networks() {
+    let allowed =
+        |text: &str| from_text(&format!("[redirect]\nallow = \"{text}\"\n")).map(|config| config.redirect.allow);
+    for (written, meant) in [
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:192.0.2.77/120", "192.0.2.0/24"),
+        ("::ffff:192.0.2.40", "192.0.2.40/32"),
+        ("::ffff:192.0.2.40/128", "192.0.2.40/32"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("2001:db8::7/64", "2001:db8::/64"),
+        ("::/0", "::/0"),
+    ] {
+        assert_eq!(allowed(written).unwrap(), [meant.parse().unwrap()], "{written}");
+    }
+    for unclear in ["::ffff:10.0.0.0/95", "::/8"] {
+        let error = allowed(unclear).unwrap_err();
+        assert!(
+            error.contains("redirect.allow") && error.contains("name the IPv4 networks themselves"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn who_lets_everybody_ask_or_nobody_is_told() {
+    let warned = |listen: &str, allow: &str| {
+        let text = format!("[redirect]\nlisten = \"{listen}:5070\"\nallow = \"{allow}\"\n");
+        from_text(&text).unwrap().redirect.warnings().join("\n")
+    };
+    for (allow, told) in [
+        ("", "nobody elsewhere is answered"),
+        ("192.0.2.40, 0.0.0.0/0", "0.0.0.0/0, every IPv4 address"),
+        ("::/0", "::/0, every IPv6 address"),
+        ("::ffff:0:0/96", "0.0.0.0/0, every IPv4 address"),
+    ] {
+        let warning = warned("0.0.0.0", allow);
+        assert!(warning.contains(told), "{allow}: {warning}");
+        assert_eq!(warned("127.0.0.1", allow), "", "{allow}");
+    }
+    assert_eq!(warned("0.0.0.0", "192.0.2.0/24,2001:db8::/64"), "");
+}

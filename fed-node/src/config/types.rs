@@ -99,6 +99,30 @@ pub struct RedirectConfig {
     pub budget_ms: u64,
 }
 
+impl RedirectConfig {
+    /// What whoever starts a node so is to know.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let listen = &self.listen;
+        if listen.is_loopback() {
+            return Vec::new();
+        }
+        if self.allow.is_empty() {
+            return vec![format!(
+                "redirect.listen ({listen}) can be reached from elsewhere, and nobody elsewhere is answered: name the software that may ask in redirect.allow, such as 192.0.2.40,198.51.100.0/24"
+            )];
+        }
+        let everybody = self.allow.iter().filter(|network| network.prefix_len() == 0);
+        let told = everybody.map(|network| {
+            let kind = if network.addr().is_ipv4() { "IPv4" } else { "IPv6" };
+            format!(
+                "redirect.allow holds {network}, every {kind} address: whoever can reach redirect.listen ({listen}) is told where a user is and given the right to call there; name the software that may ask, such as 192.0.2.40,198.51.100.0/24"
+            )
+        });
+        told.collect()
+    }
+}
+
 /// Over what Asterisk asks the redirect server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedirectTransport {

@@ -1,12 +1,12 @@
 //! What a key's text may be, and how it gets into its place. Errors say what would be right.
 
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::address::Address;
 
@@ -94,13 +94,39 @@ pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
-    let network = |one: &str| {
-        let address = one.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
-        address
-            .or_else(|_| one.parse::<IpNet>().map(|network| network.trunc()))
-            .map_err(|_| format!("{one:?} is no address and no network: write such as 192.0.2.40, 192.0.2.0/24 or 2001:db8::/64, with commas between them"))
-    };
     text.split(',').map(str::trim).map(network).collect()
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_canonical().into());
+    }
+    match text.parse::<IpNet>() {
+        Ok(IpNet::V4(network)) => Ok(network.trunc().into()),
+        Ok(IpNet::V6(network)) => unmapped(text, network.trunc()),
+        Err(_) => Err(format!(
+            "{text:?} is no address and no network: write such as 192.0.2.40, 192.0.2.0/24 or 2001:db8::/64, with commas between them"
+        )),
+    }
+}
+
+/// IPv4 addresses as IPv6 has them.
+const MAPPED: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
+
+/// The same with IPv4 as such, which is how the addresses of those who ask are compared.
+fn unmapped(text: &str, network: Ipv6Net) -> Result<IpNet, String> {
+    if MAPPED.contains(&network) {
+        let address = network.addr().to_canonical();
+        let prefix = network.prefix_len() - MAPPED.prefix_len();
+        return IpNet::new(address, prefix).map_err(|error| format!("{text:?}: {error}"));
+    }
+    // Every IPv6 address is clear enough.
+    if network.contains(&MAPPED) && network.prefix_len() > 0 {
+        return Err(format!(
+            "{text:?} holds every IPv4 address in the way in which IPv6 writes them, and would let none of them in: name the IPv4 networks themselves, such as 192.0.2.0/24"
+        ));
+    }
+    Ok(network.into())
 }
 
 pub(super) fn number<T: FromStr + PartialOrd + Display>(value: &str, range: RangeInclusive<T>) -> Result<T, String> {

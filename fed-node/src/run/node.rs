@@ -424,11 +424,8 @@ async fn start_redirect(
     router: &Arc<Router>,
 ) -> Result<RedirectServer, redirect::StartError> {
     let locator = MapLocator::new(port.clone(), Duration::from_millis(config.redirect.budget_ms));
-    if !config.redirect.listen.is_loopback() && config.redirect.allow.is_empty() {
-        tracing::warn!(
-            "redirect.listen ({}) can be reached from elsewhere, and nobody elsewhere is answered: name the software that may ask in redirect.allow, such as 192.0.2.40,198.51.100.0/24",
-            config.redirect.listen
-        );
+    for warning in config.redirect.warnings() {
+        tracing::warn!("{warning}");
     }
     let listen = redirect::RedirectConfig {
         listen: vec![config.redirect.listen.to_string()],
