@@ -1,22 +1,44 @@
 //! Changes on their way into the map in somebody's name, and what the audit log is to say of them that the map does not write there by itself.
 //!
 //! The map's entry names the first [`MOST_NAMED`] objects that a command changed. Before one that may change more there are notes that name
-//! everything it is asked for, in the same group: whatever ends this node, the change is not in the map without them. What the map refused
+//! everything it is asked for, and the devices that go with a user, in the same group: whatever ends this node, the change is not in the
+//! map without them. Such a command is tried first, on a state no older than the question: one that would be refused there, or change
+//! nothing, has its answer from that and leaves no notes, by which older entries could be pushed out for nothing. What the map refused
 //! leaves no entry of its own; it is told to [`super::refusals`], which has so much of it written down and no more.
 
 use fed_core::audit::MOST_NAMED;
 use fed_core::command::{Command, Reply};
+use fed_core::ids::{DeviceId, Revision, UserId};
+use fed_core::kv::ReadStore;
 use fed_core::map::MapView;
+use fed_proto::client as pb;
 use fed_raft::{ProposeError, Proposed};
 
 use super::caller::Caller;
 use super::service::ApiService;
+use super::would;
 use crate::security::NOTES_FROM_LEVEL;
 
 /// What can go with a device: as many bindings as it may have, and itself.
 const OF_A_DEVICE: usize = 11;
 /// Characters of names in one note, which the map bounds to 200 in all.
 const NAMES: usize = 160;
+
+/// What comes before a command.
+#[derive(Debug, PartialEq, Eq)]
+enum Before {
+    /// These notes, or none.
+    Notes(Vec<String>),
+    /// The answer: it would change nothing.
+    Answered(Proposed<Reply>),
+}
+
+/// Where the answer to a command is.
+enum Answer {
+    Known(Proposed<Reply>),
+    /// After those to so many notes.
+    After(usize),
+}
 
 impl ApiService {
     /// Has each command done in the caller's name, in order; what became of each.
@@ -28,73 +50,134 @@ impl ApiService {
         caller: &Caller,
         commands: Vec<Command>,
     ) -> Result<Vec<Proposed<Reply>>, ProposeError> {
-        let mut kinds = Vec::with_capacity(commands.len());
+        let before = self.before(&commands).await;
+        let mut answers = Vec::with_capacity(commands.len());
         let mut all = Vec::with_capacity(commands.len());
-        for command in commands {
-            for text in self.names_before(&command) {
-                kinds.push(None);
-                all.push(self.named(caller, Command::Note { text }));
+        for (command, before) in commands.into_iter().zip(before) {
+            let kind = kind(&command);
+            match before {
+                Before::Answered(known) => answers.push((kind, Answer::Known(known))),
+                Before::Notes(notes) => {
+                    answers.push((kind, Answer::After(notes.len())));
+                    let notes = notes.into_iter().map(|text| Command::Note { text });
+                    all.extend(notes.chain([command]).map(|command| self.named(caller, command)));
+                }
             }
-            kinds.push(Some(kind(&command)));
-            all.push(self.named(caller, command));
         }
-        let proposed = self.0.cluster.propose_many(all).await?;
-        let mut done = Vec::with_capacity(proposed.len());
-        for (proposed, kind) in proposed.into_iter().zip(kinds) {
-            let Some(kind) = kind else { continue };
-            if let Reply::Refused(why) = &proposed.reply {
+        let proposed = if all.is_empty() {
+            Vec::new()
+        } else {
+            self.0.cluster.propose_many(all).await?
+        };
+        let mut proposed = proposed.into_iter();
+        let mut done = Vec::with_capacity(answers.len());
+        for (kind, answer) in answers {
+            let answer = match answer {
+                Answer::Known(known) => Some(known),
+                Answer::After(notes) => proposed.nth(notes),
+            };
+            let Some(answer) = answer else { break };
+            if let Reply::Refused(why) = &answer.reply {
                 self.0.door.refused_by_map(&caller.who, told(kind, &why.to_string()));
             }
-            done.push(proposed);
+            done.push(answer);
         }
         Ok(done)
     }
 
-    /// Notes with everything a command is asked for, where the map's own entry may not name it all.
-    fn names_before(&self, command: &Command) -> Vec<String> {
-        let parts = match command {
-            Command::Batch(commands) => commands.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        let devices = |command: &Command| match command {
-            // A store that fails is told of by the change itself.
-            Command::DeleteUser { id, .. } => MapView::new(&self.0.cluster.local())
-                .device_ids_of(id)
-                .map_or(0, |devices| devices.len()),
-            _ => 0,
-        };
-        let changes: usize = parts
+    /// What comes before each of the commands.
+    async fn before(&self, commands: &[Command]) -> Vec<Before> {
+        let local = self.0.cluster.local();
+        let large = commands
             .iter()
-            .map(|command| most_changes(command, devices(command)))
-            .sum();
-        // What a batch does first may give a user that it deletes later any number of devices.
-        let unclear = parts.len() > 1 && parts.iter().any(|part| matches!(part, Command::DeleteUser { .. }));
-        if (changes <= MOST_NAMED && !unclear) || self.0.cluster.status().feature_level < NOTES_FROM_LEVEL {
-            return Vec::new();
+            .any(|command| may_change_more(command, &MapView::new(&local)));
+        if !large || self.0.cluster.status().feature_level < NOTES_FROM_LEVEL {
+            return commands.iter().map(|_| Before::Notes(Vec::new())).collect();
         }
-        spelt(parts)
+        match self.snapshot(pb::Consistency::Linearizable as i32).await {
+            Ok((fresh, _)) => before(&fresh, Some(fresh.revision()), commands),
+            // What becomes of the change is for the leader to say.
+            Err(_) => before(&local, None, commands),
+        }
     }
 }
 
-/// How much one command can change, where the user it deletes has so many devices.
-fn most_changes(command: &Command, devices: usize) -> usize {
+/// What comes before each of the commands, with the map in `store`. They are tried only where that is of the revision `fresh` and no older
+/// than the question.
+fn before(store: &dyn ReadStore, fresh: Option<Revision>, commands: &[Command]) -> Vec<Before> {
+    let view = MapView::new(store);
+    // A store that fails is told of by the change itself.
+    let tried = fresh.map(|at| would::in_vain(store, at, commands).unwrap_or_default());
+    let mut tried = tried.unwrap_or_default().into_iter();
+    let before = commands.iter().map(|command| {
+        let in_vain = tried.next().flatten();
+        if !may_change_more(command, &view) {
+            return Before::Notes(Vec::new());
+        }
+        match (in_vain, fresh) {
+            (Some(reply), Some(revision)) => Before::Answered(Proposed {
+                reply,
+                revision,
+                duplicate: false,
+            }),
+            _ => Before::Notes(spelt(&objects(command, &view))),
+        }
+    });
+    before.collect()
+}
+
+/// Whether a command may change more than the map's entry names.
+fn may_change_more(command: &Command, view: &MapView<'_>) -> bool {
+    let parts = parts(command);
+    let changes: usize = parts.iter().map(|part| most_changes(part, view)).sum();
+    // What a batch does first may give a user that it deletes later any number of devices.
+    let unclear = parts.len() > 1 && parts.iter().any(|part| matches!(part, Command::DeleteUser { .. }));
+    changes > MOST_NAMED || unclear
+}
+
+fn parts(command: &Command) -> &[Command] {
     match command {
-        Command::DeleteUser { .. } => 1 + devices * OF_A_DEVICE,
+        Command::Batch(commands) => commands.as_slice(),
+        one => std::slice::from_ref(one),
+    }
+}
+
+/// How much one command can change.
+fn most_changes(command: &Command, view: &MapView<'_>) -> usize {
+    match command {
+        Command::DeleteUser { id, .. } => 1 + devices_of(id, view).len() * OF_A_DEVICE,
         Command::DeleteDevice { .. } => OF_A_DEVICE,
         _ => 1,
     }
 }
 
-/// The names of all that is asked for, in as many notes as it takes.
-fn spelt(parts: &[Command]) -> Vec<String> {
+/// A store that fails is told of by the change itself.
+fn devices_of(user: &UserId, view: &MapView<'_>) -> Vec<DeviceId> {
+    view.device_ids_of(user).unwrap_or_default()
+}
+
+/// What a command is asked for, each by its kind and its object.
+fn objects(command: &Command, view: &MapView<'_>) -> Vec<(&'static str, String)> {
+    let mut objects = Vec::new();
+    for part in parts(command) {
+        objects.push((kind(part), object(part)));
+        if let Command::DeleteUser { id, .. } = part {
+            let devices = devices_of(id, view).into_iter();
+            objects.extend(devices.map(|device| ("device_deleted", device.to_string())));
+        }
+    }
+    objects
+}
+
+/// Their names, in as many notes as it takes.
+fn spelt(objects: &[(&'static str, String)]) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     let mut before = "";
-    for command in parts {
-        let (kind, object) = (kind(command), object(command));
+    for (kind, object) in objects {
         let room = NAMES.saturating_sub(kind.len() + object.chars().count() + 3);
         match notes.last_mut().filter(|note| note.chars().count() <= room) {
-            Some(note) if kind == before => note.extend([" ", &object]),
-            Some(note) => note.extend(["; ", kind, " ", &object]),
+            Some(note) if *kind == before => note.extend([" ", object]),
+            Some(note) => note.extend(["; ", *kind, " ", object]),
             None => notes.push(format!("{kind} {object}")),
         }
         before = kind;
@@ -166,69 +249,5 @@ fn object(command: &Command) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use fed_core::command::Expect;
-    use fed_core::ids::UserId;
-    use fed_core::records::User;
-
-    use super::*;
-
-    fn put_user(id: &str) -> Command {
-        Command::PutUser {
-            user: User::new(UserId::new(id).unwrap()),
-            expect: Expect::Any,
-        }
-    }
-
-    fn put_setting(key: &str) -> Command {
-        Command::PutSetting {
-            key: key.to_owned(),
-            value: "canary".into(),
-            expect: Expect::Any,
-        }
-    }
-
-    #[test]
-    fn every_object_of_a_large_change_is_named_once_in_notes_that_the_map_takes() {
-        // Of every length that an id may have.
-        let names: Vec<String> = (0..500).map(|n| format!("{n:03}{}", "u".repeat(n % 38))).collect();
-        let commands: Vec<Command> = names.iter().map(|name| put_user(name)).collect();
-        let notes = spelt(&commands);
-        let mut found = Vec::new();
-        for (note, number) in notes.iter().zip(1..) {
-            assert!(note.chars().count() <= 200, "{note}");
-            let head = format!("asked for together, {number} of {}: user_put ", notes.len());
-            found.extend(note.strip_prefix(&head).unwrap_or_else(|| panic!("{note}")).split(' '));
-        }
-        assert_eq!(found, names);
-    }
-
-    #[test]
-    fn kinds_are_told_apart_and_values_are_not_told() {
-        let notes = spelt(&[
-            put_user("a"),
-            put_user("b"),
-            put_setting("x-n\n; user_put c"),
-            put_user("d"),
-        ]);
-        assert_eq!(
-            notes,
-            ["asked for together, 1 of 1: user_put a b; setting_put x-n???user_put?c; user_put d"]
-        );
-    }
-
-    #[test]
-    fn a_deletion_counts_as_much_as_may_go_with_it() {
-        let delete = Command::DeleteUser {
-            id: UserId::new("a").unwrap(),
-            expect: Expect::Any,
-        };
-        assert!(most_changes(&delete, 1) <= MOST_NAMED && most_changes(&delete, 2) > MOST_NAMED);
-        assert_eq!(most_changes(&put_user("a"), 0), 1);
-    }
-
-    #[test]
-    fn a_refusal_is_one_line() {
-        assert_eq!(told("user_put", "a\nb"), "refused user_put: a?b");
-    }
-}
+#[path = "account_tests.rs"]
+mod tests;

@@ -49,8 +49,17 @@ impl Door {
         }
     }
 
-    /// Somebody was refused a call for want of the right to it: what would have been a change is noted in the audit log.
-    pub(super) fn refused(&self, who: &Actor, path: &str) {
+    /// Somebody who came in was refused a part of a call for want of the right to it.
+    pub(super) fn refused_inside(&self, who: &Actor, path: &str) {
+        if let Some(text) = self.refusals.worth_logging(who, path) {
+            tracing::info!(%who, "{text}");
+        }
+        self.refused(who, path);
+    }
+
+    /// Somebody was refused for want of the right to a call: what would have been a change is noted in the audit log.
+    fn refused(&self, who: &Actor, path: &str) {
+        self.limits.denied.fetch_add(1, Ordering::Relaxed);
         if is_change(path) {
             self.refusals.tell(who, path.rsplit('/').next().unwrap_or(path));
         }
@@ -105,7 +114,6 @@ impl Door {
             Err(Unknown::Elsewhere(id, node)) => {
                 let who = Actor::Token(id);
                 self.limits.spend(&who, 1)?;
-                self.limits.denied.fetch_add(1, Ordering::Relaxed);
                 self.refused(&who, path);
                 return Err(Status::permission_denied(format!(
                     "this token holds at node {node} alone, this is node {}",
@@ -124,7 +132,6 @@ impl Door {
             )),
         };
         if let Err(status) = checked {
-            self.limits.denied.fetch_add(1, Ordering::Relaxed);
             if let Some(text) = self.refusals.worth_logging(&caller.who, path) {
                 tracing::info!(who = %caller.who, role = %caller.role, %source, "{text}");
             }

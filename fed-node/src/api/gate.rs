@@ -68,7 +68,7 @@ where
                     let response = inner.call(request).await?;
                     let status = Status::from_header_map(response.headers());
                     if status.is_some_and(|status| status.code() == Code::PermissionDenied) {
-                        door.refused(&caller.who, &path);
+                        door.refused_inside(&caller.who, &path);
                     }
                     Ok(response.map(|body| WhileAllowed::around(body, door, caller)))
                 }

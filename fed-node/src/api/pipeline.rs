@@ -91,7 +91,7 @@ async fn answer(service: &ApiService, caller: &Caller, group: Vec<pb::PipelineRe
             Ok(()) => sorted.take(request),
             Err(status) => {
                 if status.code() == Code::PermissionDenied {
-                    service.0.door.refused(&caller.who, PATH);
+                    service.0.door.refused_inside(&caller.who, PATH);
                 }
                 sorted.malformed.push((request.id, Err(status)));
             }

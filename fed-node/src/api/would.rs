@@ -3,7 +3,8 @@
 
 use fed_core::command::{Command, Reply};
 use fed_core::event::Change;
-use fed_core::kv::{Overlay, StoreError};
+use fed_core::ids::Revision;
+use fed_core::kv::{Overlay, ReadStore, StoreError};
 use fed_core::machine::Machine;
 use fed_core::map::{FederationMap, MapView};
 use fed_core::records::{Device, User};
@@ -30,6 +31,25 @@ pub(super) fn would(snapshot: &Snapshot, command: Command) -> Result<pb::Would, 
         changes: changes.map_err(|error| damaged(&error))?,
         revision: snapshot.revision().0,
     })
+}
+
+/// Tries commands one after the other; the reply of each that would change nothing, with the map in `store`, of the revision `at`.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub(super) fn in_vain(
+    store: &dyn ReadStore,
+    at: Revision,
+    commands: &[Command],
+) -> Result<Vec<Option<Reply>>, StoreError> {
+    let mut overlay = Overlay::new(store);
+    let tried = commands.iter().map(|command| {
+        let mut events = Vec::new();
+        let reply = FederationMap.apply(at.next(), command.clone(), &mut overlay, &mut events)?;
+        let changes = !matches!(reply, Reply::Refused(_)) && !events.is_empty();
+        Ok((!changes).then_some(reply))
+    });
+    tried.collect()
 }
 
 fn differences(

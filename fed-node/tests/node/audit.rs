@@ -93,6 +93,30 @@ fn every_object_of_a_large_change_is_named_and_what_the_map_refuses_is_told() {
     let before = told.len();
     write(vec![put("carol", "5001"), put("dave", "5002")], all).unwrap();
     assert_eq!(entries(node, "").len(), before + 1);
+    // Asked for once more it changes nothing, and with somebody too much it is refused: by no number of names is anything pushed out.
+    let noted = || entries(node, "asked for together").len();
+    let notes = noted();
+    assert!(notes > 0);
+    let again = || (0..).zip(&names).map(|(n, name)| put(name, &format!("4{n:03}")));
+    write(again().collect(), all).unwrap();
+    let why = write(again().chain([put("erin", "5001")]).collect(), all).unwrap_err();
+    assert!(why.message().contains("5001"), "{why}");
+    until("the refusal is told", || {
+        entries(node, "refused changes: nothing of the batch was done: command 41: 5001").pop()
+    });
+    assert_eq!(noted(), notes);
+    // With a user go the devices, by name.
+    for device in ["dave-desk", "dave-mobile"] {
+        node.hears(
+            &["device", "add", device, "--user", "dave", "--password-stdin"],
+            "secret",
+        )
+        .ok();
+    }
+    node.asks(&["user", "remove", "dave", "--yes"]).ok();
+    let named = entries(node, "user_deleted dave; device_deleted dave-desk dave-mobile");
+    assert_eq!(named.len(), 1, "{named:?}");
+    write(vec![put("dave", "5002")], all).unwrap();
     // Refused as a whole, and one of several.
     write(vec![put("erin", "5003"), put("frank", "5001")], all).unwrap_err();
     let results = write(vec![put("erin", "5003"), put("frank", "5002")], false)

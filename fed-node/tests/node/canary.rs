@@ -220,7 +220,7 @@ fn a_password_and_its_digest_are_found_nowhere() {
 }
 
 /// The metrics page.
-fn metrics(port: u16) -> String {
+pub(crate) fn metrics(port: u16) -> String {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();

@@ -229,8 +229,16 @@ fn a_registrar_tells_of_its_own_node_alone() {
             node,
             ..Default::default()
         };
+        let denied = || {
+            let page = crate::canary::metrics(here.metrics);
+            let line = page.lines().find(|line| line.contains("why=\"denied\""));
+            let count = line.and_then(|line| line.rsplit(' ').next()).unwrap();
+            count.parse::<u64>().unwrap()
+        };
+        let before = denied();
         let forged = own.bind(bind(2)).await.unwrap_err();
         assert_eq!(forged.code(), tonic::Code::PermissionDenied, "{forged}");
+        assert_eq!(denied(), before + 1, "what is refused inside a call counts as well");
         let injected = fed_proto::client::BindRequest {
             contact: "sip:a@b>,<sip:evil@192.0.2.66".to_owned(),
             ..bind(0)
