@@ -273,7 +273,8 @@ impl Observer {
                         self.put_back(&device, &contact).await;
                         self.details(device, contact, session).await;
                     }
-                    Reply::BindingRefused { .. } => {
+                    Reply::BindingRefused { by } => {
+                        tracing::info!(%device, %contact, node = %by.node, "a contact gave way: the device has registered elsewhere since");
                         // It is not wanted back either.
                         self.returns.take_lost(&(device.clone(), contact.clone()));
                         self.delete_contact(&device, &contact).await;
