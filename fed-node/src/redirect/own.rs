@@ -31,6 +31,12 @@ mod tests {
         for own in ["127.0.0.1", "127.0.0.9", "::1"] {
             assert!(is_own(own.parse().expect("an address")), "{own}");
         }
+        // From which this machine would send to elsewhere, where it has a way there: Asterisk's transports are bound to such.
+        let elsewhere = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+        match elsewhere.connect("192.0.2.1:9").and_then(|()| elsewhere.local_addr()) {
+            Ok(own) => assert!(is_own(own.ip()), "{own}"),
+            Err(error) => println!("no address of this machine but loopback was tried: {error}"),
+        }
         // For documentation (RFC 5737, RFC 3849): nobody's.
         for other in ["192.0.2.1", "2001:db8::1", "0.0.0.0"] {
             assert!(!is_own(other.parse().expect("an address")), "{other}");
