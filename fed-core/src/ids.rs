@@ -208,7 +208,7 @@ text_id! {
     /// use. It becomes part of a dial string, so nothing in it means anything there.
     ContactUri,
     "contact",
-    "use a sip:, sips: or iax2: URI of up to 255 characters, [user@]host[:port][;parameter...], of A-Z a-z 0-9 - _ . ! ~ * + = : # and %XX; no , & | ( ) $ { } ? ^ ' and no ; in the user",
+    "use a sip:, sips: or iax2: URI of up to 255 characters, [user@]host[:port][;parameter...], of A-Z a-z 0-9 - _ . ! ~ * + = : # and %XX; no , & | ( ) $ { } ? ^ ', [ ] in pairs alone, and no ; in the user",
     contact::is_contact,
     readable: contact::is_readable
 }

@@ -213,7 +213,13 @@ fn capabilities_and_names_from_outside_are_refused_in_words() {
         assert!(genuine.as_ref().is_ok_and(|got| *got == claims) || genuine.is_err());
         genuine.is_ok()
     });
-    let names = ["alice", "+49.30#*", "sip:alice@192.0.2.1:5060;transport=tcp"].map(|name| name.as_bytes().to_vec());
+    let names = [
+        "alice",
+        "+49.30#*",
+        "sip:alice@192.0.2.1:5060;transport=tcp",
+        "sip:a@[::1];x=[::1]",
+    ]
+    .map(|name| name.as_bytes().to_vec());
     fuzz("names", &names, &["&", ",", "/", ";", "\n", "${", "@", "é"], |bytes| {
         let text = String::from_utf8_lossy(bytes);
         let (user, device) = (UserId::new(&*text), DeviceId::new(&*text));
@@ -238,6 +244,8 @@ fn capabilities_and_names_from_outside_are_refused_in_words() {
                 !contact.as_str().contains(['&', ',', '\n', '$', '|', '(', '{']),
                 "{contact:?} means something to a dial string"
             );
+            let count = |bracket| contact.as_str().matches(bracket).count();
+            assert!(count('[') == count(']'), "{contact:?} holds the commas after it");
         }
         contact.is_ok()
     });

@@ -68,6 +68,7 @@ fn contacts_are_what_phones_call_themselves() {
         "sip:alice:word@192.0.2.1",
         "sip:*43#@192.0.2.1",
         "sip:alice@h;uniq=ab/cd+ef==;received=sip:192.0.2.9:5060",
+        "sip:alice@[2001:db8::1];x-ast-orig-host=[2001:db8::2]:5060;received=[::1]",
         "iax2:alice@192.0.2.1:4569",
     ] {
         assert_eq!(ContactUri::new(good).map(String::from), Ok(good.to_owned()));
@@ -106,6 +107,12 @@ fn contacts_that_mean_something_to_a_dial_string_are_refused() {
         "sip:x@h;a=b&c",
         "sip:x@h;a=b?c",
         "sip:x@h;a=b,c",
+        // Nothing ends within an open bracket.
+        "sip:x@h;a=[",
+        "sip:x@h;a=]",
+        "sip:x@h;a=][",
+        "sip:x@h;a=[[]]",
+        "sip:x@h;a=[;b=]",
         "sip:x@h;",
         "sip:x@h;=b",
         "sip:x@h:0",
@@ -147,7 +154,11 @@ fn deserialising_checks_as_the_constructors_do() {
 
 #[test]
 fn what_an_old_log_holds_is_read_and_not_taken_anew() {
-    for (text, what) in [("sip:x&y@h", "contact"), ("sip:x@h?a=b", "contact")] {
+    for (text, what) in [
+        ("sip:x&y@h", "contact"),
+        ("sip:x@h?a=b", "contact"),
+        ("sip:x@h;a=[", "contact"),
+    ] {
         let old: ContactUri = serde_json::from_str(&format!("{text:?}")).unwrap();
         assert_eq!(old.as_str(), text);
         assert_eq!(old.check().unwrap_err().what, what);

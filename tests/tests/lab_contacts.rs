@@ -88,6 +88,11 @@ fn contacts(mallory: &Phone, victim: &Phone) -> Result<Vec<String>> {
         format!("sip:x&PJSIP/victim/sip:victim@{other}"),
         format!("sip:x&PJSI&PJSIP/mallory/P/victim@{own}"),
         format!("sip:x,1&PJSIP/victim,30@{own}"),
+        // Within a bracket that nobody closes no comma ends what was said.
+        format!("sip:x@{own};x=["),
+        format!("sip:x@{own};x=]["),
+        format!("sip:x(@{own}"),
+        format!("sip:x[@{own}"),
     ])
 }
 

@@ -180,7 +180,9 @@ fn legs<'a>(stage: &'a Stage, contacts: &HashMap<&DeviceId, &'a str>) -> Vec<&'a
 
 /// The same in one assignment, where the values allow it: each assignment is a round trip of its own.
 pub fn at_once(set: Variables) -> Variables {
-    let plain = |value: &str| !value.is_empty() && !value.contains([',', '"', '\\']) && value.trim() == value;
+    let plain = |value: &str| {
+        !value.is_empty() && !value.contains([',', '"', '\\']) && value.trim() == value && closes_what_it_opens(value)
+    };
     let length: usize = set.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
     if length > LONGEST_ASSIGNMENT || !set.iter().all(|(_, value)| plain(value)) {
         return set;
@@ -188,6 +190,18 @@ pub fn at_once(set: Variables) -> Variables {
     let names: Vec<&str> = set.iter().map(|(name, _)| name.as_str()).collect();
     let values: Vec<&str> = set.iter().map(|(_, value)| value.as_str()).collect();
     vec![(format!("ARRAY({})", names.join(",")), values.join(","))]
+}
+
+/// Whether Asterisk is outside of all brackets after this value: to it no comma within one ends a value.
+fn closes_what_it_opens(value: &str) -> bool {
+    let depth = |open: char, close: char| {
+        value.chars().fold(0_usize, |depth, c| match c {
+            c if c == open => depth + 1,
+            c if c == close => depth.saturating_sub(1),
+            _ => depth,
+        })
+    };
+    depth('(', ')') == 0 && depth('[', ']') == 0
 }
 
 /// The values of DIALSTATUS that a condition fits.
@@ -267,6 +281,8 @@ mod tests {
             "PJSIP/a/sip:a@192.0.2.1&Local/900@out",
             "PJSIP/a/sip:a@192.0.2.1,30,U(x)",
             "PJSIP/a/sip:${X}@h",
+            "PJSIP/a/sip:a@192.0.2.1;x=[",
+            "PJSIP/a/sip:a(@192.0.2.1",
             "PJSIP/out/sip:900@h",
             "PJSIP/ab/sip:a@h",
             "sip:a@h",
@@ -287,7 +303,8 @@ mod tests {
     fn variables_are_set_at_once_unless_a_value_would_come_apart() {
         let set = |value: &str| vec![("A".to_owned(), "1".to_owned()), ("B".to_owned(), value.to_owned())];
         assert_eq!(at_once(set("x&y z")), [("ARRAY(A,B)".to_owned(), "1,x&y z".to_owned())]);
-        for value in ["x,y", "x\"y", "x\\y", "", " x"] {
+        assert_eq!(at_once(set("a@[::1]:5060")).len(), 1);
+        for value in ["x,y", "x\"y", "x\\y", "", " x", "x[", "x(", "][", "[x", "([)"] {
             assert_eq!(at_once(set(value)), set(value), "{value:?}");
         }
         assert_eq!(at_once(set(&"x".repeat(2_000))).len(), 2);

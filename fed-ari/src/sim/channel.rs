@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::dialplan::arguments;
+
 /// A place in the dialplan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -146,13 +148,14 @@ impl Channel {
         self.trace.lock().clone()
     }
 
-    /// Sets a variable, or several with the function `ARRAY(A,B)`.
+    /// Sets a variable, or several with the function `ARRAY(A,B)`, which empties those that get no value.
     pub(crate) fn set(&self, name: &str, value: &str) {
         if let Some(names) = name.strip_prefix("ARRAY(").and_then(|n| n.strip_suffix(')')) {
-            return names
-                .split(',')
-                .zip(value.split(','))
-                .for_each(|(name, value)| self.set(name, value));
+            let mut values = arguments(value).into_iter();
+            for name in names.split(',') {
+                self.set(name, values.next().unwrap_or_default());
+            }
+            return;
         }
         // Leading underscores ask for inheritance; there is nothing here to inherit to.
         self.variables

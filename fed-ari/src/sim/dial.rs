@@ -7,6 +7,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use super::{
     Shared, cause,
     channel::Channel,
+    dialplan::arguments,
     phone::{LegEnd, PhoneScript},
     sip::Leg,
 };
@@ -63,7 +64,7 @@ impl Failures {
 /// Dials `TARGET[&TARGET..][,TIMEOUT[,OPTIONS]]` and stays until the call ends; sets `DIALSTATUS` and `HANGUPCAUSE`. A cause where the
 /// caller's call ends with it: it was answered, and no option `g` says to go on.
 pub(crate) async fn dial(shared: &Arc<Shared>, channel: &Arc<Channel>, args: &str) -> Option<u16> {
-    let mut args = args.splitn(3, ',');
+    let mut args = arguments(args).into_iter();
     let targets: Vec<&str> = args
         .next()
         .unwrap_or_default()

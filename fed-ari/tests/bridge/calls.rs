@@ -136,6 +136,9 @@ async fn without_fed_node_no_registration_makes_a_call_ring_anything_else() {
         "sip:bob|x@127.0.0.1:6002",
         "sip:${EXTEN}@127.0.0.1:6002",
         "sip:\"bob@127.0.0.1:6002",
+        "sip:bob@127.0.0.1:6002;x=[",
+        "sip:bob@127.0.0.1:6002;x=][",
+        "sip:bob(@127.0.0.1:6002",
     ] {
         a.register("bob", hostile);
         for dialled in ["1002", "bob"] {
@@ -144,8 +147,49 @@ async fn without_fed_node_no_registration_makes_a_call_ring_anything_else() {
         a.sim.unregister("bob", hostile);
     }
     assert_eq!(a.sim.rings(), [], "nothing rang");
-    a.register("bob", BOB);
-    assert_eq!(status(&a, "alice", "1002").await, 200, "an honest contact rings");
+    for honest in [BOB, "sip:bob@[::1]:6002;received=[::1]"] {
+        a.register("bob", honest);
+        assert_eq!(status(&a, "alice", "1002").await, 200, "{honest} rings");
+        a.sim.unregister("bob", honest);
+    }
+}
+
+/// To Asterisk no comma ends anything within a bracket: one that a phone opens must not hold what is said of others.
+#[tokio::test]
+async fn no_contact_makes_those_unreachable_who_forward_to_it() {
+    let map = map_with(&["alice", "bob", "carol"]);
+    let (a, b) = pair(&map).await;
+    two_users(&a, &b, &map).await;
+    let mut bob = User::new(UserId::new("bob").expect("an id"));
+    bob.numbers = vec![Number::new("1002").expect("a number")];
+    bob.forwards.no_answer = Some(Number::new("carol").expect("a number"));
+    done(
+        &map,
+        Command::PutUser {
+            user: bob,
+            expect: Expect::Any,
+        },
+    );
+    for hostile in ["sip:carol@127.0.0.1:6003;x=[", "sip:carol@127.0.0.1:6003;x=]["] {
+        // Bound as old logs may hold it.
+        let stored: ContactUri = serde_json::from_str(&format!("{hostile:?}")).expect("readable");
+        let open = a.port.local().view().session_of(NodeId(1)).expect("reads");
+        done(
+            &map,
+            Command::Bind {
+                device: DeviceId::new("carol").expect("an id"),
+                contact: stored,
+                node: NodeId(1),
+                session: open.expect("a session"),
+                basis: None,
+                user_agent: None,
+                path: None,
+            },
+        );
+        a.register("carol", hostile);
+        assert_eq!(status(&a, "alice", "1002").await, 200, "bob, who forwards to {hostile}");
+        a.sim.unregister("carol", hostile);
+    }
 }
 
 #[tokio::test]

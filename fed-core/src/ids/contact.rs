@@ -2,7 +2,8 @@
 //!
 //! A contact comes from a phone, as it likes to call itself, and becomes part of the string that `Dial` is given for it. There `&`
 //! begins another destination, `,` the options, and `|`, `(`, `$` and their like mean something elsewhere: a phone that could put
-//! them there would dial what its user may not. RFC 3261 allows some of them in the user part, and no phone needs them.
+//! them there would dial what its user may not. RFC 3261 allows some of them in the user part, and no phone needs them. A `[` that
+//! nobody closes swallows every `,` after it, and with it what belongs to others: they come in pairs, as an IPv6 address has them.
 
 use std::net::Ipv6Addr;
 
@@ -76,7 +77,18 @@ fn is_parameter(text: &str) -> bool {
     };
     !name.is_empty()
         && is_made_of_these(name, b"-_.!~*+")
-        && value.is_none_or(|value| is_made_of_these(value, b"-_.!~*+=:/[]"))
+        && value.is_none_or(|value| is_made_of_these(value, b"-_.!~*+=:/[]") && is_in_pairs(value))
+}
+
+/// Whether every `[` is closed before the next, and nothing else is.
+fn is_in_pairs(text: &str) -> bool {
+    let mut open = false;
+    let fine = text.bytes().all(|c| match c {
+        b'[' => !std::mem::replace(&mut open, true),
+        b']' => std::mem::replace(&mut open, false),
+        _ => true,
+    });
+    fine && !open
 }
 
 /// Whether a text is made of letters, digits, these marks and escapes of two hexadecimal digits.

@@ -7,6 +7,23 @@ mod run;
 pub(crate) use expand::expand;
 pub(crate) use run::{Run, run};
 
+/// What commas part, as Asterisk sees it: none within brackets or quotes does, and one that is never closed holds all the rest.
+pub(crate) fn arguments(text: &str) -> Vec<&str> {
+    let (mut round, mut square, mut quoted) = (0_usize, 0_usize, false);
+    let apart = text.split(move |c| {
+        match c {
+            '(' => round += 1,
+            ')' => round = round.saturating_sub(1),
+            '[' => square += 1,
+            ']' => square = square.saturating_sub(1),
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+        c == ',' && round == 0 && square == 0 && !quoted
+    });
+    apart.collect()
+}
+
 /// A dialplan.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dialplan {

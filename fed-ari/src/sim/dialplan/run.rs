@@ -5,7 +5,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use serde_json::json;
 
 use super::{
-    Step,
+    Step, arguments,
     expand::{choose, expand},
 };
 use crate::sim::{
@@ -96,7 +96,7 @@ async fn perform(shared: &Arc<Shared>, channel: &Arc<Channel>, step: &Step, args
             assign(shared, channel, name.trim(), value);
         }
         "mset" => {
-            for (name, value) in args.split(',').filter_map(|pair| pair.split_once('=')) {
+            for (name, value) in arguments(args).into_iter().filter_map(|pair| pair.split_once('=')) {
                 assign(shared, channel, name.trim(), value);
             }
         }

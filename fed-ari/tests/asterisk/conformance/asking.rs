@@ -121,6 +121,51 @@ async fn a_hang_up_in_stasis_ends_the_call_with_its_cause() {
     }
 }
 
+#[tokio::test]
+async fn no_comma_within_an_open_bracket_parts_values() {
+    for s in subjects("conf-brackets").await {
+        let caller = s.phone("bracka").await;
+        ask_in(&s, "conf-brackets").await;
+        let mut events = s.client.events(&[]);
+        connected(&mut events).await;
+        let mut call = s.call(&caller, "3x").await;
+        let (channel, _) = start(&mut events).await;
+        let cases = [
+            ("x,y", "x", "y"),
+            ("x[::1],y", "x[::1]", "y"),
+            ("x],y", "x]", "y"),
+            ("x[,y", "x[,y", ""),
+            ("x][,y", "x][,y", ""),
+            ("x(,y", "x(,y", ""),
+            ("([)],y", "([)]", "y"),
+        ];
+        for (number, (values, first, second)) in cases.into_iter().enumerate() {
+            let names = ["FIRST", "SECOND"].map(|name| format!("{name}{number}"));
+            let array = format!("ARRAY({})", names.join(","));
+            let set = s.client.set_channel_variable(&channel.id, &array, values);
+            set.await.expect("sets");
+            let value = async |name: &str| s.client.channel_variable(&channel.id, name).await.expect("reads");
+            // A channel that is not answered is looked after only now and then (16).
+            let end = Instant::now() + PATIENCE;
+            while value(&names[0]).await.is_none() {
+                assert!(Instant::now() < end, "{}: {values} is not set", s.name);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let found = (value(&names[0]).await, value(&names[1]).await.unwrap_or_default());
+            assert_eq!(
+                found,
+                (Some(first.to_owned()), second.to_owned()),
+                "{}: {values}",
+                s.name
+            );
+        }
+        let busy = s.client.hangup(&channel.id, HangupReason::Busy);
+        assert!(busy.await.expect("hangs up"), "{}", s.name);
+        assert_eq!(call.heard().await, refusal(17, 486), "{}", s.name);
+        s.remove("bracka").await;
+    }
+}
+
 /// A FastAGI server for one call: asks for the device's contacts, has them dialled, and answers what it was sent.
 async fn agi_server(device: &'static str) -> (String, tokio::task::JoinHandle<(Vec<String>, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
