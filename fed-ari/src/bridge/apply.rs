@@ -213,11 +213,12 @@ impl Applier {
             Scope::User(id) => {
                 users.insert(id.clone());
             }
-            Scope::Device(id) if part.objects.is_empty() => {
+            // Whoever had it, if it was deleted or is another's now.
+            Scope::Device(id) => {
                 let known = self.known.lock();
                 users.extend(known.globals.values().filter(|g| g.names(id)).map(|g| g.user.clone()));
             }
-            _ => {}
+            Scope::All | Scope::Node(_) | Scope::Peers => {}
         }
         users
     }

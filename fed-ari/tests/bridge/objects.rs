@@ -1,5 +1,7 @@
 //! Map to Asterisk: what is pushed, in which order, and what is left alone.
 
+use std::time::Duration;
+
 use fed_ari::{
     bridge::{BridgeFault, Phase},
     client::ObjectType,
@@ -154,6 +156,30 @@ async fn a_user_added_or_removed_while_up_is_followed_and_others_are_not_touched
         .await;
         until("no number of bob", || {
             site.sim.global("FED_DEVICES_1002").unwrap_or_default().is_empty()
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_is_anothers_now_rings_for_the_one_before_no_more() {
+    let map = map_with(&["alice", "bob"]);
+    let mut site = Site::new(&map, 1, SimVersion::V22).await;
+    // As rarely as outside of tests: what is looked at again anyway would hide what was forgotten.
+    site.start_looking_again(Duration::from_secs(300));
+    site.up().await;
+    let mut desk = device("desk");
+    for (owner, numbers) in [("alice", ["alice&desk", "bob"]), ("bob", ["alice", "bob&desk"])] {
+        desk.user = UserId::new(owner).expect("an id");
+        done(
+            &map,
+            Command::PutDevice {
+                device: desk.clone(),
+                expect: Expect::Any,
+            },
+        );
+        until(&format!("desk is {owner}'s"), || {
+            ["FED_DEVICES_1001", "FED_DEVICES_1002"].map(|name| site.sim.global(name).unwrap_or_default()) == numbers
         })
         .await;
     }

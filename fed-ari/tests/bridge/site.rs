@@ -98,9 +98,14 @@ impl Site {
 
     /// Starts the bridge.
     pub(crate) fn start(&mut self) {
+        self.start_looking_again(Duration::from_millis(500));
+    }
+
+    /// Starts the bridge, which looks at everything again this often.
+    pub(crate) fn start_looking_again(&mut self, every: Duration) {
         let port: Arc<dyn MapPort> = self.port.clone();
         let mut config = BridgeConfig::new(self.redirect.clone(), self.identity.clone());
-        config.rhythm.look_again = Duration::from_millis(500);
+        config.rhythm.look_again = every;
         self.bridge = Some(Bridge::start(self.client.clone(), port, self.router.clone(), config));
     }
 
