@@ -1,7 +1,6 @@
 //! What an administrator can set.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -16,40 +15,6 @@ pub enum TargetTransport {
     Udp,
     /// `;transport=tcp`
     Tcp,
-}
-
-/// An address from which this node's own Asterisk asks.
-///
-/// With a port, the port must be the request's source port or the one in its topmost Via (TCP requests come from a changing port).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asker {
-    /// The address.
-    pub ip: IpAddr,
-    /// The port, where only one program of that address is meant.
-    pub port: Option<u16>,
-}
-
-/// The text is no address.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is no address of an Asterisk: write `127.0.0.1`, `127.0.0.1:5060`, `::1` or `[::1]:5060`")]
-pub struct InvalidAsker(String);
-
-impl FromStr for Asker {
-    type Err = InvalidAsker;
-
-    fn from_str(text: &str) -> Result<Self, InvalidAsker> {
-        if let Ok(ip) = text.parse::<IpAddr>() {
-            return Ok(Self {
-                ip: ip.to_canonical(),
-                port: None,
-            });
-        }
-        let address: SocketAddr = text.parse().map_err(|_| InvalidAsker(text.to_owned()))?;
-        Ok(Self {
-            ip: address.ip().to_canonical(),
-            port: Some(address.port()),
-        })
-    }
 }
 
 /// Every address of this machine alone.
@@ -67,9 +32,11 @@ pub struct RedirectConfig {
     pub allow: Vec<IpNet>,
     /// Whoever asks from an address of this machine, whichever it is, may: its Asterisk does from that of its transport.
     pub hears_own: bool,
-    /// Where this node's own Asterisk asks from. It has already tried the phones registered here, so for these a device at this
-    /// node is "unavailable"; everybody else is sent here. Empty: every loopback address.
-    pub own_asterisk: Vec<Asker>,
+    /// The port of this node's own Asterisk. It has already tried the phones registered here, so for it a device at this node is
+    /// "unavailable"; everybody else is sent here. It asks from the address that its transport is bound to: so whoever asks from any address
+    /// of this machine and has this port, as the request's source or in its topmost Via (TCP requests come from a changing port), is it, and
+    /// on loopback whoever asks.
+    pub sip_port: u16,
     /// Transport named in the answer's Contact.
     pub target_transport: TargetTransport,
     /// How long a target given out stays valid, in seconds (differences between the nodes' clocks included).
@@ -101,7 +68,7 @@ impl Default for RedirectConfig {
             listen: vec!["127.0.0.1:5070".to_owned()],
             allow: LOOPBACK.to_vec(),
             hears_own: true,
-            own_asterisk: Vec::new(),
+            sip_port: 5060,
             target_transport: TargetTransport::Any,
             capability_ttl_s: 30,
             retry_after_s: 2,
@@ -124,23 +91,10 @@ impl RedirectConfig {
         self.allow.iter().any(|network| network.contains(&source))
     }
 
-    /// Whether a request from `source`, whose topmost Via names `via_port`, comes from this node's own Asterisk.
-    pub(super) fn is_own_asterisk(&self, source: SocketAddr, via_port: u16) -> bool {
+    /// Whether a request from `source`, whose topmost Via names `via_port`, comes from this node's own Asterisk; `is_own` tells this
+    /// machine's addresses.
+    pub(super) fn is_own_asterisk(&self, source: SocketAddr, via_port: u16, is_own: impl Fn(IpAddr) -> bool) -> bool {
         let ip = source.ip().to_canonical();
-        if self.own_asterisk.is_empty() {
-            return ip.is_loopback();
-        }
-        self.own_asterisk
-            .iter()
-            .any(|asker| asker.ip == ip && asker.port.is_none_or(|port| port == source.port() || port == via_port))
-    }
-
-    /// Whether connections from `source` may be those of this node's own Asterisk, whatever port it names later.
-    pub(super) fn may_be_own_asterisk(&self, source: IpAddr) -> bool {
-        let ip = source.to_canonical();
-        if self.own_asterisk.is_empty() {
-            return ip.is_loopback();
-        }
-        self.own_asterisk.iter().any(|asker| asker.ip == ip)
+        ip.is_loopback() || [source.port(), via_port].contains(&self.sip_port) && is_own(ip)
     }
 }

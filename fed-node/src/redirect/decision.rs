@@ -120,6 +120,15 @@ fn look_up(request: &Request) -> Need {
     Need::Lookup(asked.clone())
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker {
+    /// Where the request came from.
+    pub(super) source: SocketAddr,
+    /// It is this node's own Asterisk.
+    pub(super) own: bool,
+}
+
 /// The answer to an INVITE or OPTIONS, given where to ring.
 ///
 /// An Asterisk that asks for a device registered at itself has tried that registration before it asked, so where there is no other it is told
@@ -130,12 +139,12 @@ fn look_up(request: &Request) -> Need {
 pub(super) fn decide(
     request: &Request,
     located: &Located,
-    source: SocketAddr,
+    asker: Asker,
     here: NodeId,
     config: &RedirectConfig,
     stamp: &dyn Fn() -> Stamp,
 ) -> Reply {
-    let own = config.is_own_asterisk(source, request.top_via.port);
+    let Asker { source, own } = asker;
     let reply = match (&located.place, request.method) {
         (Place::At(_), Method::Options) => Reply::plain(Status::Ok),
         (Place::At(targets), _) => {

@@ -32,7 +32,7 @@ mod udp;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Asker, InvalidAsker, LOOPBACK, RedirectConfig, TargetTransport};
+pub use config::{LOOPBACK, RedirectConfig, TargetTransport};
 pub use locator::{Located, Locator, Place, Stamp, Stamper, SystemStamper, Target};
 pub use lookup::MapLocator;
 pub use server::{RedirectServer, StartError};

@@ -17,7 +17,7 @@ use tracing::{debug, info};
 
 use super::config::RedirectConfig;
 use super::connections::Connections;
-use super::decision::{Need, Reply, Status, decide, triage};
+use super::decision::{Asker, Need, Reply, Status, decide, triage};
 use super::limiter::Limiter;
 use super::locator::{Locator, Stamper};
 use super::message::{Method, Request};
@@ -241,7 +241,11 @@ impl<L: Locator, S: Stamper> Core<L, S> {
                 let core = self.clone();
                 Some(Answer::Later(async move {
                     let located = core.locator.locate(&asked).await;
-                    let reply = decide(&request, &located, source, core.here, &core.config, &|| {
+                    let asker = Asker {
+                        source,
+                        own: core.config.is_own_asterisk(source, request.top_via.port, is_own),
+                    };
+                    let reply = decide(&request, &located, asker, core.here, &core.config, &|| {
                         core.stamper.stamp()
                     });
                     if reply.status == Status::MovedTemporarily {

@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 use super::connections::{Connections, Place};
 use super::decision::{Reply, Status};
 use super::locator::{Locator, Stamper};
+use super::own::is_own;
 use super::server::{Answer, Core};
 use super::stream::{Broken, Frame, Framer};
 
@@ -44,7 +45,7 @@ pub(super) async fn serve<L: Locator, S: Stamper>(
                 // Closed without a word.
                 Ok((_, source)) if !core.hears(source.ip()) => {}
                 Ok((stream, source)) => {
-                    if let Some(place) = connections.admit(source.ip(), core.config.may_be_own_asterisk(source.ip())) {
+                    if let Some(place) = connections.admit(source.ip(), is_own(source.ip().to_canonical())) {
                         let core = core.clone();
                         open.spawn(async move {
                             let ended = place.cut.run_until_cancelled(converse(stream, source, core, &place)).await;

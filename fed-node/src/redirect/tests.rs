@@ -8,13 +8,13 @@ mod messages;
 mod sockets;
 
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use fed_core::ids::{DeviceId, NodeId};
 use fed_core::route::Cause;
 
 use super::config::RedirectConfig;
-use super::decision::{Need, decide, triage};
+use super::decision::{Asker, Need, decide, triage};
 use super::locator::{Located, Locator, Place, Stamp, Stamper, Target};
 use super::message::Request;
 use super::response;
@@ -22,6 +22,8 @@ use super::response;
 const KEY: [u8; 32] = [7; 32];
 const HERE: NodeId = NodeId(1);
 const THERE: NodeId = NodeId(2);
+/// An address of this machine that others reach.
+const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200));
 const NOW: u32 = 1_800_000_000;
 
 /// Knows `here`, `there`, `v6`, `offline`, `dnd`, `broken`, `old` (there, stale), `many` (together there, here and at a third node, then again there) and nobody
@@ -115,7 +117,11 @@ fn answer(message: &[u8], source: SocketAddr, config: &RedirectConfig) -> Option
                 nonce: given.replace(given.get() + 1),
                 ..Fixed.stamp()
             };
-            decide(&request, &Map::look_up(&asked), source, HERE, config, &stamp)
+            let asker = Asker {
+                source,
+                own: config.is_own_asterisk(source, request.top_via.port, |ip| ip == OWN),
+            };
+            decide(&request, &Map::look_up(&asked), asker, HERE, config, &stamp)
         }
     };
     let bytes = response::write(&request, &reply, source, 0xabc);

@@ -433,6 +433,7 @@ async fn start_redirect(
             .into_iter()
             .chain(config.redirect.allow.iter().copied())
             .collect(),
+        sip_port: config.sip_advertised().port(),
         ..Default::default()
     };
     RedirectServer::start(listen, port.here(), locator, RouterStamper(router.clone())).await

@@ -1,7 +1,7 @@
 //! What is answered to what.
 
 use super::*;
-use crate::redirect::config::{Asker, TargetTransport};
+use crate::redirect::config::TargetTransport;
 
 fn ask(method: &str, device: &str) -> Option<String> {
     let message = request(method, &format!("sip:{device}@198.51.100.1:5070"), "");
@@ -105,6 +105,11 @@ fn other_software_gets_all_places_in_order_and_the_own_asterisk_one() {
         [("192.0.2.2:5060".to_owned(), String::new(), 42, 30)],
         "its own Asterisk"
     );
+    assert_eq!(
+        places(&ask("192.0.2.200:5060")),
+        [("192.0.2.2:5060".to_owned(), String::new(), 42, 30)],
+        "its own Asterisk at an address that others reach"
+    );
     let third = places(&ask("192.0.2.3:5060"));
     let addresses: Vec<&str> = third.iter().map(|(address, ..)| address.as_str()).collect();
     assert_eq!(
@@ -165,22 +170,30 @@ fn an_asterisk_is_not_sent_back_to_itself() {
         "another program beside the owner asks"
     );
 
-    let own = |asker: &str| RedirectConfig {
-        own_asterisk: vec![asker.parse::<Asker>().expect("an asker")],
+    // Its transport may be bound to any address of this machine: what tells it from other software there is its port.
+    assert_eq!(invite("here", "192.0.2.200:5060", &default), 480);
+    assert_eq!(invite("here", "[::ffff:192.0.2.200]:5060", &default), 480);
+    assert_eq!(invite("there", "192.0.2.200:5060", &default), 302);
+    assert_eq!(
+        invite("here", "192.0.2.200:5080", &default),
+        302,
+        "other software on this machine is sent here"
+    );
+    let at = |sip_port| RedirectConfig {
+        sip_port,
         ..RedirectConfig::default()
     };
+    assert_eq!(invite("here", "192.0.2.200:5080", &at(5080)), 480);
     assert_eq!(
-        invite("here", "127.0.0.1:5060", &own("198.51.100.9")),
-        302,
-        "named askers replace loopback"
-    );
-    assert_eq!(invite("here", "198.51.100.9:40000", &own("198.51.100.9")), 480);
-    assert_eq!(
-        invite("here", "198.51.100.9:40000", &own("198.51.100.9:5062")),
+        invite("here", "192.0.2.200:40000", &at(5062)),
         480,
         "the Via's port counts, as on TCP"
     );
-    assert_eq!(invite("here", "198.51.100.9:40000", &own("198.51.100.9:5061")), 302);
+    assert_eq!(
+        invite("here", "198.51.100.9:5062", &at(5062)),
+        302,
+        "no address of this machine"
+    );
 }
 
 #[test]
