@@ -144,7 +144,7 @@ async fn a_call_that_arrives_after_the_device_moved_on_goes_after_it() {
         [Leg::Registered(alice())],
         "whoever is registered here rings first"
     );
-    let [Leg::Dial(dial)] = legs[1].as_slice() else {
+    let [Leg::There { dial, .. }] = legs[1].as_slice() else {
         panic!("{legs:?}")
     };
     assert!(
@@ -198,7 +198,7 @@ async fn a_call_that_comes_back_is_sent_on_only_when_it_rang_here() {
         let decision = comes(&map(2), 1, hops, path, Question::Moved, again).await;
         match refused(&decision) {
             None => assert!(
-                !loops && matches!(legs(&decision)[0][0], Leg::Dial(_)),
+                !loops && matches!(legs(&decision)[0][0], Leg::There { .. }),
                 "{what}: {decision:?}"
             ),
             Some((cause, why)) => {
@@ -228,7 +228,7 @@ async fn chase(maps: &[MemoryMap], start: u64) -> (Vec<u64>, Decision) {
         // Nothing is registered anywhere.
         let sent_on = |decision: &Decision| match decision {
             Decision::Dial { stages, .. } => stages.iter().flat_map(|stage| &stage.legs).find_map(|leg| match leg {
-                Leg::Dial(dial) => Some(dial.clone()),
+                Leg::There { dial, .. } => Some(dial.clone()),
                 Leg::Registered(_) => None,
             }),
             Decision::Refuse { .. } => None,

@@ -77,8 +77,23 @@ pub struct Moment<'a> {
 pub enum Leg {
     /// The registrations of a device at this Asterisk, whatever they are when the call is placed.
     Registered(DeviceId),
-    /// A dial string.
-    Dial(String),
+    /// A device at another node.
+    There {
+        /// The device.
+        device: DeviceId,
+        /// The dial string.
+        dial: String,
+    },
+}
+
+impl Leg {
+    /// The device that rings.
+    #[must_use]
+    pub const fn device(&self) -> &DeviceId {
+        match self {
+            Self::Registered(device) | Self::There { device, .. } => device,
+        }
+    }
 }
 
 /// Legs that ring together.
@@ -205,7 +220,10 @@ fn route(view: &MapView<'_>, here: NodeId, ask: &Ask, moment: &mut Moment<'_>) -
 /// A leg to a device at another node, with the capability that opens its door.
 fn crossing(key: &[u8; 32], node: NodeId, sip_address: &str, claims: &Claims) -> Leg {
     let user = capability::mint(key, node, claims);
-    Leg::Dial(format!("PJSIP/{}/sip:{user}@{sip_address}", trunk(node)))
+    Leg::There {
+        device: claims.device.clone(),
+        dial: format!("PJSIP/{}/sip:{user}@{sip_address}", trunk(node)),
+    }
 }
 
 /// A call that another node sent: it rings the device's own registrations here.

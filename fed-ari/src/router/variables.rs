@@ -119,6 +119,7 @@ fn dialling(stages: &[Stage], contacts: &HashMap<&DeviceId, &str>, cause: u8) ->
     let mut set = Variables::new();
     let mut fates: Vec<Fate> = Vec::with_capacity(stages.len());
     let mut written = 0;
+    let mut order: Vec<String> = Vec::new();
     for (index, stage) in stages.iter().enumerate() {
         let Some((after, on)) = place(index, stage, &mut fates) else {
             fates.push(Fate::Dropped);
@@ -135,6 +136,7 @@ fn dialling(stages: &[Stage], contacts: &HashMap<&DeviceId, &str>, cause: u8) ->
         }
         written += 1;
         fates.push(Fate::Written(written));
+        order.push(who(stage));
         set.push((format!("FED_DIAL_{written}"), legs.join("&")));
         set.push((format!("FED_TIMEOUT_{written}"), stage.timeout_s.to_string()));
         if let Some(after) = after {
@@ -146,6 +148,10 @@ fn dialling(stages: &[Stage], contacts: &HashMap<&DeviceId, &str>, cause: u8) ->
         return refusal(cause);
     }
     set.push(("FED_STAGES".into(), written.to_string()));
+    if written > 1 {
+        // A call that is asked about again while one of them rings goes on there if it is to be the same turn.
+        set.push(("FED_ORDER".into(), order.join("|")));
+    }
     set.push(("FED_CAUSE".into(), cause.to_string()));
     // Last: a call that is cut off halfway is not dialled halfway.
     set.push(("FED_ACTION".into(), "dial".into()));
@@ -172,10 +178,16 @@ fn legs<'a>(stage: &'a Stage, contacts: &HashMap<&DeviceId, &'a str>) -> Vec<&'a
         .legs
         .iter()
         .filter_map(|leg| match leg {
-            Leg::Dial(dial) => Some(dial.as_str()),
+            Leg::There { dial, .. } => Some(dial.as_str()),
             Leg::Registered(device) => contacts.get(device).copied(),
         })
         .collect()
+}
+
+/// The devices of a stage, wherever they are.
+fn who(stage: &Stage) -> String {
+    let devices: Vec<&str> = stage.legs.iter().map(|leg| leg.device().as_str()).collect();
+    devices.join("&")
 }
 
 /// The same in one assignment, where the values allow it: each assignment is a round trip of its own.
@@ -244,7 +256,10 @@ mod tests {
             stages: vec![stage(
                 vec![
                     registered("a"),
-                    Leg::Dial("PJSIP/fed-node-2/sip:b~x@h:5060".into()),
+                    Leg::There {
+                        device: device("b"),
+                        dial: "PJSIP/fed-node-2/sip:b~x@h:5060".into(),
+                    },
                     registered("c"),
                 ],
                 0,
@@ -264,6 +279,7 @@ mod tests {
             Some("PJSIP/a/sip:a@1:2&PJSIP/fed-node-2/sip:b~x@h:5060")
         );
         assert_eq!(get(&set, "FED_STAGES"), Some("1"));
+        assert_eq!(get(&set, "FED_ORDER"), None);
         assert_eq!(
             set.last().map(|(n, v)| (n.as_str(), v.as_str())),
             Some(("FED_ACTION", "dial"))
@@ -347,5 +363,6 @@ mod tests {
             (Some("1"), Some("BUSY"))
         );
         assert_eq!(get(&set, "FED_STAGES"), Some("2"));
+        assert_eq!(get(&set, "FED_ORDER"), Some("b|c"), "whose turn it is");
     }
 }

@@ -11,7 +11,7 @@ use fed_core::{
     capability::{Claims, Path, mint},
     command::{Command, Expect, Reply},
     ids::{ContactUri, DeviceId, NodeId, Number, Revision, UserId},
-    records::{Device, User},
+    records::{Device, RingStrategy, User},
     route::Cause,
 };
 
@@ -367,6 +367,57 @@ async fn a_call_to_the_phone_she_has_just_left_at_the_callers_own_server_follows
         placed(&map, "alice", old.port.here().0, ALICE).await;
         follows(old, new, old, &map).await;
     }
+}
+
+/// Bob's phones ring one after the other; while the second rings, it registers elsewhere: the first has had its turn.
+#[tokio::test]
+async fn a_call_that_follows_a_phone_goes_on_at_its_turn() {
+    const DESK: &str = "sip:bob-desk@127.0.0.1:6003";
+    let map = map_with(&["alice", "bob"]);
+    let mut desk = device("bob-desk");
+    let mut bob = User::new(UserId::new("bob").expect("an id"));
+    desk.user = bob.id.clone();
+    bob.numbers = vec![Number::new("1002").expect("a number")];
+    bob.ring = RingStrategy::Sequential;
+    bob.ring_timeout_s = 1;
+    for command in [
+        Command::PutUser {
+            user: bob,
+            expect: Expect::Any,
+        },
+        Command::PutDevice {
+            device: desk,
+            expect: Expect::Any,
+        },
+    ] {
+        done(&map, command);
+    }
+    let (a, b) = pair(&map).await;
+    for (name, contact) in [("alice", ALICE), ("bob", BOB), ("bob-desk", DESK)] {
+        a.register(name, contact);
+        placed(&map, name, 1, contact).await;
+        a.sim.phone(name, PhoneScript::Ring);
+    }
+    let mut call = a.sim.call("alice", "1002");
+    let ring = |device: &str, contact: &str| (device.to_owned(), contact.to_owned());
+    until("the second rings", || {
+        a.sim.rings() == [ring("bob", BOB), ring("bob-desk", DESK)]
+    })
+    .await;
+    b.register("bob-desk", "sip:bob-desk@127.0.0.1:6103");
+    let outcome = call.outcome().await;
+    assert!(
+        matches!(outcome, CallOutcome::Answered { .. }),
+        "{outcome:?}: {:?}",
+        call.steps()
+    );
+    assert_eq!(a.sim.rings().len(), 2, "{:?}", call.steps());
+    assert_eq!(
+        b.sim.rings(),
+        [ring("bob-desk", "sip:bob-desk@127.0.0.1:6103")],
+        "{:?}",
+        call.steps()
+    );
 }
 
 #[tokio::test]
