@@ -66,20 +66,39 @@ fn pairs(lab: &Lab) -> impl Iterator<Item = (usize, usize)> + use<> {
 
 fn add_anywhere(lab: &mut Lab) -> Result<()> {
     let mut slowest = Duration::ZERO;
+    // What a phone that is switched on at this very moment hears: the acknowledgement is the map's, and no Asterisk is waited for.
+    let mut refused = Vec::new();
     for at in 0..lab.hosts.len() {
         let user = format!("anna{at}");
         lab.add_user(at, &user, &["--number", &format!("20{at}")])?;
         let added = Instant::now();
         let phone = lab.phone_of(&user, Transport::Udp)?;
         for host in &lab.hosts {
-            eventually(AT_ONCE, || phone.register(host.sip())).with_context(|| format!("{user} at {}", host.name))?;
+            let asked = added.elapsed();
+            if let Err(why) = phone.register(host.sip()) {
+                refused.push(format!(
+                    "{user} at {} after {} ms: {why:#}",
+                    host.name,
+                    asked.as_millis()
+                ));
+                let left = AT_ONCE.saturating_sub(asked);
+                eventually(left, || phone.register(host.sip())).with_context(|| format!("{user} at {}", host.name))?;
+            }
         }
+        ensure!(
+            added.elapsed() < AT_ONCE,
+            "{user} was registered everywhere only {} ms after the command",
+            added.elapsed().as_millis()
+        );
         slowest = slowest.max(added.elapsed());
     }
     println!(
         "    slowest: {} ms from the acknowledged command to registered at all three",
         slowest.as_millis()
     );
+    for refusal in &refused {
+        println!("    refused at first: {refusal}");
+    }
     Ok(())
 }
 

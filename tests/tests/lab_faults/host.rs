@@ -4,11 +4,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use fed_tests::eventually;
 use fed_tests::lab::{Lab, Located};
 use fed_tests::machine::Stolen;
 use fed_tests::phone::{Phone, Transport};
-use fed_tests::{both_hear, eventually};
 
+use crate::talk::Talk;
 use crate::{AT_ONCE, NOT_LOOKED_FOR, Neighbour, SOON, call, everyone, healed, how_long, in_time, others, refused};
 
 /// What the host's fed-node is among the others.
@@ -24,9 +25,7 @@ pub(crate) fn killed(lab: &mut Lab, dead: usize, role: Role) -> Result<()> {
     let phones = everyone(lab)?;
     let (homeless, port) = (&phones[dead], lab.hosts[dead].name.clone());
     let caller = lab.registered(&Neighbour::of(first).desk, Transport::Udp, first)?;
-    let mut between = phones[first].call(lab.hosts[first].sip(), phones[second].id())?;
-    between.wait_answer(SOON)?;
-    let answered = phones[second].incoming(SOON)?;
+    let mut between = Talk::begin(lab, &phones[first], first, &phones[second])?;
 
     let stolen = Stolen::from_now();
     lab.network.plug(&port, false)?;
@@ -49,9 +48,8 @@ pub(crate) fn killed(lab: &mut Lab, dead: usize, role: Role) -> Result<()> {
         in_time(&what, took, NOT_LOOKED_FOR, &stolen)?;
     }
     call(lab, &caller, first, homeless).context("a call to the user of the dead host")?;
-    both_hear(&between, &phones[first], &answered, &phones[second]).context("a call between living hosts")?;
-    ensure!(between.is_up(), "a call between living hosts ended");
-    between.hang_up()?;
+    between.goes_on("since another host died")?;
+    between.end()?;
     println!(
         "    all of it {:.1} s after the host died",
         stolen.since().elapsed().as_secs_f64()
