@@ -119,15 +119,15 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// The status of the SIP response.
+    /// The status that the caller's own server answers with: what chan_pjsip makes of [`Cause::q850`]. It has no cause for 482 and 483, so
+    /// a loop and too many hops are a 603 there.
     #[must_use]
     pub fn sip_status(self) -> u16 {
         match self {
             Self::UnknownUser => 404,
             Self::Offline | Self::NoAnswer => 480,
             Self::Busy | Self::DoNotDisturb => 486,
-            Self::Loop => 482,
-            Self::TooManyHops => 483,
+            Self::Loop | Self::TooManyHops => 603,
             Self::Unavailable => 503,
         }
     }

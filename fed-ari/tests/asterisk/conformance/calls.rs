@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fed_ari::client::{AriEvent, EventStream};
+use fed_core::route::Cause;
 
 use super::{
     handset::{Does, Heard, refusal},
@@ -107,6 +108,29 @@ async fn the_first_phone_that_answers_takes_the_call_from_the_others() {
         for device in ["forka", "forkb", "forkbtoo"] {
             s.remove(device).await;
         }
+    }
+}
+
+/// What the router says of a call that it refuses is what the caller hears.
+#[tokio::test]
+async fn a_cause_of_the_router_becomes_the_status_that_it_names() {
+    for s in subjects("conf-causes").await {
+        let caller = s.phone("cause").await;
+        for cause in [
+            Cause::UnknownUser,
+            Cause::Offline,
+            Cause::Busy,
+            Cause::DoNotDisturb,
+            Cause::NoAnswer,
+            Cause::Loop,
+            Cause::TooManyHops,
+            Cause::Unavailable,
+        ] {
+            let mut call = s.call(&caller, &format!("0{}", cause.q850())).await;
+            let expected = refusal(cause.q850().into(), cause.sip_status());
+            assert_eq!(call.heard().await, expected, "{}: {cause}", s.name);
+        }
+        s.remove("cause").await;
     }
 }
 
