@@ -1,5 +1,6 @@
 //! What a phone writes into its Contact is text of its own choosing, and part of what its callers' `Dial` is given: it must never ring
-//! anybody else, whether fed-node is there to look at it or the generated dialplan is alone. Real Asterisks 22 and 16.
+//! anybody else, whether fed-node is there to look at it or the generated dialplan is alone. And where a phone may send its callers by a
+//! 302: as the setting `locate` says. Real Asterisks 22 and 16.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use fed_tests::eventually;
 use fed_tests::lab::cases::{self, Case};
 use fed_tests::lab::{Lab, Version};
-use fed_tests::phone::{Phone, Transport};
+use fed_tests::phone::{Behaviour, Phone, Transport};
 
 /// No promise of the product: how long a busy machine may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -33,6 +34,10 @@ fn main() -> ExitCode {
             Case {
                 name: "no_contact_makes_a_call_ring_anybody_else_without_fed_node",
                 body: |lab| everywhere(lab, true),
+            },
+            Case {
+                name: "a_phones_302_leads_to_any_address_or_into_the_dialplan_as_locate_says",
+                body: redirecting,
             },
         ],
     )
@@ -73,6 +78,60 @@ fn everywhere(lab: &mut Lab, alone: bool) -> Result<()> {
         mallory.unregister(server)?;
     }
     Ok(())
+}
+
+/// By default Asterisk calls whatever address a phone's 302 names: what the threat model says is not protected, and is told here should it
+/// change. With `locate = ask` the 302 names somebody in the dialplan, and its address is nothing.
+fn redirecting(lab: &mut Lab) -> Result<()> {
+    lab.add_user(0, "moved", &[])?;
+    for at in 0..lab.hosts.len() {
+        let ann = lab.registered("ann", Transport::Udp, at)?;
+        let mallory = lab.registered("mallory", Transport::Udp, at)?;
+        let colleague = lab.registered("moved", Transport::Udp, at)?;
+        let thief = lab.phone("thief", "registered nowhere", Transport::Udp)?;
+        mallory.behave(Behaviour::Redirect(thief.address()));
+        for (how, rung, spared) in [
+            ("ask", &colleague, &thief),
+            ("redirect", &thief, &colleague),
+            ("ask", &colleague, &thief),
+        ] {
+            let what = format!("locate = {how} at {}", lab.hosts[at].name);
+            lab.hosts[0].node()?.run(&["setting", "set", "locate", how])?;
+            // Asterisk 16 does not tell what it goes by: a call does.
+            eventually(PATIENCE, || {
+                goes_to(lab, at, &ann, "1002", rung, Duration::from_secs(1))
+            })
+            .with_context(|| what.clone())?;
+            for phone in [&mallory, rung, spared] {
+                phone.forget_incoming();
+            }
+            let before = spared.invites();
+            // As the federation's context dials, and as the customer's own `Dial(PJSIP/mallory)` does.
+            for dialled in ["1002", "7mallory"] {
+                goes_to(lab, at, &ann, dialled, rung, PATIENCE).with_context(|| format!("{dialled} with {what}"))?;
+            }
+            ensure!(
+                spared.invites() == before,
+                "{} rang with {what}, where mallory's phone had said 302",
+                spared.id()
+            );
+        }
+        lab.hosts[0].node()?.run(&["setting", "set", "locate", "redirect"])?;
+        let server = lab.hosts[at].sip();
+        for phone in [&ann, &mallory, &colleague] {
+            phone.unregister(server)?;
+        }
+    }
+    Ok(())
+}
+
+/// One call, which this phone answers.
+fn goes_to(lab: &Lab, at: usize, ann: &Phone, dialled: &str, phone: &Phone, patience: Duration) -> Result<()> {
+    let mut call = ann.call(lab.hosts[at].sip(), dialled)?;
+    call.wait_answer(PATIENCE)?;
+    let incoming = phone.incoming(patience)?;
+    call.hang_up()?;
+    incoming.wait_hang_up(PATIENCE).map(drop)
 }
 
 /// Contacts that say more than where a phone is.
@@ -125,11 +184,5 @@ fn refused(lab: &Lab, at: usize, ann: &Phone, mallory: &Phone, victim: &Phone) -
 
 /// A call that this phone answers.
 fn rings(lab: &Lab, at: usize, ann: &Phone, dialled: &str, phone: &Phone) -> Result<()> {
-    eventually(PATIENCE, || {
-        let mut call = ann.call(lab.hosts[at].sip(), dialled)?;
-        call.wait_answer(PATIENCE)?;
-        let incoming = phone.incoming(PATIENCE)?;
-        call.hang_up()?;
-        incoming.wait_hang_up(PATIENCE).map(drop)
-    })
+    eventually(PATIENCE, || goes_to(lab, at, ann, dialled, phone, PATIENCE))
 }

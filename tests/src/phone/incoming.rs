@@ -36,14 +36,19 @@ impl Incoming {
     ) -> Result<Self> {
         // First the answer that the other side's clock waits for, then what is needed for a conversation.
         let tag = token();
-        let contact = format!("<{}>", phone.contact());
-        let (status, reason) = match behaviour {
-            Behaviour::Answer | Behaviour::Ring => (180, "Ringing"),
-            Behaviour::Refuse(status) => (status, "Refused"),
+        let own = phone.contact();
+        let (status, reason, contact) = match behaviour {
+            Behaviour::Answer | Behaviour::Ring => (180, "Ringing", own),
+            Behaviour::Refuse(status) => (status, "Refused", own),
+            Behaviour::Redirect(address) => (302, "Moved Temporarily", format!("sip:moved@{address}")),
         };
-        phone
-            .wire
-            .reply(&invite.response(status, reason, &tag).with("Contact", contact), &origin)?;
+        let contact = format!("<{contact}>");
+        let mut answer = invite.response(status, reason, &tag).with("Contact", contact);
+        if status == 302 {
+            // Without it Asterisk's `rewrite_contact` puts this phone's own address in place of the other.
+            answer = answer.with("Record-Route", "<sip:unused.invalid;lr>");
+        }
+        phone.wire.reply(&answer, &origin)?;
         let rtp = Arc::new(Rtp::open(&phone.namespace, phone.wire.local().ip(), phone.voice)?);
         let events = phone.listen_to(invite.call_id(), Some(rtp.clone()));
         let call = Self {

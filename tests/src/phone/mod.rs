@@ -45,6 +45,8 @@ pub enum Behaviour {
     Ring,
     /// Refuses with this status.
     Refuse(u16),
+    /// Says that it moved (302), to the user `moved` at this address.
+    Redirect(SocketAddr),
 }
 
 /// When a registration happened.
@@ -137,6 +139,11 @@ impl Phone {
     /// The contact URI it registers.
     pub fn contact(&self) -> String {
         self.inner.contact()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.inner.wire.local()
     }
 
     /// How many INVITEs that start a call have reached it, ever.
