@@ -4,8 +4,10 @@ use fed_core::audit::{Actor, Origin};
 use fed_core::command::{Command, Reply};
 use fed_core::ids::NodeId;
 use fed_core::map::FederationMap;
-use fed_raft::{Cluster, Config, OnFailure, ProposeError};
+use fed_raft::{Cluster, Config, OnFailure, ProposeError, StartError};
 use tokio::runtime::Runtime;
+
+use super::until;
 
 /// A member of a federation without certificates.
 pub(crate) struct Insider {
@@ -22,7 +24,13 @@ impl Insider {
         config.on_failure = OnFailure::StopNode;
         let runtime = Runtime::new().unwrap();
         runtime.block_on(Cluster::<FederationMap>::join(&config, seed)).unwrap();
-        let cluster = runtime.block_on(Cluster::start(config, FederationMap)).unwrap();
+        // A process that another test starts at this moment holds the folder's lock until it runs its own program.
+        let cluster = until("the folder is let go of", || {
+            match runtime.block_on(Cluster::start(config.clone(), FederationMap)) {
+                Err(StartError::InUse(_)) => None,
+                started => Some(started.unwrap()),
+            }
+        });
         Self {
             runtime,
             cluster,
