@@ -42,8 +42,8 @@ impl Life {
         let mut pause = PAUSES.0;
         loop {
             // Looked at anew for each attempt: another device may have failed meanwhile.
-            let extent = self.observer.to_compare();
-            let result = resync(&self.client, &*self.port, &self.observer, &extent).await;
+            let mut extent = self.observer.to_compare();
+            let result = resync(&self.client, &*self.port, &self.observer, &mut extent).await;
             if result.is_err() {
                 self.observer.compare_later(extent);
             }

@@ -71,21 +71,28 @@ pub(super) enum ResyncError {
     Fault(#[from] BridgeFault),
 }
 
-/// Opens or keeps this node's session and makes the bindings of these devices here agree with their registrations.
+/// Opens or keeps this node's session and makes the bindings of these devices here agree with their registrations. The extent becomes all
+/// where the session is another than before: every binding of this node belongs to the one that has ended.
 pub(super) async fn resync(
     client: &AriClient,
     port: &dyn MapPort,
     observer: &Observer,
-    extent: &Extent,
+    extent: &mut Extent,
 ) -> Result<(), ResyncError> {
     let mut noted = observer.all_seen();
-    noted.retain(|(device, _), _| extent.has(device));
-    let devices = match extent {
-        Extent::All => device_ids(&port.local().view())?,
-        Extent::Devices(devices) => devices.iter().map(ToString::to_string).collect(),
+    let (contacts, session) = loop {
+        let devices = match extent {
+            Extent::All => device_ids(&port.local().view())?,
+            Extent::Devices(devices) => devices.iter().map(ToString::to_string).collect(),
+        };
+        let contacts = client.live_contacts(devices).await?;
+        let session = open_session(port).await?;
+        if *extent == Extent::All || observer.session() == Some(session) {
+            break (contacts, session);
+        }
+        *extent = Extent::All;
     };
-    let contacts = client.live_contacts(devices).await?;
-    let session = open_session(port).await?;
+    noted.retain(|(device, _), _| extent.has(device));
     observer.set_session(Some(session));
     let snapshot = port.linearizable(READ_BUDGET).await?;
     let seen = |device: &DeviceId, contact: &ContactUri| observer.seen_at(device, contact);

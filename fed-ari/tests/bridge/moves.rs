@@ -251,6 +251,24 @@ async fn after_a_change_that_could_not_be_recorded_only_its_own_device_is_compar
 }
 
 #[tokio::test]
+async fn a_session_that_ended_while_one_device_waited_has_all_of_them_compared() {
+    let map = map_with(&["alice", "bob"]);
+    let (a, _b) = pair(&map).await;
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    let before = a.status().session.expect("open");
+    map.cut_off(NodeId(1), true);
+    a.register("bob", "sip:bob@127.0.0.1:6009");
+    until("the bridge waits", || a.status().phase != fed_ari::bridge::Phase::Up).await;
+    done(&map, Command::EndSession { session: before });
+    map.cut_off(NodeId(1), false);
+    placed(&map, "bob", 1, "sip:bob@127.0.0.1:6009").await;
+    placed(&map, "alice", 1, AT_A).await;
+    a.up().await;
+    a.agrees().await;
+}
+
+#[tokio::test]
 async fn a_session_that_ended_is_opened_again_and_its_bindings_count_again() {
     let map = map_with(&["alice"]);
     let (a, _b) = pair(&map).await;
