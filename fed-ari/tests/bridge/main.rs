@@ -3,6 +3,7 @@
 mod calls;
 mod crowds;
 mod faults;
+mod followed;
 mod moves;
 mod objects;
 mod site;
