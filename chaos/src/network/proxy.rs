@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use super::{NetworkError, Place, Wires};
@@ -90,9 +90,11 @@ impl Shared {
                 std::thread::sleep(LOOK);
                 continue;
             };
+            let Ok(here) = incoming.local_addr() else { continue };
             let shared = self.clone();
             std::thread::spawn(move || {
-                let from = shared.whose(from_address.port());
+                let from = Arc::new(End::connecting(from_address, here));
+                let to = Arc::new(End::of(to));
                 // A side that cannot be reached closes the other: that is what a refused connection looks like through a proxy.
                 let Ok(outgoing) = TcpStream::connect(behind) else {
                     return;
@@ -100,17 +102,26 @@ impl Shared {
                 let (Ok(incoming_too), Ok(outgoing_too)) = (incoming.try_clone(), outgoing.try_clone()) else {
                     return;
                 };
-                let back = shared.clone();
-                std::thread::spawn(move || back.flow(to, from, outgoing_too, incoming_too));
+                let (back, back_from, back_to) = (shared.clone(), to.clone(), from.clone());
+                std::thread::spawn(move || back.flow(back_from, back_to, outgoing_too, incoming_too));
                 shared.flow(from, to, incoming, outgoing);
             });
         }
     }
 
-    /// Which node has a connection with this port of loopback; a number that is no node's if none has.
-    fn whose(&self, port: u16) -> usize {
+    /// Which node this end is; a number that is no node's as long as none is known to have the connection. Asked again then: a process
+    /// may connect before its number has been told here, and its connection would never be cut.
+    fn whose(&self, end: &End) -> usize {
+        if end.node.get().is_none()
+            && let Some(found) = end.inode().and_then(|inode| self.owner(inode))
+        {
+            let _ = end.node.set(found);
+        }
+        end.node.get().copied().unwrap_or(usize::MAX)
+    }
+
+    fn owner(&self, inode: u64) -> Option<usize> {
         let processes = locked(&self.processes).clone();
-        let Some(inode) = inode_of(port) else { return usize::MAX };
         let wanted = format!("socket:[{inode}]");
         let owner = processes.iter().find(|(pid, _)| {
             let files = std::fs::read_dir(format!("/proc/{pid}/fd"))
@@ -121,19 +132,19 @@ impl Shared {
                 .filter_map(|file| std::fs::read_link(file.path()).ok())
                 .any(|link| link.to_string_lossy() == wanted)
         });
-        owner.map_or(usize::MAX, |(_, node)| *node)
+        owner.map(|(_, node)| *node)
     }
 
     /// Carries one direction until one side ends it.
-    fn flow(self: Arc<Self>, from: usize, to: usize, mut source: TcpStream, mut sink: TcpStream) {
+    fn flow(self: Arc<Self>, from: Arc<End>, to: Arc<End>, mut source: TcpStream, mut sink: TcpStream) {
         let _ = (source.set_nodelay(true), sink.set_nodelay(true));
         let _ = source.set_read_timeout(Some(Duration::from_millis(100)));
         let (late, arrivals) = mpsc::sync_channel::<(Instant, Vec<u8>)>(UNDER_WAY);
-        let shared = self.clone();
+        let (shared, start, end) = (self.clone(), from.clone(), to.clone());
         let writer = std::thread::spawn(move || {
             for (at, chunk) in arrivals {
                 std::thread::sleep(at.saturating_duration_since(Instant::now()));
-                shared.wait_until_passing(from, to);
+                shared.wait_until_passing(&start, &end);
                 if sink.write_all(&chunk).is_err() {
                     break;
                 }
@@ -156,7 +167,8 @@ impl Shared {
                 }
                 Err(_) => break,
             };
-            let wire = locked(&self.wires).get(from, to);
+            let (one, other) = (self.whose(&from), self.whose(&to));
+            let wire = locked(&self.wires).get(one, other);
             if wire.kbit_per_s > 0 {
                 let time = Duration::from_micros(length as u64 * 8_000 / u64::from(wire.kbit_per_s));
                 busy_until = busy_until.max(Instant::now()) + time;
@@ -172,23 +184,125 @@ impl Shared {
         let _ = source.shutdown(Shutdown::Both);
     }
 
-    fn wait_until_passing(&self, from: usize, to: usize) {
-        while !self.stopped() && !locked(&self.wires).passes(from, to) {
+    fn wait_until_passing(&self, from: &End, to: &End) {
+        while !self.stopped() && !self.passes(from, to) {
             std::thread::sleep(LOOK);
         }
     }
+
+    fn passes(&self, from: &End, to: &End) -> bool {
+        let (from, to) = (self.whose(from), self.whose(to));
+        locked(&self.wires).passes(from, to)
+    }
+}
+
+/// One end of a connection, and the node it belongs to once that is known.
+struct End {
+    node: OnceLock<usize>,
+    /// Its own address and the other's, of an end whose node has to be found out.
+    addresses: Option<(SocketAddr, SocketAddr)>,
+}
+
+impl End {
+    fn of(node: usize) -> Self {
+        End {
+            node: OnceLock::from(node),
+            addresses: None,
+        }
+    }
+
+    fn connecting(own: SocketAddr, other: SocketAddr) -> Self {
+        End {
+            node: OnceLock::new(),
+            addresses: Some((own, other)),
+        }
+    }
+
+    /// The inode of its socket. By both addresses: an ended connection from the same port to somewhere else stays in the table for a minute.
+    fn inode(&self) -> Option<u64> {
+        let (own, other) = self.addresses?;
+        let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
+        let (own, other) = (in_table(own), in_table(other));
+        let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let line = lines.find(|words| words.get(1) == Some(&own.as_str()) && words.get(2) == Some(&other.as_str()))?;
+        // 0: its process has closed it.
+        line.get(9)?.parse().ok().filter(|inode| *inode != 0)
+    }
+}
+
+/// An address of 127.0.0.1 as `/proc/net/tcp` writes it.
+fn in_table(address: SocketAddr) -> String {
+    format!("0100007F:{:04X}", address.port())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The inode of the connection whose own end is this port of 127.0.0.1.
-fn inode_of(port: u16) -> Option<String> {
-    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
-    let own = format!("0100007F:{port:04X}");
-    let line = table
-        .lines()
-        .find(|line| line.split_whitespace().nth(1) == Some(&own))?;
-    line.split_whitespace().nth(9).map(str::to_owned)
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    const OWN: usize = 1;
+
+    /// The way from this process, through the proxy of node 0, to what is behind it.
+    fn through() -> (Proxies, TcpStream, TcpStream) {
+        let proxies = Proxies::make(2).unwrap();
+        let behind = TcpListener::bind(proxies.places[0].0.peer).unwrap();
+        let own = TcpStream::connect(proxies.places[0].1).unwrap();
+        let (behind, _) = behind.accept().unwrap();
+        behind.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        (proxies, own, behind)
+    }
+
+    fn cut(proxies: &mut Proxies) {
+        let mut wires = Wires::whole(2);
+        wires.cut_unless(|_, _| false);
+        proxies.set(&wires);
+    }
+
+    #[test]
+    fn a_connection_that_is_older_than_its_process_is_known_is_cut_too() {
+        let (mut proxies, mut own, mut behind) = through();
+        let mut one = [0];
+        own.write_all(b"a").unwrap();
+        behind.read_exact(&mut one).unwrap();
+        proxies.learn_process(OWN, Some(std::process::id()));
+        cut(&mut proxies);
+        own.write_all(b"b").unwrap();
+        assert!(behind.read_exact(&mut one).is_err(), "it passed a wire that is cut");
+        proxies.set(&Wires::whole(2));
+        behind.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        behind.read_exact(&mut one).unwrap();
+        assert_eq!(&one, b"b");
+    }
+
+    #[test]
+    fn of_two_connections_from_one_port_each_is_found() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .unwrap();
+        let mut own = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut connections = Vec::new();
+        for _ in 0..2 {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let there = listener.local_addr().unwrap();
+            let stream = runtime.block_on(async {
+                let socket = tokio::net::TcpSocket::new_v4().unwrap();
+                socket.set_reuseaddr(true).unwrap();
+                socket.bind(own).unwrap();
+                socket.connect(there).await.unwrap()
+            });
+            own = stream.local_addr().unwrap();
+            connections.push((listener, stream, there));
+        }
+        for (_, stream, there) in &connections {
+            let name = std::fs::read_link(format!("/proc/self/fd/{}", stream.as_raw_fd())).unwrap();
+            let found = End::connecting(own, *there).inode().unwrap();
+            assert_eq!(name.to_string_lossy(), format!("socket:[{found}]"));
+        }
+    }
 }
