@@ -26,6 +26,11 @@ pub(crate) fn used_capabilities(data_dir: &Path) -> PathBuf {
     data_dir.join("used-capabilities")
 }
 
+/// Up to where this node's Asterisk and the map agreed.
+pub(crate) fn settled(data_dir: &Path) -> PathBuf {
+    data_dir.join("settled")
+}
+
 /// The realm chosen at `init`, until the first node has written it into the map.
 fn realm_file(data_dir: &Path) -> PathBuf {
     data_dir.join("founding-realm")

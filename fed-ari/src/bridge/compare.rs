@@ -43,7 +43,7 @@ impl Life {
         loop {
             // Looked at anew for each attempt: another device may have failed meanwhile.
             let mut extent = self.observer.to_compare();
-            let result = resync(&self.client, &*self.port, &self.observer, &mut extent).await;
+            let result = resync(&self.client, &*self.port, &self.observer, &self.settled, &mut extent).await;
             if result.is_err() {
                 self.observer.compare_later(extent);
             }

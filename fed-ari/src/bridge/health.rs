@@ -30,6 +30,9 @@ pub struct Rhythm {
     pub debounce: Duration,
     /// Between two looks at whether Asterisk still has every object as written.
     pub look_again: Duration,
+    /// Between two looks at whether anything is left to do; what was found to agree counts after another round. Longer than the second that Asterisk's
+    /// database may be behind.
+    pub settle: Duration,
 }
 
 impl Default for Rhythm {
@@ -40,6 +43,7 @@ impl Default for Rhythm {
             silence: Duration::from_millis(2_500),
             debounce: Duration::from_millis(20),
             look_again: Duration::from_secs(300),
+            settle: Duration::from_secs(5),
         }
     }
 }

@@ -81,11 +81,16 @@ impl<S: Send + 'static> Lanes<S> {
         waiting.get(device).and_then(VecDeque::back).is_some_and(such)
     }
 
+    /// True while no step waits or runs.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.lock().is_empty()
+    }
+
     /// Waits until no step waits or runs.
     pub(super) async fn idle(&self) {
         loop {
             let notified = self.idle.notified();
-            if self.waiting.lock().is_empty() {
+            if self.is_idle() {
                 return;
             }
             notified.await;

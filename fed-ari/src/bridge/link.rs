@@ -1,32 +1,34 @@
 //! The life of the bridge: claim the Asterisk, connect, reconcile, follow changes, and begin again when the link is lost.
 
-use std::{collections::BTreeSet, future::pending, sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use fed_core::{
     command::Command,
     event::{Change, UnboundWhy},
-    ids::SessionId,
+    ids::{Revision, SessionId},
 };
 use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, watch},
-    time::timeout,
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     BridgeConfig, BridgeFault, BridgeStatus, Phase,
     apply::{Applied, Applier, Known},
+    applying::{keep_applied, report, retry_later, send},
     health,
     look_again::look_again,
     observe::{Observer, Step},
     owner::{Before, Owner},
     resync::Extent,
+    settled::{Candidate, Settled},
     stranded::take_back,
 };
 use crate::{
     client::{AriClient, AriEvent, AsteriskInfo, Capabilities, ContactStatus, EventStream, Feature, Link},
-    port::{MapEvent, MapPort, MapSnapshot, MapWatch},
+    port::{MapEvent, MapPort, MapWatch},
     render::{Scope, Target},
     router::{Router, answer_stasis},
 };
@@ -43,9 +45,6 @@ pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Dura
 /// Pause after a fault that somebody has to mend.
 const LONG_PAUSE: Duration = Duration::from_secs(3);
 
-/// Pause before objects that could not be written are tried again.
-const RETRY: Duration = Duration::from_secs(5);
-
 /// How long the end of a session may take to be recorded; after that the cluster notices by itself.
 const ENDING: Duration = Duration::from_secs(1);
 
@@ -60,6 +59,7 @@ pub(super) struct Life {
     config: BridgeConfig,
     owner: Owner,
     pub(super) observer: Arc<Observer>,
+    pub(super) settled: Settled,
     known: Arc<Mutex<Known>>,
     pub(super) status: watch::Sender<BridgeStatus>,
 }
@@ -76,6 +76,7 @@ pub(super) async fn run(
     let life = Life {
         owner: Owner::new(config.identity.clone()),
         observer: Observer::new(client.clone(), Arc::clone(&port), Arc::clone(&router)),
+        settled: Settled::open(config.settled_file.clone(), &config.identity),
         known: Arc::default(),
         client,
         port,
@@ -239,14 +240,18 @@ impl Life {
             self.status.clone(),
             scopes.clone(),
         )));
-        let mut watch = self.port.watch(snapshot.revision);
+        let mut changes = Changes {
+            watch: self.port.watch(snapshot.revision),
+            followed: snapshot.revision,
+            candidate: Candidate::default(),
+        };
         self.observer.compare_later(Extent::All);
         let fault = loop {
             match self.compare(contacts).await {
                 Ok(missed) => missed.into_iter().for_each(|event| self.contact_event(event, &scopes)),
                 Err(fault) => break fault,
             }
-            if let Some(fault) = self.steady(&mut *watch, &scopes, contacts).await {
+            if let Some(fault) = self.steady(&mut changes, &scopes, contacts).await {
                 break fault;
             }
             self.observer.settle().await;
@@ -258,10 +263,13 @@ impl Life {
     /// Follows events and changes until something must be compared again (`None`) or the map is stopped.
     async fn steady(
         &self,
-        watch: &mut dyn MapWatch,
+        map: &mut Changes,
         scopes: &mpsc::UnboundedSender<Scope>,
         contacts: &mut mpsc::UnboundedReceiver<ContactEvent>,
     ) -> Option<BridgeFault> {
+        let every = self.config.rhythm.settle;
+        let mut rounds = interval_at(Instant::now() + every, every);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -270,11 +278,12 @@ impl Life {
                     let Some(event) = event else { pending().await };
                     self.contact_event(event, scopes);
                 }
-                item = watch.next() => match item {
-                    MapEvent::Changes { changes, .. } => {
+                item = map.watch.next() => match item {
+                    MapEvent::Changes { changes, revision } => {
                         for change in &changes {
                             self.changed(change, scopes);
                         }
+                        map.followed = revision;
                     }
                     MapEvent::Compacted => {
                         send(scopes, Scope::All);
@@ -284,6 +293,12 @@ impl Life {
                     MapEvent::Stopped => return Some(BridgeFault::Map("the map has been stopped".into())),
                 },
                 () = self.observer.resync_wanted() => return None,
+                _ = rounds.tick() => {
+                    let now = self.observer.is_done().then_some(map.followed);
+                    if let Some(at) = map.candidate.round(now) {
+                        self.settled.agreed(at);
+                    }
+                }
             }
         }
     }
@@ -371,6 +386,13 @@ impl Life {
     }
 }
 
+/// Changes of the map, and how far they have been followed.
+struct Changes {
+    watch: Box<dyn MapWatch>,
+    followed: Revision,
+    candidate: Candidate,
+}
+
 /// A link that is up, and what runs beside it.
 struct Connected {
     info: AsteriskInfo,
@@ -426,75 +448,4 @@ async fn pump(
     };
     // The receiver is gone only when the link is being given up anyway.
     let _ = fatal.send(fault).await;
-}
-
-/// Applies what changes in the map, a little after it changed, so that many changes make one plan.
-async fn keep_applied(
-    applier: Applier,
-    snapshot: MapSnapshot,
-    mut scopes: mpsc::UnboundedReceiver<Scope>,
-    again: mpsc::UnboundedSender<Scope>,
-    debounce: Duration,
-    status: watch::Sender<BridgeStatus>,
-    observer: Arc<Observer>,
-) {
-    let mut applied = Applied::default();
-    if let Err(error) = applier.apply_globals(&snapshot, &mut applied).await {
-        tracing::warn!(%error, "the numbers for the time without fed-node could not be written");
-        retry_later(&again, Scope::All);
-    }
-    while let Some(first) = scopes.recv().await {
-        let mut wanted = BTreeSet::from([first]);
-        tokio::time::sleep(debounce).await;
-        while let Ok(scope) = scopes.try_recv() {
-            wanted.insert(scope);
-        }
-        match applier.apply(&wanted).await {
-            Ok(applied) => {
-                if !applied.faults.is_empty() {
-                    wanted.into_iter().for_each(|scope| retry_later(&again, scope));
-                }
-                report(&status, &observer, &applier, &applied);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a change could not be applied yet");
-                wanted.into_iter().for_each(|scope| retry_later(&again, scope));
-            }
-        }
-    }
-}
-
-fn report(status: &watch::Sender<BridgeStatus>, observer: &Observer, applier: &Applier, applied: &Applied) {
-    observer.count(|counts| {
-        counts.written += applied.written;
-        counts.deleted += applied.deleted;
-    });
-    status.send_modify(|status| {
-        let again = |kind: &str, id: &str| applied.covers(kind, id);
-        status.postponed.retain(|(kind, id)| !again(kind.as_str(), id));
-        status.postponed.extend(applied.postponed.iter().cloned());
-        status
-            .faults
-            .retain(|fault| !fault.object().is_some_and(|(kind, id)| again(kind, id)));
-        for fault in &applied.faults {
-            status.add_fault(fault.clone());
-        }
-        let unsettled = status.faults.iter().filter(|fault| fault.object().is_some()).count();
-        status.verified = applier.verified();
-        status.desired = status.verified + status.postponed.len() + unsettled;
-        status.counts = observer.counts();
-    });
-}
-
-fn send(scopes: &mpsc::UnboundedSender<Scope>, scope: Scope) {
-    // The applier ends only with the link, and then everything is looked at again.
-    let _ = scopes.send(scope);
-}
-
-fn retry_later(scopes: &mpsc::UnboundedSender<Scope>, scope: Scope) {
-    let scopes = scopes.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(RETRY).await;
-        send(&scopes, scope);
-    });
 }

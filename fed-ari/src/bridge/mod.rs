@@ -5,6 +5,7 @@
 //! exactly while Asterisk is healthy and compared.
 
 mod apply;
+mod applying;
 mod compare;
 mod drift;
 mod health;
@@ -18,10 +19,11 @@ mod owner;
 mod recall;
 mod resync;
 mod returns;
+mod settled;
 mod status;
 mod stranded;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +45,9 @@ pub struct BridgeConfig {
     pub redirect: String,
     /// Who this is, the same after every start and unlike any other node of any federation: `<cluster id>/<node id>`, say.
     pub identity: String,
+    /// Where the bridge notes up to where Asterisk and map agreed, for the next process of this node; `None`: nowhere. Registrations that
+    /// began while no bridge ran then give way to whatever the map has.
+    pub settled_file: Option<PathBuf>,
     /// Rhythm and patience.
     pub rhythm: Rhythm,
 }
@@ -53,6 +58,7 @@ impl BridgeConfig {
         Self {
             redirect: redirect.into(),
             identity: identity.into(),
+            settled_file: None,
             rhythm: Rhythm::default(),
         }
     }

@@ -125,6 +125,15 @@ impl Observer {
         std::mem::replace(&mut self.to_compare.lock(), Extent::NONE)
     }
 
+    /// True while every registration of this Asterisk is bound and every stale one deleted, as far as events and changes have come.
+    pub(super) fn is_done(&self) -> bool {
+        self.session().is_some()
+            && self.lanes.is_idle()
+            && *self.to_compare.lock() == Extent::NONE
+            && self.deleting.lock().is_empty()
+            && self.seen.lock().is_empty()
+    }
+
     /// Waits until no step is under way.
     pub(super) async fn settle(&self) {
         self.lanes.idle().await;

@@ -15,7 +15,7 @@ use fed_core::{
     map::MapView,
 };
 
-use super::{BridgeFault, drift::device_ids, observe::Observer};
+use super::{BridgeFault, drift::device_ids, observe::Observer, settled::Settled};
 use crate::{
     client::{AriClient, AriError, Contact},
     port::{MapPort, PortError},
@@ -77,6 +77,7 @@ pub(super) async fn resync(
     client: &AriClient,
     port: &dyn MapPort,
     observer: &Observer,
+    settled: &Settled,
     extent: &mut Extent,
 ) -> Result<(), ResyncError> {
     let mut noted = observer.all_seen();
@@ -96,7 +97,15 @@ pub(super) async fn resync(
     observer.set_session(Some(session));
     let snapshot = port.linearizable(READ_BUDGET).await?;
     let seen = |device: &DeviceId, contact: &ContactUri| observer.seen_at(device, contact);
-    let commands = differences(&snapshot.view(), port.here(), session, extent, &contacts, seen)?;
+    let began_after = settled.at(snapshot.revision);
+    let commands = differences(
+        &snapshot.view(),
+        (port.here(), session),
+        extent,
+        &contacts,
+        seen,
+        began_after,
+    )?;
     for chunk in commands.chunks(CHUNK) {
         let replies = port.propose_many(chunk.to_vec()).await?;
         for (command, proposed) in chunk.iter().zip(replies) {
@@ -138,14 +147,14 @@ async fn settle(observer: &Observer, command: &Command, reply: Reply) -> Result<
 }
 
 /// The commands that make the bindings of these devices at a node agree with their registrations. Pure. `seen` answers when a registration was
-/// seen happening that could not be bound at the time.
+/// seen happening that could not be bound at the time; all others that are not bound here began after `began_after`.
 fn differences(
     view: &MapView<'_>,
-    node: NodeId,
-    session: SessionId,
+    (node, session): (NodeId, SessionId),
     extent: &Extent,
     contacts: &[Contact],
     seen: impl Fn(&DeviceId, &ContactUri) -> Option<Revision>,
+    began_after: Option<Revision>,
 ) -> Result<Vec<Command>, StoreError> {
     let mut commands = Vec::new();
     let mut registered: HashSet<(DeviceId, ContactUri)> = HashSet::new();
@@ -162,8 +171,10 @@ fn differences(
         if same.is_some_and(|b| b.session == session && b.user_agent == found.user_agent && b.path == found.path) {
             continue;
         }
-        let basis = match seen(&device, &contact) {
-            // Seen here after everything the map knows of the device elsewhere: this is the newer registration.
+        // One that was bound here may have stood for long.
+        let unseen = began_after.filter(|_| same.is_none());
+        let basis = match seen(&device, &contact).or(unseen) {
+            // It began after everything the map knows of the device elsewhere: this is the newer registration.
             Some(at) if bindings.iter().all(|b| b.value.node == node || b.created <= at) => Some(at),
             _ => None,
         };

@@ -6,5 +6,6 @@ mod faults;
 mod followed;
 mod moves;
 mod objects;
+mod settled;
 mod site;
 mod stanzas;

@@ -1,6 +1,6 @@
 //! A federation in one process: simulated Asterisks with their bridges around one map.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use fed_ari::{
     bridge::{Bridge, BridgeConfig, BridgeStatus, Phase, check_drift},
@@ -53,6 +53,9 @@ pub(crate) struct Site {
     agi: tokio::task::JoinHandle<()>,
     asked: SocketAddr,
     identity: String,
+    /// Between two looks at whether anything is left to do.
+    pub(crate) settle: Duration,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Site {
@@ -93,6 +96,8 @@ impl Site {
             agi,
             asked,
             identity: format!("test/{id}"),
+            settle: Duration::from_secs(5),
+            folder: tempfile::tempdir().expect("a folder"),
         }
     }
 
@@ -106,7 +111,25 @@ impl Site {
         let port: Arc<dyn MapPort> = self.port.clone();
         let mut config = BridgeConfig::new(self.redirect.clone(), self.identity.clone());
         config.rhythm.look_again = every;
+        config.rhythm.settle = self.settle;
+        config.settled_file = Some(self.settled_file());
         self.bridge = Some(Bridge::start(self.client.clone(), port, self.router.clone(), config));
+    }
+
+    /// Ends the bridge as a process that is stopped.
+    pub(crate) async fn stop(&mut self) {
+        self.bridge.take().expect("started").stop().await;
+    }
+
+    /// Where the bridge notes up to where map and Asterisk agreed.
+    pub(crate) fn settled_file(&self) -> PathBuf {
+        self.folder.path().join("settled")
+    }
+
+    /// Up to where map and Asterisk agreed, as noted; 0 where nothing is.
+    pub(crate) fn settled(&self) -> u64 {
+        let text = std::fs::read_to_string(self.settled_file()).unwrap_or_default();
+        text.lines().last().map_or(0, |line| line.parse().expect("a revision"))
     }
 
     pub(crate) fn status(&self) -> BridgeStatus {

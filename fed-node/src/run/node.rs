@@ -470,6 +470,7 @@ fn start_bridge(
 ) -> Bridge {
     let identity = format!("{}/{}", cluster.identity().cluster, cluster.id());
     let mut bridge = BridgeConfig::new(redirect, identity);
+    bridge.settled_file = Some(founding::settled(&config.data_dir));
     bridge.rhythm.keep_alive = session::rhythm(Duration::from_millis(config.raft.session_ttl_ms));
     Bridge::start(client.clone(), port.clone(), router.clone(), bridge)
 }

@@ -27,6 +27,7 @@ pub struct FedNode {
     name: String,
     binary: PathBuf,
     config: PathBuf,
+    data: PathBuf,
     log: PathBuf,
     namespace: Namespace,
     client: u16,
@@ -72,11 +73,17 @@ impl FedNode {
             name: name.to_owned(),
             binary: binary()?,
             config,
+            data,
             log: home.with_extension("log"),
             namespace: namespace.clone(),
             client,
             process: None,
         })
+    }
+
+    /// Its data folder.
+    pub fn data_dir(&self) -> &Path {
+        &self.data
     }
 
     /// Starts `fed-node run`; [`FedNode::wait_ready`] waits until it answers.

@@ -6,7 +6,7 @@ use fed_tests::phone::{Behaviour, Phone, Transport};
 use fed_tests::{both_hear, eventually};
 
 use crate::talk::Talk;
-use crate::{Neighbour, SOON, USERS, call, everyone, healed, others, refused};
+use crate::{AGREED, Neighbour, SOON, USERS, call, everyone, healed, others, refused};
 
 pub(crate) fn killed(lab: &mut Lab, at: usize) -> Result<()> {
     let phones = everyone(lab)?;
@@ -45,6 +45,57 @@ pub(crate) fn killed(lab: &mut Lab, at: usize) -> Result<()> {
         call(lab, &phones[second], second, callee).context("a call to where fed-node came back")?;
     }
     healed(lab)
+}
+
+/// Fed-node is dead while one phone comes to its server and another leaves it: both are found where they went, and neither registers again.
+pub(crate) fn moved_meanwhile(lab: &mut Lab, at: usize) -> Result<()> {
+    let phones = everyone(lab)?;
+    let (first, second) = others(at);
+    let (comes, leaves) = (&phones[second], &phones[at]);
+    agreed(lab, at)?;
+    lab.hosts[at].node_mut()?.kill()?;
+    comes.register(lab.hosts[at].sip())?;
+    lab.register(leaves, first)?;
+    // The map cannot know yet where she went.
+    lab.hosts[second].expect_located(comes.id(), &lab.hosts[second])?;
+
+    lab.hosts[at].restart_node()?;
+    for asker in 0..lab.hosts.len() {
+        eventually(SOON, || lab.hosts[asker].expect_located(comes.id(), &lab.hosts[at]))
+            .with_context(|| format!("{} came to {} without fed-node", comes.id(), lab.hosts[at].name))?;
+        eventually(SOON, || lab.hosts[asker].expect_located(leaves.id(), &lab.hosts[first]))
+            .with_context(|| format!("{} left {} without fed-node", leaves.id(), lab.hosts[at].name))?;
+    }
+    let alone = |device: &str, host: usize| -> Result<()> {
+        for other in &lab.hosts {
+            let has = other.asterisk.contacts()?.iter().any(|(aor, _)| aor == device);
+            ensure!(
+                has == (other.name == lab.hosts[host].name),
+                "{} at {}: {has}",
+                device,
+                other.name
+            );
+        }
+        Ok(())
+    };
+    eventually(SOON, || alone(comes.id(), at))?;
+    eventually(SOON, || alone(leaves.id(), first))?;
+    call(lab, &phones[first], first, comes).context("a call to where she came")?;
+    call(lab, comes, at, leaves).context("a call to where he went")?;
+    healed(lab)
+}
+
+/// Waits until that node knows, also after a kill, that its Asterisk and the map agree about all that there is now.
+fn agreed(lab: &Lab, at: usize) -> Result<()> {
+    let node = lab.hosts[at].node()?;
+    let now = node.json(&["status"])?["revision"].as_u64().context("no revision")?;
+    let file = node.data_dir().join("settled");
+    eventually(AGREED, || {
+        let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let noted: u64 = text.lines().last().context("it is empty")?.parse()?;
+        ensure!(noted >= now, "they agree up to revision {noted}, not yet up to {now}");
+        Ok(())
+    })
 }
 
 /// Without fed-node a user of this server is reached by number, by user id and by device id, from a phone over UDP and from one over TCP;

@@ -67,6 +67,14 @@ fn main() -> ExitCode {
                 body: |lab| fed_node::killed(lab, 2),
             },
             Case {
+                name: "who_came_or_left_while_fed_node_beside_22_was_dead_is_found_where_she_went",
+                body: |lab| fed_node::moved_meanwhile(lab, 0),
+            },
+            Case {
+                name: "who_came_or_left_while_fed_node_beside_16_was_dead_is_found_where_she_went",
+                body: |lab| fed_node::moved_meanwhile(lab, 2),
+            },
+            Case {
                 name: "a_stopped_fed_node_beside_22_holds_calls_up_for_three_seconds_at_most_and_goes_on",
                 body: |lab| pause::paused(lab, 0),
             },
