@@ -1,12 +1,13 @@
 //! One federation of real Asterisks 22, 22 and 16: provision once, register anywhere, call anyone.
 
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use fed_tests::lab::cases::{self, Case};
 use fed_tests::lab::{Lab, Version};
-use fed_tests::phone::{Behaviour, Transport};
+use fed_tests::phone::{Behaviour, Phone, Transport};
 use fed_tests::sipp::{SippPhone, place_call};
 use fed_tests::{both_hear, eventually};
 
@@ -24,23 +25,35 @@ fn main() -> ExitCode {
             },
             Case {
                 name: "calls_connect_between_all_pairs_of_nodes_over_udp",
-                body: |lab| all_pairs(lab, Transport::Udp, "u"),
+                body: |lab| all_pairs(lab, Transport::Udp),
             },
             Case {
                 name: "calls_connect_between_all_pairs_of_nodes_over_tcp",
-                body: |lab| all_pairs(lab, Transport::Tcp, "t"),
+                body: |lab| all_pairs(lab, Transport::Tcp),
             },
             Case {
-                name: "a_busy_phone_is_busy_from_every_node",
-                body: busy,
+                name: "a_busy_phone_is_busy_from_every_node_over_udp",
+                body: |lab| busy(lab, Transport::Udp),
             },
             Case {
-                name: "an_unanswered_call_ends_after_the_users_own_time",
-                body: no_answer,
+                name: "a_busy_phone_is_busy_from_every_node_over_tcp",
+                body: |lab| busy(lab, Transport::Tcp),
             },
             Case {
-                name: "a_cancelled_call_stops_ringing_at_every_node",
-                body: cancel,
+                name: "an_unanswered_call_ends_after_the_users_own_time_over_udp",
+                body: |lab| no_answer(lab, Transport::Udp),
+            },
+            Case {
+                name: "an_unanswered_call_ends_after_the_users_own_time_over_tcp",
+                body: |lab| no_answer(lab, Transport::Tcp),
+            },
+            Case {
+                name: "a_cancelled_call_stops_ringing_at_every_node_over_udp",
+                body: |lab| cancel(lab, Transport::Udp),
+            },
+            Case {
+                name: "a_cancelled_call_stops_ringing_at_every_node_over_tcp",
+                body: |lab| cancel(lab, Transport::Tcp),
             },
             Case {
                 name: "unknown_and_offline_are_refused_quickly_with_their_own_causes",
@@ -102,95 +115,122 @@ fn add_anywhere(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
-fn all_pairs(lab: &mut Lab, transport: Transport, prefix: &str) -> Result<()> {
-    let digit = if prefix == "u" { 3 } else { 4 };
+/// Who ends a call.
+#[derive(Debug, Clone, Copy)]
+enum EndedBy {
+    Caller,
+    Called,
+}
+
+/// From every host to every host, ended by the caller and by the called phone; the calls of a round, one from each host, are up together.
+fn all_pairs(lab: &mut Lab, transport: Transport) -> Result<()> {
+    let digit = if transport == Transport::Udp { 3 } else { 4 };
     let mut phones = Vec::new();
-    for side in ["caller", "callee"] {
+    for (side, name) in [(1, "caller"), (2, "callee")] {
         for at in 0..lab.hosts.len() {
-            let user = format!("{side}-{prefix}{at}");
-            lab.add_user(
-                at,
-                &user,
-                &[
-                    "--number",
-                    &format!("{digit}{}{at}", if side == "caller" { 1 } else { 2 }),
-                ],
-            )?;
+            let user = format!("{name}-{}{at}", word(transport));
+            lab.add_user(at, &user, &["--number", &format!("{digit}{side}{at}")])?;
             phones.push(lab.registered(&user, transport, at)?);
         }
     }
-    let (callers, callees) = phones.split_at(lab.hosts.len());
-    for (turn, (from, to)) in pairs(lab).enumerate() {
-        let (caller, callee) = (&callers[from], &callees[to]);
-        let what = || {
-            format!(
-                "{} at {} calls {} at {}",
-                caller.id(),
-                lab.hosts[from].name,
-                callee.id(),
-                lab.hosts[to].name
-            )
-        };
-        let mut call = caller
-            .call(lab.hosts[from].sip(), &format!("{digit}2{to}"))
-            .with_context(what)?;
-        call.wait_ringing(SOON).with_context(what)?;
-        call.wait_answer(SOON).with_context(what)?;
-        let incoming = callee.incoming(SOON).with_context(what)?;
-        both_hear(&call, caller, &incoming, callee).with_context(what)?;
-        // Hang-up from either side, in turns.
-        if turn % 2 == 0 {
-            call.hang_up().with_context(what)?;
-            incoming.wait_hang_up(SOON).with_context(what)?;
-        } else {
-            incoming.hang_up().with_context(what)?;
-            call.wait_hang_up(SOON).with_context(what)?;
+    let hosts = lab.hosts.len();
+    let (callers, callees) = phones.split_at(hosts);
+    let lab = &*lab;
+    for further in 0..hosts {
+        for ended_by in [EndedBy::Caller, EndedBy::Called] {
+            side_by_side((0..hosts).map(|from| {
+                let to = (from + further) % hosts;
+                move || {
+                    let (caller, callee) = (&callers[from], &callees[to]);
+                    talk(lab, caller, from, &format!("{digit}2{to}"), callee, ended_by).with_context(|| {
+                        format!(
+                            "{} at {} calls {} at {}, ended by {ended_by:?}",
+                            caller.id(),
+                            lab.hosts[from].name,
+                            callee.id(),
+                            lab.hosts[to].name
+                        )
+                    })
+                }
+            }))?;
         }
     }
     Ok(())
 }
 
-fn busy(lab: &mut Lab) -> Result<()> {
-    for (from, to) in pairs(lab).collect::<Vec<_>>() {
-        let (caller, callee) = couple(lab, "busy", from, to)?;
+/// One call that rings, is answered, heard on both sides, and ended.
+fn talk(lab: &Lab, caller: &Phone, from: usize, dialled: &str, callee: &Phone, ended_by: EndedBy) -> Result<()> {
+    let mut call = caller.call(lab.hosts[from].sip(), dialled)?;
+    call.wait_ringing(SOON)?;
+    call.wait_answer(SOON)?;
+    let incoming = callee.incoming(SOON)?;
+    both_hear(&call, caller, &incoming, callee)?;
+    match ended_by {
+        EndedBy::Caller => {
+            call.hang_up()?;
+            incoming.wait_hang_up(SOON).map(drop)
+        }
+        EndedBy::Called => {
+            incoming.hang_up()?;
+            call.wait_hang_up(SOON).map(drop)
+        }
+    }
+}
+
+fn busy(lab: &mut Lab, transport: Transport) -> Result<()> {
+    for (from, to) in pairs(lab) {
+        let (caller, callee) = couple(lab, "busy", transport, from, to)?;
         callee.behave(Behaviour::Refuse(486));
-        let ended = caller.call(lab.hosts[from].sip(), callee.id())?.wait_refusal(SOON)?;
-        ensure!(ended.status == 486, "{from} to {to}: {}", ended.response.start);
+        let what = || between(lab, from, to);
+        let mut call = caller.call(lab.hosts[from].sip(), callee.id()).with_context(what)?;
+        let ended = call.wait_refusal(SOON).with_context(what)?;
+        ensure!(ended.status == 486, "{}: {}", what(), ended.response.start);
     }
     Ok(())
 }
 
-fn no_answer(lab: &mut Lab) -> Result<()> {
-    for (from, to) in [(0, 1), (0, 2), (2, 0)] {
-        let (caller, callee) = couple(lab, "idle", from, to)?;
+/// All of them ring at once: each takes its two seconds.
+fn no_answer(lab: &mut Lab, transport: Transport) -> Result<()> {
+    let mut couples = Vec::new();
+    for (from, to) in pairs(lab).filter(|(from, to)| from != to) {
+        let (caller, callee) = couple(lab, "idle", transport, from, to)?;
         lab.hosts[0]
             .node()?
             .run(&["user", "set", callee.id(), "--ring-timeout", "2"])?;
         callee.behave(Behaviour::Ring);
-        let mut call = caller.call(lab.hosts[from].sip(), callee.id())?;
-        let rang = call.wait_ringing(SOON)?;
-        let ended = call.wait_refusal(SOON)?;
-        let waited = ended.at - rang;
-        ensure!(ended.status == 480, "{from} to {to}: {}", ended.response.start);
-        ensure!(
-            (Duration::from_millis(1_500)..Duration::from_secs(4)).contains(&waited),
-            "{from} to {to} rang for {waited:?}"
-        );
-        callee.incoming(SOON)?.wait_cancel(SOON)?;
+        couples.push((caller, callee, from, to));
     }
-    Ok(())
+    let lab = &*lab;
+    side_by_side(couples.iter().map(|(caller, callee, from, to)| {
+        move || {
+            let what = || between(lab, *from, *to);
+            let mut call = caller.call(lab.hosts[*from].sip(), callee.id()).with_context(what)?;
+            let rang = call.wait_ringing(SOON).with_context(what)?;
+            let ended = call.wait_refusal(SOON).with_context(what)?;
+            let waited = ended.at - rang;
+            ensure!(ended.status == 480, "{}: {}", what(), ended.response.start);
+            ensure!(
+                (Duration::from_millis(1_500)..Duration::from_secs(4)).contains(&waited),
+                "{} rang for {waited:?}",
+                what()
+            );
+            let incoming = callee.incoming(SOON).with_context(what)?;
+            incoming.wait_cancel(SOON).with_context(what).map(drop)
+        }
+    }))
 }
 
-fn cancel(lab: &mut Lab) -> Result<()> {
-    for (from, to) in pairs(lab).collect::<Vec<_>>() {
-        let (caller, callee) = couple(lab, "gone", from, to)?;
+fn cancel(lab: &mut Lab, transport: Transport) -> Result<()> {
+    for (from, to) in pairs(lab) {
+        let (caller, callee) = couple(lab, "gone", transport, from, to)?;
         callee.behave(Behaviour::Ring);
-        let mut call = caller.call(lab.hosts[from].sip(), callee.id())?;
-        call.wait_ringing(SOON)?;
-        let incoming = callee.incoming(SOON)?;
-        let ended = call.cancel()?;
-        ensure!(ended.status == 487, "{from} to {to}: {}", ended.response.start);
-        incoming.wait_cancel(SOON)?;
+        let what = || between(lab, from, to);
+        let mut call = caller.call(lab.hosts[from].sip(), callee.id()).with_context(what)?;
+        call.wait_ringing(SOON).with_context(what)?;
+        let incoming = callee.incoming(SOON).with_context(what)?;
+        let ended = call.cancel().with_context(what)?;
+        ensure!(ended.status == 487, "{}: {}", what(), ended.response.start);
+        incoming.wait_cancel(SOON).with_context(what)?;
     }
     Ok(())
 }
@@ -198,7 +238,7 @@ fn cancel(lab: &mut Lab) -> Result<()> {
 fn unknown_and_offline(lab: &mut Lab) -> Result<()> {
     lab.add_user(0, "absent", &["--number", "5550"])?;
     for at in 0..lab.hosts.len() {
-        let (caller, _) = couple(lab, "asks", at, at)?;
+        let (caller, _) = couple(lab, "asks", Transport::Udp, at, at)?;
         for (dialled, status) in [("5999", 404), ("nobody", 404), ("5550", 480), ("absent", 480)] {
             let began = Instant::now();
             let ended = caller.call(lab.hosts[at].sip(), dialled)?.wait_refusal(AT_ONCE)?;
@@ -228,7 +268,7 @@ fn two_devices(lab: &mut Lab) -> Result<()> {
     let desk = lab.registered("dora-desk", Transport::Udp, 0)?;
     let mobile = lab.registered("dora-mobile", Transport::Tcp, 2)?;
     for (at, first) in [(1, &desk), (1, &mobile), (0, &mobile), (2, &desk)] {
-        let (caller, _) = couple(lab, "forks", at, at)?;
+        let (caller, _) = couple(lab, "forks", Transport::Udp, at, at)?;
         for phone in [&desk, &mobile] {
             phone.behave(Behaviour::Ring);
             phone.forget_incoming();
@@ -253,7 +293,7 @@ fn two_devices(lab: &mut Lab) -> Result<()> {
 
 /// SIPp answers over UDP only: a registration over TCP ends with its connection, and one run of SIPp plays one scenario.
 fn sipp_phones(lab: &mut Lab) -> Result<()> {
-    let (caller, callee) = couple(lab, "sipp", 0, 1)?;
+    let (caller, callee) = couple(lab, "sipp", Transport::Udp, 0, 1)?;
     for id in ["sipp-own", "sipp-other"] {
         lab.add_user(0, id, &[])?;
     }
@@ -285,7 +325,8 @@ fn sipp_phones(lab: &mut Lab) -> Result<()> {
 }
 
 /// A caller registered at one host and a callee at another, made on first use.
-fn couple(lab: &Lab, name: &str, from: usize, to: usize) -> Result<(fed_tests::phone::Phone, fed_tests::phone::Phone)> {
+fn couple(lab: &Lab, name: &str, transport: Transport, from: usize, to: usize) -> Result<(Phone, Phone)> {
+    let name = format!("{name}-{}", word(transport));
     let ids = [format!("{name}-from{from}{to}"), format!("{name}-to{from}{to}")];
     for id in &ids {
         // Added by an earlier turn of the same case: then it is there already.
@@ -295,7 +336,33 @@ fn couple(lab: &Lab, name: &str, from: usize, to: usize) -> Result<(fed_tests::p
         }
     }
     Ok((
-        lab.registered(&ids[0], Transport::Udp, from)?,
-        lab.registered(&ids[1], Transport::Udp, to)?,
+        lab.registered(&ids[0], transport, from)?,
+        lab.registered(&ids[1], transport, to)?,
     ))
+}
+
+/// Whose call it is, for a failure.
+fn between(lab: &Lab, from: usize, to: usize) -> String {
+    format!("a call from {} to {}", lab.hosts[from].name, lab.hosts[to].name)
+}
+
+/// A transport in the name of a user.
+fn word(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "udp",
+        Transport::Tcp => "tcp",
+    }
+}
+
+/// Does all of these at the same time.
+fn side_by_side<J>(jobs: impl Iterator<Item = J>) -> Result<()>
+where
+    J: FnOnce() -> Result<()> + Send,
+{
+    thread::scope(|scope| {
+        let running: Vec<_> = jobs.map(|job| scope.spawn(job)).collect();
+        running
+            .into_iter()
+            .try_for_each(|job| job.join().map_err(|_| anyhow!("a call panicked"))?)
+    })
 }
