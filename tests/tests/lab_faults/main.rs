@@ -123,6 +123,10 @@ fn main() -> ExitCode {
                 body: partition::partition,
             },
             Case {
+                name: "calls_in_progress_survive_a_partition_and_its_healing",
+                body: partition::calls_in_progress,
+            },
+            Case {
                 name: "a_thousand_users_are_imported_and_ready_at_every_asterisk",
                 body: import::import,
             },

@@ -1,6 +1,9 @@
 //! A call in progress while something dies.
 
-use anyhow::{Context, Result, ensure};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
 use fed_tests::lab::Lab;
 use fed_tests::phone::{Call, Incoming, Phone};
 use fed_tests::{both_hear, eventually};
@@ -31,20 +34,71 @@ impl<'a> Talk<'a> {
 
     /// Fails unless it is up and both sides hear more than a second of each other from now on.
     pub(crate) fn goes_on(&mut self, when: &str) -> Result<()> {
-        let heard = |talk: &Self| {
-            (
-                talk.call.rtp().heard_from(talk.callee.voice()),
-                talk.incoming.rtp().heard_from(talk.caller.voice()),
-            )
-        };
-        let before = heard(self);
+        let before = self.heard();
         eventually(SOON, || {
-            let now = heard(self);
+            let now = self.heard();
             let more = (now.0 - before.0).min(now.1 - before.1);
             ensure!(more > 50, "only {more} packets {when}");
             Ok(())
         })
-        .with_context(|| format!("{} talking to {}", self.caller.id(), self.callee.id()))?;
+        .with_context(|| self.words())?;
+        self.is_up(when)
+    }
+
+    /// As [`Talk::goes_on`], of all of these at the same time.
+    pub(crate) fn all_go_on(talks: &mut [Self], when: &str) -> Result<()> {
+        thread::scope(|scope| {
+            let running: Vec<_> = talks
+                .iter_mut()
+                .map(|talk| scope.spawn(|| talk.goes_on(when)))
+                .collect();
+            running
+                .into_iter()
+                .try_for_each(|talk| talk.join().map_err(|_| anyhow!("a talk panicked"))?)
+        })
+    }
+
+    /// Fails unless it is up though neither side hears the other any more.
+    pub(crate) fn is_silent(&mut self, when: &str) -> Result<()> {
+        let mut before = self.heard();
+        eventually(SOON, || {
+            thread::sleep(Duration::from_millis(200));
+            let now = self.heard();
+            let more = (now.0 - before.0, now.1 - before.1);
+            before = now;
+            ensure!(more == (0, 0), "{more:?} packets were heard {when}");
+            Ok(())
+        })
+        .with_context(|| self.words())?;
+        self.is_up(when)
+    }
+
+    /// Ended by the caller.
+    pub(crate) fn end(mut self) -> Result<()> {
+        self.call.hang_up()?;
+        self.incoming.wait_hang_up(SOON).map(drop)
+    }
+
+    /// Ended by the phone that was called.
+    pub(crate) fn end_by_called(mut self) -> Result<()> {
+        self.incoming.hang_up()?;
+        self.call.wait_hang_up(SOON).map(drop)
+    }
+
+    /// The two phones.
+    pub(crate) fn phones(&self) -> [&'a Phone; 2] {
+        [self.caller, self.callee]
+    }
+
+    /// Packets of the other that the caller and the called phone have heard.
+    fn heard(&self) -> (u64, u64) {
+        (
+            self.call.rtp().heard_from(self.callee.voice()),
+            self.incoming.rtp().heard_from(self.caller.voice()),
+        )
+    }
+
+    fn is_up(&mut self, when: &str) -> Result<()> {
         ensure!(
             self.call.is_up(),
             "the call of {} in progress ended {when}",
@@ -53,8 +107,7 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    pub(crate) fn end(mut self) -> Result<()> {
-        self.call.hang_up()?;
-        self.incoming.wait_hang_up(SOON).map(drop)
+    fn words(&self) -> String {
+        format!("{} talking to {}", self.caller.id(), self.callee.id())
     }
 }
