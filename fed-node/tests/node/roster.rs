@@ -64,6 +64,28 @@ fn a_thousand_users_are_imported_once_and_exported_to_the_same() {
 }
 
 #[test]
+fn on_a_terminal_a_bar_shows_how_far_the_import_is() {
+    const CHANGES: u64 = 2_000;
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    let file = node.dir.join("users.csv");
+    std::fs::write(&file, csv(1_000)).unwrap();
+    let way = node.way(&node.program);
+    let said = way.asks_on_a_terminal(&["user", "import", file.to_str().unwrap()]).ok();
+    let counts: Vec<u64> = said
+        .out
+        .split(&format!("/{CHANGES} written"))
+        .filter_map(|before| before.rsplit(' ').next()?.parse().ok())
+        .collect();
+    assert!(
+        counts.is_sorted() && counts.iter().any(|count| (1..CHANGES).contains(count)),
+        "it grows: {counts:?}, {said:?}"
+    );
+    assert_eq!(counts.last(), Some(&CHANGES), "it ends with all of them: {said:?}");
+    assert!(said.out.contains('█') && said.out.contains(" left"), "{said:?}");
+}
+
+#[test]
 fn a_file_with_wrong_lines_changes_nothing() {
     let federation = Federation::start(1);
     let node = &federation.nodes[0];

@@ -111,4 +111,30 @@ impl Way {
     pub(crate) fn asks(&self, args: &[&str]) -> Said {
         Said::of(self.command().args(args).stdin(Stdio::null()).output().unwrap())
     }
+
+    /// The same with a terminal as stdin, stdout and stderr; what appears on it is the output.
+    pub(crate) fn asks_on_a_terminal(&self, args: &[&str]) -> Said {
+        let command = self.command();
+        let words: Vec<String> = std::iter::once(command.get_program())
+            .chain(command.get_args())
+            .map(|word| word.to_str().unwrap())
+            .chain(args.iter().copied())
+            .map(|word| format!("'{word}'"))
+            .collect();
+        // Of util-linux: it has a shell run the words on a terminal of its own, and ends with their code.
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => script.env(name, value),
+                None => script.env_remove(name),
+            };
+        }
+        script
+            .env("SHELL", "/bin/sh")
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR")
+            .stdin(Stdio::null());
+        Said::of(script.output().unwrap())
+    }
 }
