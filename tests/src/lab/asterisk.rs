@@ -239,6 +239,17 @@ impl Asterisk {
         self.process.as_mut().is_some_and(|p| p.check().is_ok())
     }
 
+    /// How many lines of its own log have these words.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn log_lines(&self, words: &str) -> Result<usize> {
+        let file = self.home.join("log/messages");
+        let log = fs::read(&file).with_context(|| file.display().to_string())?;
+        let log = String::from_utf8_lossy(&log);
+        Ok(log.lines().filter(|line| line.contains(words)).count())
+    }
+
     /// Its version.
     pub fn version(&self) -> Version {
         self.version

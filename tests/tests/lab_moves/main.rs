@@ -78,6 +78,15 @@ fn alices(lab: &Lab) -> Result<Vec<Phone>> {
         .collect()
 }
 
+/// As [`alices`], several in turn for each host: she comes back to none while its registration is still being deleted. The moment in which that happens to a REGISTER is
+/// Asterisk's own: it answers 200 and drops what it has just written.
+fn many_alices(lab: &Lab) -> Result<Vec<Phone>> {
+    const TURNS: usize = 4;
+    (0..TURNS * lab.hosts.len())
+        .map(|_| lab.phone_of("alice", Transport::Udp))
+        .collect()
+}
+
 /// As [`alices`], with TCP at the second host: she moves from UDP to TCP and back.
 fn mixed_alices(lab: &Lab) -> Result<Vec<Phone>> {
     (0..lab.hosts.len())
