@@ -298,6 +298,9 @@ impl Life {
                     if let Some(at) = map.candidate.round(now) {
                         self.settled.agreed(at);
                     }
+                    if self.observer.compare_unlooked() {
+                        return None;
+                    }
                 }
             }
         }
@@ -342,6 +345,9 @@ impl Life {
                 ));
             }
             other => {
+                if let Change::DevicePut { id } = other {
+                    self.observer.look_at(id);
+                }
                 if let Some(scope) = Scope::of_change(other) {
                     send(scopes, scope);
                 }

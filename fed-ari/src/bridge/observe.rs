@@ -26,6 +26,9 @@ use crate::{
 /// How long the map may take to confirm that a contact is stale; after it the own copy has to do.
 const FRESH_WITHIN: Duration = Duration::from_millis(500);
 
+/// New devices compared in one round: what is asked of Asterisk for them takes a fraction of a second.
+const LOOKED_AT_ONCE: usize = 250;
+
 /// Attempts at deleting a stale contact.
 const ATTEMPTS: u32 = 5;
 
@@ -54,6 +57,8 @@ pub(super) struct Observer {
     deleting: Mutex<HashMap<Registration, usize>>,
     /// Registrations seen but not bound yet for want of a quorum, with the revision applied when they were seen.
     seen: Mutex<HashMap<Registration, Revision>>,
+    /// Devices that came into the map while this bridge followed it, and have not been compared since.
+    unlooked: Mutex<BTreeSet<DeviceId>>,
     returns: Returns,
     counts: Mutex<BridgeCounts>,
     /// What of map and Asterisk must be compared.
@@ -72,6 +77,7 @@ impl Observer {
             session: Mutex::new(None),
             deleting: Mutex::new(HashMap::new()),
             seen: Mutex::new(HashMap::new()),
+            unlooked: Mutex::default(),
             returns: Returns::default(),
             counts: Mutex::new(BridgeCounts::default()),
             // Nothing is known of what happened before.
@@ -132,6 +138,21 @@ impl Observer {
             && *self.to_compare.lock() == Extent::NONE
             && self.deleting.lock().is_empty()
             && self.seen.lock().is_empty()
+            && self.unlooked.lock().is_empty()
+    }
+
+    /// A device came into the map, or was changed: it may have been registered here already, of which no event tells. Looked at when there is time.
+    pub(super) fn look_at(&self, device: &DeviceId) {
+        self.unlooked.lock().insert(device.clone());
+    }
+
+    /// Has the next devices compared that nobody has looked at yet; false where there are none.
+    pub(super) fn compare_unlooked(&self) -> bool {
+        let mut unlooked = self.unlooked.lock();
+        let some: BTreeSet<DeviceId> = (0..LOOKED_AT_ONCE).map_while(|_| unlooked.pop_first()).collect();
+        let any = !some.is_empty();
+        self.compare_later(Extent::Devices(some));
+        any
     }
 
     /// Waits until no step is under way.
@@ -197,6 +218,9 @@ impl Observer {
                 self.returns.registered(&registration);
                 if !self.is_refresh(&device, &contact) {
                     self.push(device, Step::Registered(contact));
+                } else if !self.lanes.is_busy(&device) {
+                    // Noted while a comparison ran, and bound all the time.
+                    self.seen.lock().remove(&registration);
                 }
             }
             ContactStatus::Removed => {
@@ -261,6 +285,7 @@ impl Observer {
         };
         // Another's endpoint, from a file of this Asterisk: none of the federation's business.
         if !matches!(self.port.local().view().device(&device), Ok(Some(_))) {
+            self.seen.lock().remove(&(device, contact));
             return;
         }
         // Noted before it is proposed: a comparison that runs meanwhile must not take it for something old. What was noted

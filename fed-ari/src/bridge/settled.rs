@@ -7,18 +7,26 @@
 use std::{fs, io, mem, path::PathBuf};
 
 use fed_core::ids::Revision;
+use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 /// Begins the file.
 const TITLE: &str = "federated-asterisk settled 1";
 
+/// What is in the file, and what is on its way there with whether it got there.
+#[derive(Default)]
+struct FileState {
+    written: Option<Revision>,
+    writing: Option<(Revision, JoinHandle<bool>)>,
+}
+
 /// Up to where this node's Asterisk and the map agreed.
 pub(super) struct Settled {
     file: Option<PathBuf>,
     identity: String,
     at: Mutex<Option<Revision>>,
-    writing: Mutex<Option<JoinHandle<()>>>,
+    file_state: Mutex<FileState>,
 }
 
 impl Settled {
@@ -42,7 +50,7 @@ impl Settled {
             file,
             identity: identity.to_owned(),
             at: Mutex::new(at),
-            writing: Mutex::default(),
+            file_state: Mutex::default(),
         }
     }
 
@@ -53,23 +61,32 @@ impl Settled {
 
     /// They agreed here too. An older file, or none after a power cut, is right as well: nobody waits for the disk.
     pub(super) fn agreed(&self, at: Revision) {
-        if self.at.lock().replace(at) == Some(at) {
-            return;
-        }
+        *self.at.lock() = Some(at);
         let Some(file) = self.file.clone() else { return };
-        let mut writing = self.writing.lock();
-        // A disk that hangs has one writer waiting, not one for each round.
-        if writing.as_ref().is_some_and(|task| !task.is_finished()) {
+        let mut state = self.file_state.lock();
+        if let Some((revision, task)) = state.writing.take() {
+            // A disk that hangs has one writer waiting, not one for each round.
+            if !task.is_finished() {
+                state.writing = Some((revision, task));
+                return;
+            }
+            if matches!(task.now_or_never(), Some(Ok(true))) {
+                state.written = Some(revision);
+            }
+        }
+        if state.written == Some(at) {
             return;
         }
         let text = format!("{TITLE}\n{}\n{at}\n", self.identity);
-        *writing = Some(tokio::task::spawn_blocking(move || {
+        let task = tokio::task::spawn_blocking(move || {
             let beside = file.with_extension("new");
             let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &file));
-            if let Err(error) = written {
+            if let Err(error) = &written {
                 tracing::warn!(file = %file.display(), %error, "cannot be written: should fed-node be killed, phones that come here before it is back are found at their next REGISTER");
             }
-        }));
+            written.is_ok()
+        });
+        state.writing = Some((at, task));
     }
 }
 
@@ -112,8 +129,8 @@ mod tests {
         let first = open("one/1");
         assert_eq!(first.at(Revision(9)), None);
         first.agreed(Revision(7));
-        let task = first.writing.lock().take().expect("it is being written");
-        task.await.expect("written");
+        let (_, task) = first.file_state.lock().writing.take().expect("it is being written");
+        assert!(task.await.expect("no panic"), "written");
         assert_eq!(open("one/1").at(Revision(9)), Some(Revision(7)));
         assert_eq!(open("one/1").at(Revision(6)), None, "a map that was set up anew");
         assert_eq!(open("one/2").at(Revision(9)), None, "another node's");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fed_ari::{port::memory::MemoryMap, sim::SimVersion};
+use fed_ari::{bridge::Phase, port::memory::MemoryMap, sim::SimVersion};
 use fed_core::{
     command::{Command, Expect},
     ids::DeviceId,
@@ -85,6 +85,71 @@ async fn a_phone_that_left_while_no_bridge_ran_stays_where_it_went() {
     assert_eq!(b.sim.registrations("alice"), [AT_B], "nobody has deleted it yet");
     b.start();
     until("nothing stale at B", || b.sim.registrations("alice").is_empty()).await;
+    assert_eq!(places(&map, "alice"), [(1, AT_A.to_owned())]);
+}
+
+#[tokio::test]
+async fn refreshes_while_all_is_compared_do_not_hold_up_the_note() {
+    let map = map_with(&["alice", "bob"]);
+    let (_a, b) = pair(&map).await;
+    b.register("alice", AT_B);
+    placed(&map, "alice", 2, AT_B).await;
+    settled(&map, &b).await;
+    b.sim.clear_requests();
+    b.sim.slow_down(Duration::from_millis(200));
+    b.sim.drop_sockets();
+    let asked = || {
+        b.sim
+            .requests()
+            .iter()
+            .any(|request| request.path.contains("/aor/alice"))
+    };
+    until("all is compared again", || {
+        asked() && b.status().phase == Phase::Reconciling
+    })
+    .await;
+    b.register("alice", AT_B);
+    b.sim.slow_down(Duration::ZERO);
+    b.up().await;
+    done(
+        &map,
+        Command::PutDevice {
+            device: device("bob"),
+            expect: Expect::Any,
+        },
+    );
+    settled(&map, &b).await;
+}
+
+#[tokio::test]
+async fn a_phone_that_was_there_before_its_device_was_in_the_map_is_bound_and_no_newer_than_a_move() {
+    let map = map_with(&["alice", "bob"]);
+    let (a, mut b) = pair(&map).await;
+    b.register("alice", AT_B);
+    placed(&map, "alice", 2, AT_B).await;
+    settled(&map, &b).await;
+    // Made again before Asterisk was told: her registration stays there, her binding does not.
+    done(
+        &map,
+        Command::DeleteDevice {
+            id: DeviceId::new("alice").expect("an id"),
+            expect: Expect::Any,
+        },
+    );
+    done(
+        &map,
+        Command::PutDevice {
+            device: device("alice"),
+            expect: Expect::Any,
+        },
+    );
+    placed(&map, "alice", 2, AT_B).await;
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    settled(&map, &b).await;
+    b.stop().await;
+    b.start();
+    b.up().await;
     assert_eq!(places(&map, "alice"), [(1, AT_A.to_owned())]);
 }
 
