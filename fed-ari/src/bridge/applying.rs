@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
 
 use super::{
     BridgeStatus,
@@ -14,7 +17,10 @@ use crate::{port::MapSnapshot, render::Scope};
 /// Pause before objects that could not be written are tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Applies what changes in the map, a little after it changed, so that many changes make one plan.
+/// What is written at once belongs together: a user comes with devices.
+const BREATH: Duration = Duration::from_millis(1);
+
+/// Applies what changes in the map: the first change at once, those that follow it closely a little later, so that many make one plan.
 pub(super) async fn keep_applied(
     applier: Applier,
     snapshot: MapSnapshot,
@@ -29,9 +35,10 @@ pub(super) async fn keep_applied(
         tracing::warn!(%error, "the numbers for the time without fed-node could not be written");
         retry_later(&again, Scope::All);
     }
+    let mut ready_at = Instant::now();
     while let Some(first) = scopes.recv().await {
         let mut wanted = BTreeSet::from([first]);
-        tokio::time::sleep(debounce).await;
+        sleep_until(ready_at.max(Instant::now() + BREATH)).await;
         while let Ok(scope) = scopes.try_recv() {
             wanted.insert(scope);
         }
@@ -47,6 +54,7 @@ pub(super) async fn keep_applied(
                 wanted.into_iter().for_each(|scope| retry_later(&again, scope));
             }
         }
+        ready_at = Instant::now() + debounce;
     }
 }
 

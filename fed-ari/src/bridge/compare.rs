@@ -26,12 +26,14 @@ impl Life {
             tokio::select! {
                 biased;
                 Some(event) = contacts.recv() => {
-                    self.observer.note(&event.0, &event.1, event.2);
-                    missed.push(event);
+                    if !self.observer.is_own(&event) {
+                        self.observer.note(&event);
+                        missed.push(event);
+                    }
                 }
                 done = &mut attempts => {
                     done?;
-                    missed.retain(|(aor, uri, status)| !self.observer.is_settled(aor, uri, *status));
+                    missed.retain(|event| !self.observer.is_settled(event));
                     return Ok(missed);
                 }
             }

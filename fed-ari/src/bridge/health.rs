@@ -26,7 +26,7 @@ pub struct Rhythm {
     pub ping: Duration,
     /// Silence after which Asterisk counts as down.
     pub silence: Duration,
-    /// How long changes of the map are gathered before they are applied.
+    /// How long changes of the map are gathered before they are applied, when others have just been.
     pub debounce: Duration,
     /// Between two looks at whether Asterisk still has every object as written.
     pub look_again: Duration,

@@ -248,7 +248,7 @@ impl Life {
         self.observer.compare_later(Extent::All);
         let fault = loop {
             match self.compare(contacts).await {
-                Ok(missed) => missed.into_iter().for_each(|event| self.contact_event(event, &scopes)),
+                Ok(missed) => missed.iter().for_each(|event| self.contact_event(event, &scopes)),
                 Err(fault) => break fault,
             }
             if let Some(fault) = self.steady(&mut changes, &scopes, contacts).await {
@@ -276,7 +276,9 @@ impl Life {
                 event = contacts.recv() => {
                     // The pump ends only with the link, which `serve` notices.
                     let Some(event) = event else { pending().await };
-                    self.contact_event(event, scopes);
+                    if !self.observer.is_own(&event) {
+                        self.contact_event(&event, scopes);
+                    }
                 }
                 item = map.watch.next() => match item {
                     MapEvent::Changes { changes, revision } => {
@@ -307,10 +309,11 @@ impl Life {
     }
 
     /// One event of a contact.
-    fn contact_event(&self, (aor, uri, status): ContactEvent, scopes: &mpsc::UnboundedSender<Scope>) {
-        self.observer.contact_changed(&aor, &uri, status);
-        if status == ContactStatus::Removed {
-            self.released(&aor, scopes);
+    fn contact_event(&self, event: &ContactEvent, scopes: &mpsc::UnboundedSender<Scope>) {
+        self.observer.contact_changed(event);
+        let (aor, _, status) = event;
+        if *status == ContactStatus::Removed {
+            self.released(aor, scopes);
         }
     }
 

@@ -20,6 +20,7 @@ mod recall;
 mod resync;
 mod returns;
 mod settled;
+mod stale;
 mod status;
 mod stranded;
 

@@ -15,7 +15,7 @@ use fed_core::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{lanes::Lanes, recall::recall, resync::Extent, returns::Returns, status::BridgeCounts};
+use super::{lanes::Lanes, link::ContactEvent, recall::recall, resync::Extent, returns::Returns, status::BridgeCounts};
 use crate::{
     client::{AriClient, ContactStatus},
     port::{MapPort, PortError, Proposed, SEEN_AT, fresh_or_stale},
@@ -28,9 +28,6 @@ const FRESH_WITHIN: Duration = Duration::from_millis(500);
 
 /// New devices compared in one round: what is asked of Asterisk for them takes a fraction of a second.
 const LOOKED_AT_ONCE: usize = 250;
-
-/// Attempts at deleting a stale contact.
-const ATTEMPTS: u32 = 5;
 
 /// Something that happened to one contact of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,18 +45,18 @@ pub(super) type Registration = (DeviceId, ContactUri);
 
 /// Turns what happens at one Asterisk into commands, and the map's verdicts into deletions.
 pub(super) struct Observer {
-    client: AriClient,
+    pub(super) client: AriClient,
     port: Arc<dyn MapPort>,
     router: Arc<Router>,
-    lanes: Arc<Lanes<(Step, SystemTime)>>,
+    pub(super) lanes: Arc<Lanes<(Step, SystemTime)>>,
     session: Mutex<Option<SessionId>>,
-    /// Contacts that this bridge is deleting: their removal is no news.
-    deleting: Mutex<HashMap<Registration, usize>>,
+    /// Contacts that this bridge is ending: their removal is no news.
+    pub(super) ending: Mutex<HashMap<Registration, usize>>,
     /// Registrations seen but not bound yet for want of a quorum, with the revision applied when they were seen.
     seen: Mutex<HashMap<Registration, Revision>>,
     /// Devices that came into the map while this bridge followed it, and have not been compared since.
     unlooked: Mutex<BTreeSet<DeviceId>>,
-    returns: Returns,
+    pub(super) returns: Returns,
     counts: Mutex<BridgeCounts>,
     /// What of map and Asterisk must be compared.
     to_compare: Mutex<Extent>,
@@ -75,7 +72,7 @@ impl Observer {
             router,
             lanes: Lanes::new(),
             session: Mutex::new(None),
-            deleting: Mutex::new(HashMap::new()),
+            ending: Mutex::new(HashMap::new()),
             seen: Mutex::new(HashMap::new()),
             unlooked: Mutex::default(),
             returns: Returns::default(),
@@ -136,7 +133,7 @@ impl Observer {
         self.session().is_some()
             && self.lanes.is_idle()
             && *self.to_compare.lock() == Extent::NONE
-            && self.deleting.lock().is_empty()
+            && self.ending.lock().is_empty()
             && self.seen.lock().is_empty()
             && self.unlooked.lock().is_empty()
     }
@@ -163,7 +160,7 @@ impl Observer {
     /// Forgets what was expected of a link that is gone.
     pub(super) fn link_lost(&self) {
         self.returns.link_lost();
-        self.deleting.lock().clear();
+        self.ending.lock().clear();
     }
 
     /// When a registration that is not bound yet was seen; `None` where it was not.
@@ -184,19 +181,24 @@ impl Observer {
     }
 
     /// Notes when a registration was seen that cannot be bound yet.
-    pub(super) fn note(&self, aor: &str, uri: &str, status: ContactStatus) {
-        if let Some((device, contact)) = new_registration(aor, uri, status) {
+    pub(super) fn note(&self, event: &ContactEvent) {
+        if let Some((device, contact)) = new_registration(event) {
             self.remember_seen(&device, &contact);
         }
     }
 
     /// True for a noted registration that a comparison has dealt with since.
-    pub(super) fn is_settled(&self, aor: &str, uri: &str, status: ContactStatus) -> bool {
-        new_registration(aor, uri, status).is_some_and(|registration| !self.seen.lock().contains_key(&registration))
+    pub(super) fn is_settled(&self, event: &ContactEvent) -> bool {
+        new_registration(event).is_some_and(|registration| !self.seen.lock().contains_key(&registration))
     }
 
-    /// Follows an event of a contact.
-    pub(super) fn contact_changed(self: &Arc<Self>, aor: &str, uri: &str, status: ContactStatus) {
+    /// True for an event of what this bridge wrote itself, once for each: nobody is to hear of it.
+    pub(super) fn is_own(&self, event: &ContactEvent) -> bool {
+        new_registration(event).is_some_and(|registration| self.returns.is_own(&registration))
+    }
+
+    /// Follows an event of a contact that is not this bridge's own.
+    pub(super) fn contact_changed(self: &Arc<Self>, (aor, uri, status): &ContactEvent) {
         // Our own static contacts raise the same events.
         if is_redirect_aor(aor) {
             return;
@@ -212,9 +214,6 @@ impl Observer {
         match status {
             ContactStatus::Created | ContactStatus::NonQualified | ContactStatus::Reachable => {
                 let registration = (device.clone(), contact.clone());
-                if self.returns.wrote(&registration) {
-                    return;
-                }
                 self.returns.registered(&registration);
                 if !self.is_refresh(&device, &contact) {
                     self.push(device, Step::Registered(contact));
@@ -311,7 +310,7 @@ impl Observer {
                         tracing::info!(%device, %contact, node = %by.node, "a contact gave way: the device has registered elsewhere since");
                         // It is not wanted back either.
                         self.returns.take_lost(&(device.clone(), contact.clone()));
-                        self.delete_contact(&device, &contact).await;
+                        self.end_contact(&device, &contact).await;
                     }
                     Reply::Refused(why) => tracing::warn!(%device, %contact, %why, "a registration was not bound"),
                     other => tracing::warn!(%device, ?other, "an unexpected reply to a bind"),
@@ -325,7 +324,7 @@ impl Observer {
     }
 
     /// Notes that a registration is seen now, and says when it was seen first.
-    fn remember_seen(&self, device: &DeviceId, contact: &ContactUri) -> Revision {
+    pub(super) fn remember_seen(&self, device: &DeviceId, contact: &ContactUri) -> Revision {
         *self
             .seen
             .lock()
@@ -386,7 +385,7 @@ impl Observer {
     async fn gone(&self, device: DeviceId, contact: ContactUri) {
         let registration = (device.clone(), contact.clone());
         self.seen.lock().remove(&registration);
-        if self.deleted_by_us(&registration) {
+        if self.ended_by_us(&registration) {
             return;
         }
         let node = self.port.here();
@@ -408,19 +407,6 @@ impl Observer {
         }
     }
 
-    /// True for the removal that our own deletion causes, once for each.
-    fn deleted_by_us(&self, registration: &Registration) -> bool {
-        let mut deleting = self.deleting.lock();
-        let Some(times) = deleting.get_mut(registration) else {
-            return false;
-        };
-        *times -= 1;
-        if *times == 0 {
-            deleting.remove(registration);
-        }
-        true
-    }
-
     async fn stale(&self, device: DeviceId, contact: ContactUri) {
         let node = self.port.here();
         // The own copy may be behind what this node has just bound.
@@ -433,90 +419,20 @@ impl Observer {
         if bound.is_ok_and(|all| all.iter().any(|b| b.value.node == node && b.value.contact == contact)) {
             return;
         }
-        self.delete_contact(&device, &contact).await;
+        self.end_contact(&device, &contact).await;
         if self.router.rang_here(&device) {
             // Beside the lane: the device's next registration must not wait for it.
             let (port, router) = (Arc::clone(&self.port), Arc::clone(&self.router));
             tokio::spawn(recall(self.client.clone(), port, router, device));
         }
     }
-
-    /// Deletes a contact of this Asterisk that the map does not want here.
-    pub(super) async fn delete_contact(&self, device: &DeviceId, contact: &ContactUri) {
-        let registration = (device.clone(), contact.clone());
-        let fields = self.client.contact_fields(device.as_str(), contact.as_str()).await;
-        if let Ok(Some(fields)) = fields {
-            self.returns.deleting(registration.clone(), fields);
-        }
-        // Registered again while this was going on: its turn comes next.
-        let again = Step::Registered(contact.clone());
-        if self.lanes.waits(device, |(step, _)| *step == again) {
-            return self.returns.gone(&registration);
-        }
-        *self.deleting.lock().entry(registration.clone()).or_default() += 1;
-        for attempt in 1..=ATTEMPTS {
-            match self.client.delete_contact(device.as_str(), contact.as_str()).await {
-                Ok(true) => {
-                    tracing::debug!(%device, %contact, "a stale contact was deleted");
-                    return self.count(|counts| counts.stale_deleted += 1);
-                }
-                Ok(false) => break,
-                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                    tokio::time::sleep(Duration::from_millis(20) * attempt * attempt).await;
-                }
-                Err(error) => {
-                    tracing::warn!(%device, %contact, %error, "a stale contact could not be deleted");
-                    self.want_resync_of(device);
-                    break;
-                }
-            }
-        }
-        self.deleted_by_us(&registration);
-        self.returns.gone(&registration);
-    }
-}
-
-impl Observer {
-    /// Puts back a registration that our own deletion took along: the phone had refreshed it, and Asterisk's word of that came too late.
-    ///
-    /// It ends when the deleted one would have ended, which is too early only where the refresh fell into the millisecond between the last look and the deletion.
-    async fn put_back(&self, device: &DeviceId, contact: &ContactUri) {
-        let registration = (device.clone(), contact.clone());
-        let Some(fields) = self.returns.take_lost(&registration) else {
-            return;
-        };
-        let back = match self.client.get_contact(device.as_str(), contact.as_str()).await {
-            // Registered after the deletion.
-            Ok(Some(_)) => return,
-            Ok(None) => {
-                self.returns.writing(&registration, true);
-                let written = self
-                    .client
-                    .put_contact_back(device.as_str(), contact.as_str(), &fields)
-                    .await;
-                if written.is_err() {
-                    self.returns.writing(&registration, false);
-                }
-                written
-            }
-            Err(error) => Err(error),
-        };
-        match back {
-            Ok(()) => {
-                tracing::debug!(%device, %contact, "a registration that was refreshed while it was deleted is back")
-            }
-            Err(error) => {
-                tracing::warn!(%device, %contact, %error, "a registration that was refreshed while it was deleted could not be put back");
-            }
-        }
-    }
 }
 
 /// The registration that an event tells of; `None` for every other event, and for those of our own static contacts.
-fn new_registration(aor: &str, uri: &str, status: ContactStatus) -> Option<Registration> {
+fn new_registration((aor, uri, status): &ContactEvent) -> Option<Registration> {
     use ContactStatus::{Created, NonQualified, Reachable};
     if is_redirect_aor(aor) || !matches!(status, Created | NonQualified | Reachable) {
         return None;
     }
-    Some((DeviceId::new(aor).ok()?, ContactUri::new(uri).ok()?))
+    Some((DeviceId::new(aor.as_str()).ok()?, ContactUri::new(uri.as_str()).ok()?))
 }

@@ -136,7 +136,7 @@ async fn settle(observer: &Observer, command: &Command, reply: Reply) -> Result<
     match (command, reply) {
         (Command::Bind { device, contact, .. }, Reply::BindingRefused { by }) => {
             tracing::info!(%device, %contact, node = %by.node, "a stale contact was found: the device is registered elsewhere");
-            observer.delete_contact(device, contact).await;
+            observer.end_contact(device, contact).await;
         }
         (_, Reply::Refused(Refusal::SessionEnded { .. })) => return Err(ResyncError::SessionEnded),
         (_, Reply::Refused(why)) => tracing::warn!(%why, "a difference between map and Asterisk was not mended"),

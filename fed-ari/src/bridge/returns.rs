@@ -3,7 +3,7 @@
 //!
 //! A phone that leaves a server and registers there again, with the same contact, before the bridge has deleted the old one, has refreshed
 //! it. Asterisk tells of that in the words of a new registration (`send_contact_status_on_update_registration`), and before it tells of the
-//! deletion: then what was deleted is put back.
+//! deletion: then what was deleted is put back. It uses the same words for what this bridge writes itself.
 
 use std::collections::HashMap;
 
@@ -37,6 +37,8 @@ struct Deleted {
     fields: Fields,
     /// Asterisk told that it was refreshed meanwhile.
     refreshed: bool,
+    /// Words of a refresh that are none of its phone's: this bridge made it run out, and Asterisk will tell of that (where it tells of refreshes).
+    own: usize,
 }
 
 impl Returns {
@@ -57,8 +59,19 @@ impl Returns {
 
     /// A deletion begins.
     pub(super) fn deleting(&self, registration: Registration, fields: Fields) {
-        let refreshed = false;
-        self.deleted.lock().insert(registration, Deleted { fields, refreshed });
+        let deleted = Deleted {
+            fields,
+            refreshed: false,
+            own: 0,
+        };
+        self.deleted.lock().insert(registration, deleted);
+    }
+
+    /// This bridge is about to make it run out.
+    pub(super) fn running_out(&self, registration: &Registration) {
+        if let Some(deleted) = self.deleted.lock().get_mut(registration) {
+            deleted.own += 1;
+        }
     }
 
     /// Asterisk told of the registration as of a new one.
@@ -71,7 +84,12 @@ impl Returns {
     /// Asterisk told that the registration is gone, or it was not deleted after all.
     pub(super) fn gone(&self, registration: &Registration) {
         let mut deleted = self.deleted.lock();
-        if deleted.get(registration).is_some_and(|deleted| !deleted.refreshed) {
+        let Some(lost) = deleted.get_mut(registration) else {
+            return;
+        };
+        // Told before, or not at all.
+        lost.own = 0;
+        if !lost.refreshed {
             deleted.remove(registration);
         }
     }
@@ -96,8 +114,14 @@ impl Returns {
         }
     }
 
-    /// True for the event that this bridge's own writing causes, once for each.
-    pub(super) fn wrote(&self, registration: &Registration) -> bool {
+    /// True for the event of a registration that this bridge's own writing causes, once for each. Which of two is which does not matter.
+    pub(super) fn is_own(&self, registration: &Registration) -> bool {
+        if let Some(deleted) = self.deleted.lock().get_mut(registration)
+            && deleted.own > 0
+        {
+            deleted.own -= 1;
+            return true;
+        }
         let there = self.written.lock().contains_key(registration);
         if there {
             self.writing(registration, false);
@@ -157,13 +181,29 @@ mod tests {
     }
 
     #[test]
+    fn the_word_of_what_was_made_to_run_out_is_no_refresh() {
+        let (returns, alice) = (Returns::default(), alice());
+        returns.running_out(&alice);
+        assert!(!returns.is_own(&alice), "nothing is being deleted");
+        returns.deleting(alice.clone(), Fields::default());
+        returns.running_out(&alice);
+        assert!(returns.is_own(&alice));
+        assert!(!returns.is_own(&alice), "a second word is the phone's");
+        returns.registered(&alice);
+        returns.running_out(&alice);
+        returns.gone(&alice);
+        assert!(!returns.is_own(&alice), "what comes after it is gone is the phone's");
+        assert!(returns.take_lost(&alice).is_some());
+    }
+
+    #[test]
     fn what_this_bridge_wrote_is_no_news_once() {
         let (returns, alice) = (Returns::default(), alice());
         returns.writing(&alice, true);
-        assert!(returns.wrote(&alice));
-        assert!(!returns.wrote(&alice));
+        assert!(returns.is_own(&alice));
+        assert!(!returns.is_own(&alice));
         returns.writing(&alice, true);
         returns.writing(&alice, false);
-        assert!(!returns.wrote(&alice), "it was not written after all");
+        assert!(!returns.is_own(&alice), "it was not written after all");
     }
 }

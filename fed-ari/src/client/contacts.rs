@@ -11,6 +11,9 @@ use md5::{Digest, Md5};
 
 use super::{AriClient, AriError, Fields, ObjectType};
 
+/// An expiration in the past; 0 would be taken for none.
+const RUN_OUT: &str = "1";
+
 /// Calls in flight while contacts are listed; Asterisk's HTTP server takes 100 sessions in all.
 const LISTING_CONCURRENCY: usize = 8;
 
@@ -33,6 +36,17 @@ pub struct Contact {
     pub user_agent: Option<String>,
     /// Call-ID of the registration.
     pub call_id: Option<String>,
+}
+
+/// What came of [`AriClient::end_contact`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The registration is gone.
+    Gone,
+    /// There was none.
+    NotThere,
+    /// Its phone has renewed it meanwhile: it stands.
+    Renewed,
 }
 
 /// The id of a contact object: `{aor};@{md5 of the URI}`.
@@ -67,7 +81,42 @@ impl AriClient {
         Ok(fields.map(|f| Contact::from_fields(aor, uri, &f)))
     }
 
-    /// Removes one registration; `false` where there was none. The phone is not told.
+    /// Ends one registration, unless its phone renews it meanwhile. The phone is not told; events tell of it as of a refresh first (where
+    /// refreshes are told at all), then as of a registration that is gone.
+    ///
+    /// It is made to have run out, and its aor read, with which Asterisk clears away what has run out: that, and what its registrar does for
+    /// a REGISTER, exclude each other. A contact that is deleted as an object may be one that the registrar is just writing: it answers 200 all
+    /// the same, and the registration is gone ("Failed to update contact" in Asterisk's log).
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn end_contact(&self, aor: &str, uri: &str) -> Result<Ended, AriError> {
+        let id = contact_id(aor, uri);
+        let run_out = [("expiration_time", RUN_OUT)];
+        let written = match self.put_object(ObjectType::Contact, &id, &run_out).await {
+            Ok(_) => {
+                let left = self.contact_uris(aor).await?.unwrap_or_default();
+                if !left.iter().any(|left| left == uri) {
+                    return Ok(Ended::Gone);
+                }
+                true
+            }
+            // What is not there would have to be made, and has no URI.
+            Err(AriError::Refused { .. } | AriError::NotFound { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        match self.contact_fields(aor, uri).await? {
+            None if written => Ok(Ended::Gone),
+            None => Ok(Ended::NotThere),
+            Some(fields) if written && fields.get("expiration_time") != Some(RUN_OUT) => Ok(Ended::Renewed),
+            // One of which this Asterisk takes no change, or does not clear away what has run out.
+            Some(_) if self.delete_contact(aor, uri).await? => Ok(Ended::Gone),
+            Some(_) => Ok(Ended::NotThere),
+        }
+    }
+
+    /// Removes one registration as an object; `false` where there was none. The phone is not told. What its phone does meanwhile may be
+    /// lost: see [`AriClient::end_contact`].
     ///
     /// # Errors
     /// As every call.

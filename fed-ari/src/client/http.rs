@@ -1,10 +1,11 @@
 //! One REST call: address, credentials, deadline, and the answer sorted into result or error.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::{AriClient, AriError};
 
@@ -13,6 +14,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// Bytes of an error body that are kept for the message.
 const BODY_SHOWN: usize = 300;
+
+/// An answer that takes longer is worth a word.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// One path segment or query value, encoded.
 pub(crate) fn encode(text: &str) -> String {
@@ -83,9 +87,18 @@ impl AriClient {
         }
         let object = call.object;
         let after = config.timeouts.request;
+        let begun = Instant::now();
+        let Ok(place) = timeout(after, self.inner.places.acquire()).await else {
+            return Err(AriError::Timeout { object, after });
+        };
+        let waited = begun.elapsed();
         let response = request.send().await.map_err(|e| self.broken(&e, &object, after))?;
         let status = response.status();
         let body = response.bytes().await.map_err(|e| self.broken(&e, &object, after))?;
+        drop(place);
+        if begun.elapsed() > SLOW {
+            tracing::warn!(%object, took = ?begun.elapsed(), ?waited, "Asterisk is slow to answer");
+        }
         if status.is_success() {
             return Ok(body);
         }

@@ -1,6 +1,6 @@
 //! The typed ARI client: REST calls over one connection pool, events over a WebSocket that reconnects.
 //!
-//! Guarantees: every call has a deadline; every error names the object and a remedy; fields and events
+//! Guarantees: a few calls at once, whoever makes them; every call has a deadline; every error names the object and a remedy; fields and events
 //! that this code does not know are ignored, so newer Asterisks stay usable.
 
 mod capabilities;
@@ -13,6 +13,7 @@ mod event;
 mod http;
 mod link;
 mod objects;
+mod pace;
 mod system;
 mod version;
 
@@ -21,13 +22,14 @@ use std::sync::Arc;
 pub use capabilities::{Capabilities, Feature};
 pub use channels::{Channel, Dialplan, HangupReason, LegState, Party};
 pub use config::{AriConfig, Timeouts};
-pub use contacts::{Contact, contact_id};
+pub use contacts::{Contact, Ended, contact_id};
 pub use endpoints::{Endpoint, EndpointState};
 pub use error::AriError;
 pub use event::{AriEvent, ContactStatus};
 pub use link::{EventStream, Link};
 pub use objects::{Fields, ObjectType};
 pub use system::{AsteriskInfo, MODULES_NEEDED, Module};
+use tokio::sync::Semaphore;
 pub use version::{AsteriskVersion, InvalidVersion};
 
 /// A handle on one Asterisk; clones share the connection pool.
@@ -39,7 +41,12 @@ pub struct AriClient {
 struct Inner {
     config: AriConfig,
     http: reqwest::Client,
+    places: Semaphore,
 }
+
+/// REST calls at the same time; further ones wait. Asterisk has a queue of ten for new connections (`main/tcptls.c`), a thread for each, and
+/// turns away whoever comes when it has a hundred sessions, whoever's they are.
+const AT_ONCE: usize = 8;
 
 impl AriClient {
     /// A client for this Asterisk. Nothing is connected yet.
@@ -62,13 +69,17 @@ impl AriClient {
             .timeout(config.timeouts.request)
             // Asterisk closes an idle connection after 15 s: close it before, not while a call is on its way.
             .pool_idle_timeout(std::time::Duration::from_secs(10))
-            .pool_max_idle_per_host(16)
+            .pool_max_idle_per_host(AT_ONCE)
             .tcp_nodelay(true)
             .no_proxy()
             .build()
             .map_err(|e| malformed(e.to_string()))?;
         Ok(Self {
-            inner: Arc::new(Inner { config, http }),
+            inner: Arc::new(Inner {
+                config,
+                http,
+                places: Semaphore::new(AT_ONCE),
+            }),
         })
     }
 

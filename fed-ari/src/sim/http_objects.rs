@@ -1,6 +1,6 @@
 //! REST calls on configuration objects and endpoints.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     Json,
@@ -69,7 +69,11 @@ fn answer(world: &World, type_: &str, id: &str) -> Response {
 }
 
 pub(crate) async fn read(State(shared): State<Arc<Shared>>, Path((class, type_, id)): Address) -> Response {
-    let world = shared.world.lock();
+    let mut world = shared.world.lock();
+    // Its contacts are among what is read, and what has run out is cleared away for that.
+    if type_ == "aor" {
+        world.expire(SystemTime::now());
+    }
     address(&world, &class, &type_).unwrap_or_else(|| answer(&world, &type_, &id))
 }
 
@@ -91,7 +95,7 @@ pub(crate) async fn write(
         return refused;
     }
     if type_ == "contact" {
-        if world.write_registration(&id, &fields) {
+        if !world.faults.refuse_registrations && world.write_registration(&id, &fields) {
             return answer(&world, &type_, &id);
         }
         return refuse(400, &format!("Creation of object '{id}' failed field value validation"));

@@ -253,6 +253,22 @@ impl SimAsterisk {
         self.shared.world.lock().faults.lose_events = lose;
     }
 
+    /// From now on events of refreshes are told (`send_contact_status_on_update_registration`), or no longer.
+    pub fn tell_refreshes(&self, tell: bool) {
+        self.shared.world.lock().refresh_events = tell;
+    }
+
+    /// From now on no registration can be changed over ARI, only removed.
+    pub fn take_no_change_of_contacts(&self) {
+        self.shared.world.lock().faults.refuse_registrations = true;
+    }
+
+    /// The next registration that is changed over ARI is renewed by its phone in the same moment: the registrar had read it before, and writes it
+    /// after.
+    pub fn renew_what_is_written_next(&self) {
+        self.shared.world.lock().faults.renew_what_is_written = true;
+    }
+
     /// Every REST answer takes this much longer.
     pub fn slow_down(&self, delay: Duration) {
         self.shared.world.lock().faults.delay = delay;

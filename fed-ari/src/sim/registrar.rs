@@ -82,6 +82,8 @@ impl World {
 
     /// A REGISTER with its authentication. Expiry 0 unregisters. All events are out when this returns, as they are when a phone has its 200 OK.
     pub(crate) fn register(&mut self, mut new: Registration) -> RegisterOutcome {
+        // What has run out is cleared away before anything is looked at.
+        self.expire(SystemTime::now());
         let device = new.aor.clone();
         if !self.authenticates(&device, new.ha1.as_deref()) {
             return RegisterOutcome::Unauthorized;
@@ -110,11 +112,7 @@ impl World {
             known.ends = ends;
             let uri = new.uri.clone();
             known.registration = new;
-            if self.refresh_events {
-                for endpoint in self.endpoints_of(&device) {
-                    self.announce_contact(&endpoint, &device, &uri, "NonQualified");
-                }
-            }
+            self.renewed(&device, &uri);
             return RegisterOutcome::Ok;
         }
         let others = self.live_uris(&device);
@@ -157,19 +155,42 @@ impl World {
         }
     }
 
-    /// A contact object written over ARI: a registration like any other. `false` for fields that make none.
+    /// A registration was written anew, by its phone or over ARI.
+    fn renewed(&mut self, aor: &str, uri: &str) {
+        if self.refresh_events {
+            for endpoint in self.endpoints_of(aor) {
+                self.announce_contact(&endpoint, aor, uri, "NonQualified");
+            }
+        }
+    }
+
+    /// A contact object written over ARI: made, a registration like any other, or these fields of it changed. `false` for fields that make none.
     pub(crate) fn write_registration(&mut self, id: &str, fields: &[(String, String)]) -> bool {
-        let field = |name: &str| {
-            fields
-                .iter()
-                .find(|(n, _)| n == name)
-                .map_or("", |(_, value)| value.as_str())
+        let field = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let ends = match field("expiration_time").map(str::parse) {
+            Some(Ok(ends)) => Some(SystemTime::UNIX_EPOCH + Duration::from_secs(ends)),
+            Some(Err(_)) => return false,
+            None => None,
         };
+        if let Some(known) = self.bindings.get_mut(id) {
+            let before = known.ends;
+            known.ends = ends.unwrap_or(before);
+            let Registration { aor, uri, .. } = known.registration.clone();
+            self.renewed(&aor, &uri);
+            // A REGISTER whose contact the registrar had read before, and writes now.
+            if std::mem::take(&mut self.faults.renew_what_is_written)
+                && let Some(known) = self.bindings.get_mut(id)
+            {
+                known.ends = before;
+                self.renewed(&aor, &uri);
+            }
+            return true;
+        }
         let Some((aor, _)) = id.split_once(";@") else {
             return false;
         };
-        let uri = field("uri").to_owned();
-        let Ok(ends) = field("expiration_time").parse() else {
+        let text = |name: &str| field(name).unwrap_or_default().to_owned();
+        let (uri, Some(ends)) = (text("uri"), ends) else {
             return false;
         };
         if contact_id(aor, &uri) != id {
@@ -179,21 +200,19 @@ impl World {
             aor: aor.to_owned(),
             uri: uri.clone(),
             expires: Duration::ZERO,
-            user_agent: field("user_agent").to_owned(),
-            path: field("path").to_owned(),
-            via: (field("via_addr").to_owned(), field("via_port").parse().unwrap_or(0)),
+            user_agent: text("user_agent"),
+            path: text("path"),
+            via: (text("via_addr"), text("via_port").parse().unwrap_or(0)),
             ha1: None,
         };
         let arrival = self.next();
-        let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(ends);
         let binding = Binding {
             registration,
             ends,
             arrival,
         };
-        if self.bindings.insert(id.to_owned(), binding).is_none() {
-            self.appeared(aor, &uri);
-        }
+        self.bindings.insert(id.to_owned(), binding);
+        self.appeared(aor, &uri);
         true
     }
 

@@ -27,6 +27,10 @@ pub(crate) struct Faults {
     pub(crate) lose_events: bool,
     /// The next calls answer these statuses and do nothing.
     pub(crate) failures: Vec<u16>,
+    /// The next registration that is written over ARI is one that the registrar is writing too, a moment later.
+    pub(crate) renew_what_is_written: bool,
+    /// No registration can be written over ARI.
+    pub(crate) refuse_registrations: bool,
 }
 
 /// The state.

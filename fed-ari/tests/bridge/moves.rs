@@ -8,7 +8,7 @@ use fed_core::{
     ids::{DeviceId, NodeId},
 };
 
-use crate::site::{contact, device, done, map_with, pair, placed, places, until};
+use crate::site::{Site, contact, device, done, map_with, pair, placed, places, until};
 
 const AT_A: &str = "sip:alice@127.0.0.1:6001";
 const AT_B: &str = "sip:alice@127.0.0.1:6002";
@@ -75,7 +75,7 @@ async fn a_phone_that_comes_back_at_once_stays() {
 }
 
 #[tokio::test]
-async fn a_registration_that_was_refreshed_while_it_was_deleted_is_put_back() {
+async fn a_registration_that_was_refreshed_while_it_was_ended_is_put_back() {
     let map = map_with(&["alice"]);
     let (a, b) = pair(&map).await;
     a.register("alice", AT_A);
@@ -84,21 +84,61 @@ async fn a_registration_that_was_refreshed_while_it_was_deleted_is_put_back() {
     a.sim.clear_requests();
     a.sim.slow_down(Duration::from_millis(300));
     b.register("alice", AT_B);
-    let asked = |method: &str| {
-        let requests = a.sim.requests();
-        let mut requests = requests.iter().filter(|request| request.path.contains("/contact/"));
-        requests.any(|request| request.method == method)
-    };
-    until("the last look", || asked("GET")).await;
-    // The deletion is on its way.
+    until("the last look", || asked_of_contacts(&a, "GET")).await;
+    // The end is on its way.
     tokio::time::sleep(Duration::from_millis(100)).await;
     a.register("alice", AT_A);
-    until("deleted", || asked("DELETE")).await;
+    until("ended", || asked_of_contacts(&a, "PUT")).await;
     a.sim.slow_down(Duration::ZERO);
     placed(&map, "alice", 1, AT_A).await;
     until("she is back", || a.sim.registrations("alice") == [AT_A]).await;
     until("nothing stale at B", || b.sim.registrations("alice").is_empty()).await;
     a.agrees().await;
+}
+
+#[tokio::test]
+async fn a_registration_that_the_registrar_writes_while_it_is_ended_stays_and_is_bound() {
+    for tells_of_refreshes in [true, false] {
+        let map = map_with(&["alice"]);
+        let (a, b) = pair(&map).await;
+        a.sim.tell_refreshes(tells_of_refreshes);
+        a.register("alice", AT_A);
+        placed(&map, "alice", 1, AT_A).await;
+        described(&map).await;
+        a.sim.clear_requests();
+        a.sim.renew_what_is_written_next();
+        b.register("alice", AT_B);
+        until("it was to be ended", || asked_of_contacts(&a, "PUT")).await;
+        placed(&map, "alice", 1, AT_A).await;
+        until("nothing stale at B", || b.sim.registrations("alice").is_empty()).await;
+        assert_eq!(a.sim.registrations("alice"), [AT_A], "{tells_of_refreshes}");
+        // Its end is told as that of any other.
+        a.sim.unregister("alice", AT_A);
+        until("unbound", || places(&map, "alice").is_empty()).await;
+        a.agrees().await;
+    }
+}
+
+#[tokio::test]
+async fn a_contact_of_which_asterisk_takes_no_change_is_deleted() {
+    let map = map_with(&["alice"]);
+    let (a, b) = pair(&map).await;
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    described(&map).await;
+    a.sim.take_no_change_of_contacts();
+    b.register("alice", AT_B);
+    until("nothing stale at A", || a.sim.registrations("alice").is_empty()).await;
+    assert!(asked_of_contacts(&a, "DELETE"));
+    a.agrees().await;
+    b.agrees().await;
+}
+
+/// Whether the bridge has made such a call for a contact.
+fn asked_of_contacts(site: &Site, method: &str) -> bool {
+    let requests = site.sim.requests();
+    let mut requests = requests.iter().filter(|request| request.path.contains("/contact/"));
+    requests.any(|request| request.method == method)
 }
 
 #[tokio::test]

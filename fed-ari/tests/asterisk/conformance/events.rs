@@ -1,6 +1,9 @@
 //! What the event socket tells, in which order, and what it never tells.
 
-use fed_ari::client::{AriClient, AriEvent, ContactStatus, EventStream, Link, ObjectType};
+use std::time::Duration;
+
+use fed_ari::client::{AriClient, AriEvent, ContactStatus, Ended, EventStream, Link, ObjectType};
+use tokio::time::timeout;
 
 use super::{
     register,
@@ -104,6 +107,80 @@ async fn a_contact_deleted_through_ari_is_announced_like_any_other() {
         let removed = format!("Removed {contact}");
         while until_a_contact(&mut events, "dela").await.last() != Some(&removed) {}
         s.remove("dela").await;
+    }
+}
+
+#[tokio::test]
+async fn a_contact_that_is_ended_is_told_as_renewed_and_then_as_gone() {
+    for s in subjects("conf-ended").await {
+        s.device("enda", "1").await;
+        let contact = "sip:enda@127.0.0.1:6019;ob";
+        let mut events = s.client.events(&["endpoint:PJSIP"]);
+        connected(&mut events).await;
+        assert_eq!(s.register("enda", contact, 300).await, 200, "{}", s.name);
+        until_a_contact(&mut events, "enda").await;
+        let ended = s.client.end_contact("enda", contact).await.expect("ends");
+        assert_eq!(ended, Ended::Gone, "{}", s.name);
+        let mut told = vec![until_a_contact(&mut events, "enda").await.pop()];
+        told.push(until_a_contact(&mut events, "enda").await.pop());
+        let [renewed, removed] = [format!("NonQualified {contact}"), format!("Removed {contact}")];
+        assert_eq!(told, [Some(renewed), Some(removed)], "{}", s.name);
+        assert_eq!(
+            s.client.contact_fields("enda", contact).await.expect("reads"),
+            None,
+            "{}",
+            s.name
+        );
+        let again = s.client.end_contact("enda", contact).await.expect("asks");
+        assert_eq!(again, Ended::NotThere, "{}", s.name);
+        s.remove("enda").await;
+    }
+}
+
+/// A phone registers again in the very moment in which its contact is ended. Whoever listens is always told what came of it: a deleted
+/// object is one of some hundred times gone, without a word, or with a word that it is there.
+#[tokio::test]
+async fn a_phone_that_comes_back_while_its_contact_is_ended_stays_or_is_told_of() {
+    const TIMES: u64 = 150;
+    for s in subjects("conf-race").await {
+        s.device("racea", "1").await;
+        let contact = "sip:racea@127.0.0.1:6020";
+        let mut events = s.client.events(&["endpoint:PJSIP"]);
+        connected(&mut events).await;
+        for time in 0..TIMES {
+            assert_eq!(s.register("racea", contact, 300).await, 200, "{}", s.name);
+            while timeout(Duration::from_millis(10), until_a_contact(&mut events, "racea"))
+                .await
+                .is_ok()
+            {}
+            let again = async {
+                tokio::time::sleep(Duration::from_millis(time % 5)).await;
+                s.register("racea", contact, 300).await
+            };
+            let (ended, status) = tokio::join!(s.client.end_contact("racea", contact), again);
+            assert_eq!(status, 200, "{}", s.name);
+            let there = s
+                .client
+                .contact_fields("racea", contact)
+                .await
+                .expect("reads")
+                .is_some();
+            let mut told = Vec::new();
+            // One word is of what was written to end it; one more before it is gone says that the phone was there.
+            let (last, words) = if there { ("NonQualified", 1) } else { ("Removed", 2) };
+            let is_told = |told: &[String]| {
+                let renewed = told.iter().filter(|word| word.starts_with("NonQualified")).count();
+                renewed >= words && told.last().is_some_and(|word| word.starts_with(last))
+            };
+            while !is_told(&told) {
+                let word = timeout(Duration::from_secs(2), until_a_contact(&mut events, "racea")).await;
+                let Ok(word) = word else {
+                    panic!("{}: time {time}: {ended:?}, there: {there}, told: {told:?}", s.name)
+                };
+                told.extend(word.into_iter().filter(|word| word.contains(contact)));
+            }
+        }
+        s.remove("racea").await;
     }
 }
 

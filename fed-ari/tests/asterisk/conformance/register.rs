@@ -1,6 +1,9 @@
 //! A REGISTER of any contact at a real Asterisk, with its digest.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use md5::{Digest, Md5};
 use tokio::{
@@ -81,12 +84,15 @@ async fn converse(
         Socket::Udp(_) => "UDP",
         Socket::Tcp(_) => "TCP",
     };
+    // A port comes back soon, and the same branch again would be a retransmission: answered as before, and not looked at.
+    static BRANCH: AtomicU64 = AtomicU64::new(0);
     let mut authorization = String::new();
     for sequence in 1..=2 {
         let request = format!(
-            "REGISTER sip:{server} SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{sequence}{}\r\nMax-Forwards: 70\r\n\
+            "REGISTER sip:{server} SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{}-{}\r\nMax-Forwards: 70\r\n\
              From: <sip:{device}@{server}>;tag={sequence}\r\nTo: <sip:{device}@{server}>\r\nCall-ID: {}\r\nCSeq: {sequence} REGISTER\r\n\
              Contact: <{contact}>\r\nExpires: {expires}\r\nUser-Agent: conformance\r\n{authorization}Content-Length: 0\r\n\r\n",
+            BRANCH.fetch_add(1, Ordering::Relaxed),
             local.port(),
             hash(&format!("{local}{device}{contact}")),
         );
