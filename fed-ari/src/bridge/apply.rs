@@ -17,16 +17,13 @@ use parking_lot::Mutex;
 use self::told::Lists;
 use super::{BridgeFault, ObjectDrift, owner::Before};
 use crate::{
-    client::{AriClient, AriError, Fields, ObjectType},
+    client::{AriClient, AriError, Fields, IN_BULK, ObjectType},
     plan::{Action, Actual, Plan, differing, plan},
     port::{MapPort, MapSnapshot},
     render::{
         Desired, Global, Key, Object, Scope, Target, is_ours, is_redirect_aor, redirect_aor, render, render_scope,
     },
 };
-
-/// Calls in flight; Asterisk's HTTP server takes 100 sessions in all.
-const CONNECTIONS: usize = 8;
 
 /// Parts of the map that are cheaper to look at one by one than all together.
 const MANY_SCOPES: usize = 100;
@@ -248,7 +245,7 @@ impl Applier {
                 let fields = self.client.get_object(key.0, &key.1).await?;
                 Ok::<_, AriError>((key, fields))
             })
-            .buffer_unordered(CONNECTIONS)
+            .buffer_unordered(IN_BULK)
             .try_collect()
             .await?;
         let mut actual = Actual::default();
@@ -271,7 +268,7 @@ impl Applier {
         for phase in plan.phases {
             let results: Vec<Done> = stream::iter(phase)
                 .map(|action| self.perform(action))
-                .buffer_unordered(CONNECTIONS)
+                .buffer_unordered(IN_BULK)
                 .collect()
                 .await;
             for result in results {

@@ -6,14 +6,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::drift::DriftError;
 use crate::{
-    client::{AriClient, Capabilities, Fields, ObjectType},
+    client::{AriClient, Capabilities, Fields, IN_BULK, ObjectType},
     plan::differing,
     port::MapPort,
     render::{Desired, Key, Object, Target, is_ours, render},
 };
-
-/// Calls in flight; Asterisk's HTTP server takes 100 sessions in all.
-const CONNECTIONS: usize = 8;
 
 /// How an object is not as the map wants it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,7 +99,7 @@ async fn once(port: &dyn MapPort, client: &AriClient, target: &Target) -> Result
             let fields = client.get_object(object.kind, &object.id).await?;
             Ok::<_, DriftError>(compare(&object, fields.as_ref(), &target.capabilities))
         })
-        .buffer_unordered(CONNECTIONS);
+        .buffer_unordered(IN_BULK);
     let mut drift: Vec<ObjectDrift> = read
         .try_filter_map(|found| async move { Ok(found) })
         .try_collect()
@@ -112,7 +109,7 @@ async fn once(port: &dyn MapPort, client: &AriClient, target: &Target) -> Result
             let there = client.get_global(&name).await?;
             Ok::<_, DriftError>((there != global.devices).then_some(ObjectDrift::Global(name)))
         })
-        .buffer_unordered(CONNECTIONS);
+        .buffer_unordered(IN_BULK);
     let changed: Vec<ObjectDrift> = read
         .try_filter_map(|found| async move { Ok(found) })
         .try_collect()

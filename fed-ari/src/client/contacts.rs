@@ -9,13 +9,10 @@ use data_encoding::HEXLOWER;
 use futures::{StreamExt, TryStreamExt, stream};
 use md5::{Digest, Md5};
 
-use super::{AriClient, AriError, Fields, ObjectType};
+use super::{AriClient, AriError, Fields, IN_BULK, ObjectType};
 
 /// An expiration in the past; 0 would be taken for none.
 const RUN_OUT: &str = "1";
-
-/// Calls in flight while contacts are listed; Asterisk's HTTP server takes 100 sessions in all.
-const LISTING_CONCURRENCY: usize = 8;
 
 /// One registration as Asterisk's registrar stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +164,7 @@ impl AriClient {
     pub async fn live_contacts(&self, aors: impl IntoIterator<Item = String>) -> Result<Vec<Contact>, AriError> {
         stream::iter(aors)
             .map(|aor| async move { self.live_contacts_of(&aor).await })
-            .buffer_unordered(LISTING_CONCURRENCY)
+            .buffer_unordered(IN_BULK)
             .try_fold(Vec::new(), |mut all, some| async move {
                 all.extend(some);
                 Ok(all)

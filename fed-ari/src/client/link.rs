@@ -6,11 +6,11 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use futures::{FutureExt, SinkExt, Stream, StreamExt};
+use futures::{SinkExt, Stream, StreamExt};
 use reqwest::Method;
 use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 use tokio_tungstenite::{
@@ -22,7 +22,6 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     AriClient, AriError, AriEvent,
     http::{Call, encode},
-    pace::Pace,
 };
 
 /// Events that may wait for the consumer before the link is dropped.
@@ -217,18 +216,8 @@ fn refused(client: &AriClient, object: String, error: WsError) -> AriError {
 /// Passes events on until the link ends, and says why it did.
 async fn drain(mut socket: Socket, sender: &mpsc::Sender<Link>, ping: Duration) -> String {
     let mut silent = false;
-    let mut pace = Pace::new(Instant::now());
     loop {
-        let next = match socket.next().now_or_never() {
-            Some(next) => Ok(next),
-            None => {
-                if let Some(pause) = pace.pause(Instant::now()) {
-                    tokio::time::sleep(pause).await;
-                }
-                timeout(ping, socket.next()).await
-            }
-        };
-        let message = match next {
+        let message = match timeout(ping, socket.next()).await {
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(e))) => return format!("the event socket broke: {e}"),
             Ok(None) => return "Asterisk closed the event socket".to_owned(),
@@ -245,7 +234,6 @@ async fn drain(mut socket: Socket, sender: &mpsc::Sender<Link>, ping: Duration) 
             }
         };
         silent = false;
-        pace.read();
         let event = match message {
             Message::Text(text) => AriEvent::parse(&text),
             Message::Close(_) => return "Asterisk closed the event socket".to_owned(),

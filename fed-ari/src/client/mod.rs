@@ -13,7 +13,6 @@ mod event;
 mod http;
 mod link;
 mod objects;
-mod pace;
 mod system;
 mod version;
 
@@ -47,6 +46,9 @@ struct Inner {
 /// REST calls at the same time; further ones wait. Asterisk has a queue of ten for new connections (`main/tcptls.c`), a thread for each, and
 /// turns away whoever comes when it has a hundred sessions, whoever's they are.
 const AT_ONCE: usize = 8;
+
+/// Of these, what a long list of calls may have in flight: the others are for what cannot wait.
+pub(crate) const IN_BULK: usize = 6;
 
 impl AriClient {
     /// A client for this Asterisk. Nothing is connected yet.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Applied, Applier, CONNECTIONS, told, told::Lists, unreadable};
+use super::{Applied, Applier, told, told::Lists, unreadable};
 use crate::{
-    client::AriError,
+    client::{AriError, IN_BULK},
     port::MapSnapshot,
     render::{Global, render},
 };
@@ -69,7 +69,7 @@ impl Applier {
         self.tell(&added, &added).await?;
         stream::iter(&set)
             .map(Ok)
-            .try_for_each_concurrent(CONNECTIONS, |(name, global)| async move {
+            .try_for_each_concurrent(IN_BULK, |(name, global)| async move {
                 self.client.set_global(name, &global.devices).await?;
                 self.known.lock().globals.insert(name.clone(), global.clone());
                 Ok(())
@@ -100,7 +100,7 @@ impl Applier {
         };
         stream::iter(lists)
             .map(Ok)
-            .try_for_each_concurrent(CONNECTIONS, |(list, names)| async move {
+            .try_for_each_concurrent(IN_BULK, |(list, names)| async move {
                 told::write(&self.client, list, &names).await?;
                 if let Some(told) = &mut self.known.lock().told {
                     told.insert(list, names);

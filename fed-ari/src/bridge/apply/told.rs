@@ -8,16 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::client::{AriClient, AriError};
+use crate::client::{AriClient, AriError, IN_BULK};
 
 /// Lists. Never changed: those of an earlier version must be found.
 const LISTS: u32 = 256;
 
 /// Characters of one list on their way to Asterisk, which reads lines of at most 4,096. Names beyond it are left out: of 100,000 users with a number each.
 const LONGEST: usize = 3_000;
-
-/// Calls in flight.
-const CONNECTIONS: usize = 8;
 
 /// The lists as they are in Asterisk, by number.
 pub(super) type Lists = BTreeMap<u32, String>;
@@ -64,7 +61,7 @@ pub(super) fn lists<'a>(names: impl Iterator<Item = &'a str>, changed: &BTreeSet
 pub(super) async fn read(client: &AriClient) -> Result<Lists, AriError> {
     stream::iter(0..LISTS)
         .map(|list| async move { Ok::<_, AriError>((list, client.get_global(&variable(list)).await?)) })
-        .buffer_unordered(CONNECTIONS)
+        .buffer_unordered(IN_BULK)
         .try_filter(|(_, names)| std::future::ready(!names.is_empty()))
         .try_collect()
         .await
