@@ -30,6 +30,7 @@ pub(crate) struct Call<'a> {
     object: String,
     query: Vec<(&'a str, &'a str)>,
     body: Option<serde_json::Value>,
+    waits: bool,
 }
 
 impl<'a> Call<'a> {
@@ -41,11 +42,18 @@ impl<'a> Call<'a> {
             object: object.into(),
             query: Vec::new(),
             body: None,
+            waits: true,
         }
     }
 
     pub(crate) fn query(mut self, name: &'a str, value: &'a str) -> Self {
         self.query.push((name, value));
+        self
+    }
+
+    /// Made beside all others, however many there are: for signs of life, whose delay would be taken for Asterisk's.
+    pub(crate) fn beside_others(mut self) -> Self {
+        self.waits = false;
         self
     }
 
@@ -88,8 +96,13 @@ impl AriClient {
         let object = call.object;
         let after = config.timeouts.request;
         let begun = Instant::now();
-        let Ok(place) = timeout(after, self.inner.places.acquire()).await else {
-            return Err(AriError::Timeout { object, after });
+        let place = if call.waits {
+            match timeout(after, self.inner.places.acquire()).await {
+                Ok(place) => place.ok(),
+                Err(_) => return Err(AriError::Timeout { object, after }),
+            }
+        } else {
+            None
         };
         let waited = begun.elapsed();
         let response = request.send().await.map_err(|e| self.broken(&e, &object, after))?;

@@ -93,7 +93,7 @@ impl AriClient {
     pub async fn info(&self) -> Result<AsteriskInfo, AriError> {
         let object = "Asterisk's description of itself";
         let answer: InfoAnswer = self
-            .fetch(Call::new(Method::GET, "asterisk/info".to_owned(), object))
+            .fetch(Call::new(Method::GET, "asterisk/info".to_owned(), object).beside_others())
             .await?;
         let version = answer
             .system
@@ -117,7 +117,7 @@ impl AriClient {
     /// # Errors
     /// As every call; any answer that is not one counts as not alive.
     pub async fn ping(&self) -> Result<(), AriError> {
-        let call = Call::new(Method::GET, "asterisk/ping".to_owned(), "a sign of life");
+        let call = Call::new(Method::GET, "asterisk/ping".to_owned(), "a sign of life").beside_others();
         match self.perform(call).await {
             Err(e) if e.is_not_found() => self.info().await.map(drop),
             other => other,

@@ -27,6 +27,29 @@ async fn a_registration_expires() {
 }
 
 #[tokio::test]
+async fn a_crowd_of_calls_comes_a_few_at_a_time_and_a_sign_of_life_does_not_wait_for_it() {
+    const CROWD: usize = 40;
+    let (sim, client) = sim(SimVersion::V22).await;
+    sim.slow_down(Duration::from_millis(200));
+    let crowd: Vec<_> = (0..CROWD)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.get_object(ObjectType::Aor, "nobody").await })
+        })
+        .collect();
+    // They are on their way.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    client.ping().await.expect("answers");
+    // Answered are the sign of life and those who came first.
+    let answered = sim.requests().len();
+    assert!(answered < CROWD / 2, "{answered} calls were answered before");
+    for call in crowd {
+        assert_eq!(call.await.expect("no panic").expect("answers"), None);
+    }
+    assert_eq!(sim.requests().len(), CROWD + 1);
+}
+
+#[tokio::test]
 async fn a_type_without_a_sorcery_mapping_is_refused_with_the_remedy() {
     let mut config = SimConfig::new(SimVersion::V22);
     config.writable.retain(|t| t != "aor");
