@@ -48,6 +48,9 @@ const LONG_PAUSE: Duration = Duration::from_secs(3);
 /// How long the end of a session may take to be recorded; after that the cluster notices by itself.
 const ENDING: Duration = Duration::from_secs(1);
 
+/// How long a new link waits for steps of the last one.
+const STEPS: Duration = Duration::from_secs(2);
+
 /// What a contact event carries.
 pub(super) type ContactEvent = (String, String, ContactStatus);
 
@@ -130,6 +133,9 @@ impl Life {
             .claim(&self.client)
             .await
             .map_err(|e| BridgeFault::of_error(&e))??;
+        // What steps of the last link still did, this one will not be told of.
+        let _ = timeout(STEPS, self.observer.settle()).await;
+        self.observer.link_lost();
         let mut events = self.client.events(&SOURCES);
         match events.next().await {
             Link::Disconnected { why } => return Err(BridgeFault::NoAri(why)),

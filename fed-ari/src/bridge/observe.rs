@@ -192,9 +192,21 @@ impl Observer {
         new_registration(event).is_some_and(|registration| !self.seen.lock().contains_key(&registration))
     }
 
-    /// True for an event of what this bridge wrote itself, once for each: nobody is to hear of it.
+    /// Looks at an event first, whatever else is going on. True for one of what this bridge wrote itself, once for each: nobody is to hear of it.
     pub(super) fn is_own(&self, event: &ContactEvent) -> bool {
+        let (aor, uri, status) = event;
+        if *status == ContactStatus::Removed {
+            if let (Ok(device), Ok(contact)) = (DeviceId::new(aor.as_str()), ContactUri::new(uri.as_str())) {
+                self.returns.was_removed(&(device, contact));
+            }
+            return false;
+        }
         new_registration(event).is_some_and(|registration| self.returns.is_own(&registration))
+    }
+
+    /// Forgets when a registration was seen: it is not wanted here.
+    pub(super) fn unsee(&self, device: &DeviceId, contact: &ContactUri) {
+        self.seen.lock().remove(&(device.clone(), contact.clone()));
     }
 
     /// Follows an event of a contact that is not this bridge's own.

@@ -136,6 +136,8 @@ async fn settle(observer: &Observer, command: &Command, reply: Reply) -> Result<
     match (command, reply) {
         (Command::Bind { device, contact, .. }, Reply::BindingRefused { by }) => {
             tracing::info!(%device, %contact, node = %by.node, "a stale contact was found: the device is registered elsewhere");
+            // Should it be renewed while it is ended, that is another registration.
+            observer.unsee(device, contact);
             observer.end_contact(device, contact).await;
         }
         (_, Reply::Refused(Refusal::SessionEnded { .. })) => return Err(ResyncError::SessionEnded),

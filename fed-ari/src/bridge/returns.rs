@@ -37,8 +37,6 @@ struct Deleted {
     fields: Fields,
     /// Asterisk told that it was refreshed meanwhile.
     refreshed: bool,
-    /// Words of a refresh that are none of its phone's: this bridge made it run out, and Asterisk will tell of that (where it tells of refreshes).
-    own: usize,
 }
 
 impl Returns {
@@ -59,19 +57,14 @@ impl Returns {
 
     /// A deletion begins.
     pub(super) fn deleting(&self, registration: Registration, fields: Fields) {
-        let deleted = Deleted {
-            fields,
-            refreshed: false,
-            own: 0,
-        };
-        self.deleted.lock().insert(registration, deleted);
+        let mut deleted = self.deleted.lock();
+        let refreshed = deleted.get(&registration).is_some_and(|deleted| deleted.refreshed);
+        deleted.insert(registration, Deleted { fields, refreshed });
     }
 
-    /// This bridge is about to make it run out.
-    pub(super) fn running_out(&self, registration: &Registration) {
-        if let Some(deleted) = self.deleted.lock().get_mut(registration) {
-            deleted.own += 1;
-        }
+    /// It stands after all: nothing is lost.
+    pub(super) fn stands(&self, registration: &Registration) {
+        self.deleted.lock().remove(registration);
     }
 
     /// Asterisk told of the registration as of a new one.
@@ -84,12 +77,7 @@ impl Returns {
     /// Asterisk told that the registration is gone, or it was not deleted after all.
     pub(super) fn gone(&self, registration: &Registration) {
         let mut deleted = self.deleted.lock();
-        let Some(lost) = deleted.get_mut(registration) else {
-            return;
-        };
-        // Told before, or not at all.
-        lost.own = 0;
-        if !lost.refreshed {
+        if deleted.get(registration).is_some_and(|deleted| !deleted.refreshed) {
             deleted.remove(registration);
         }
     }
@@ -116,17 +104,16 @@ impl Returns {
 
     /// True for the event of a registration that this bridge's own writing causes, once for each. Which of two is which does not matter.
     pub(super) fn is_own(&self, registration: &Registration) -> bool {
-        if let Some(deleted) = self.deleted.lock().get_mut(registration)
-            && deleted.own > 0
-        {
-            deleted.own -= 1;
-            return true;
-        }
         let there = self.written.lock().contains_key(registration);
         if there {
             self.writing(registration, false);
         }
         there
+    }
+
+    /// Asterisk told that the registration is gone: of what was written before, it has told, or does not tell at all (refreshes, where they are not told).
+    pub(super) fn was_removed(&self, registration: &Registration) {
+        self.written.lock().remove(registration);
     }
 
     /// Forgets what was expected of a link that is gone.
@@ -183,17 +170,21 @@ mod tests {
     #[test]
     fn the_word_of_what_was_made_to_run_out_is_no_refresh() {
         let (returns, alice) = (Returns::default(), alice());
-        returns.running_out(&alice);
-        assert!(!returns.is_own(&alice), "nothing is being deleted");
         returns.deleting(alice.clone(), Fields::default());
-        returns.running_out(&alice);
+        returns.writing(&alice, true);
         assert!(returns.is_own(&alice));
         assert!(!returns.is_own(&alice), "a second word is the phone's");
         returns.registered(&alice);
-        returns.running_out(&alice);
+        returns.deleting(alice.clone(), Fields::default());
+        returns.writing(&alice, true);
+        returns.was_removed(&alice);
         returns.gone(&alice);
         assert!(!returns.is_own(&alice), "what comes after it is gone is the phone's");
-        assert!(returns.take_lost(&alice).is_some());
+        assert!(returns.take_lost(&alice).is_some(), "a second attempt forgets nothing");
+        returns.deleting(alice.clone(), Fields::default());
+        returns.registered(&alice);
+        returns.stands(&alice);
+        assert!(returns.take_lost(&alice).is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fed_core::ids::{ContactUri, DeviceId};
 
 use super::observe::{Observer, Registration, Step};
-use crate::client::Ended;
+use crate::client::{AriError, Ended, Fields};
 
 /// Attempts at ending a stale contact.
 const ATTEMPTS: u32 = 5;
@@ -14,28 +14,15 @@ impl Observer {
     /// Ends a contact of this Asterisk that the map does not want here. One that its phone renews meanwhile is compared with the map instead.
     pub(super) async fn end_contact(&self, device: &DeviceId, contact: &ContactUri) {
         let registration = (device.clone(), contact.clone());
-        let fields = self.client.contact_fields(device.as_str(), contact.as_str()).await;
-        if let Ok(Some(fields)) = fields {
-            self.returns.deleting(registration.clone(), fields);
-        }
-        // Registered again while this was going on: its turn comes next.
-        let again = Step::Registered(contact.clone());
-        if self.lanes.waits(device, |(step, _)| *step == again) {
-            return self.returns.gone(&registration);
-        }
-        *self.ending.lock().entry(registration.clone()).or_default() += 1;
         for attempt in 1..=ATTEMPTS {
-            self.returns.running_out(&registration);
-            match self.client.end_contact(device.as_str(), contact.as_str()).await {
+            match self.try_to_end(&registration).await {
                 Ok(Ended::Gone) => {
                     tracing::debug!(%device, %contact, "a stale contact was ended");
                     return self.count(|counts| counts.stale_deleted += 1);
                 }
-                Ok(Ended::NotThere) => break,
+                Ok(Ended::NotThere) => return,
                 Ok(Ended::Renewed) => {
                     tracing::debug!(%device, %contact, "a stale contact was renewed while it was being ended");
-                    self.ended_by_us(&registration);
-                    self.returns.registered(&registration);
                     // Where Asterisk tells of refreshes, that will be the quicker one.
                     self.remember_seen(device, contact);
                     return self.want_resync_of(device);
@@ -45,13 +32,60 @@ impl Observer {
                 }
                 Err(error) => {
                     tracing::warn!(%device, %contact, %error, "a stale contact could not be ended");
-                    self.want_resync_of(device);
-                    break;
+                    return self.want_resync_of(device);
                 }
             }
         }
-        self.ended_by_us(&registration);
-        self.returns.gone(&registration);
+    }
+
+    /// One attempt. What Asterisk will tell of it is expected, before it is done: the words of a refresh for what is written, and its removal.
+    async fn try_to_end(&self, registration: &Registration) -> Result<Ended, AriError> {
+        let (aor, uri) = (registration.0.as_str(), registration.1.as_str());
+        let Some(fields) = self.client.contact_fields(aor, uri).await? else {
+            return Ok(Ended::NotThere);
+        };
+        self.returns.deleting(registration.clone(), fields.clone());
+        // Registered again while this was going on: its turn comes next.
+        let again = Step::Registered(registration.1.clone());
+        if self.lanes.waits(&registration.0, |(step, _)| *step == again) {
+            self.returns.gone(registration);
+            return Ok(Ended::NotThere);
+        }
+        *self.ending.lock().entry(registration.clone()).or_default() += 1;
+        let ended = self.run_out_and_clear_away(registration, &fields).await;
+        match ended {
+            Ok(Ended::Gone) => return ended,
+            Ok(Ended::Renewed) => self.returns.stands(registration),
+            Ok(Ended::NotThere) | Err(_) => self.returns.gone(registration),
+        }
+        self.ended_by_us(registration);
+        ended
+    }
+
+    async fn run_out_and_clear_away(&self, registration: &Registration, fields: &Fields) -> Result<Ended, AriError> {
+        let (aor, uri) = (registration.0.as_str(), registration.1.as_str());
+        self.returns.writing(registration, true);
+        let written = self.client.run_out(aor, uri).await;
+        // Whether one that broke off was written nobody knows: a refresh that is passed over is less than a stranger's word taken for the phone's.
+        if matches!(written, Ok(false) | Err(AriError::Refused { .. })) {
+            self.returns.writing(registration, false);
+        }
+        if written? {
+            let cleared = self.client.clear_away(aor, uri).await?;
+            if cleared == Ended::NotThere {
+                self.returns.was_removed(registration);
+            }
+            return Ok(cleared);
+        }
+        match self.client.contact_fields(aor, uri).await? {
+            None => Ok(Ended::NotThere),
+            // One of which this Asterisk takes no change.
+            Some(now) if now == *fields => {
+                let deleted = self.client.delete_contact(aor, uri).await?;
+                Ok(if deleted { Ended::Gone } else { Ended::NotThere })
+            }
+            Some(_) => Ok(Ended::Renewed),
+        }
     }
 
     /// True for the removal that our own ending of a contact causes, once for each.

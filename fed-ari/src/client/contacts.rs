@@ -35,7 +35,7 @@ pub struct Contact {
     pub call_id: Option<String>,
 }
 
-/// What came of [`AriClient::end_contact`].
+/// What came of [`AriClient::clear_away`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// The registration is gone.
@@ -78,42 +78,51 @@ impl AriClient {
         Ok(fields.map(|f| Contact::from_fields(aor, uri, &f)))
     }
 
-    /// Ends one registration, unless its phone renews it meanwhile. The phone is not told; events tell of it as of a refresh first (where
-    /// refreshes are told at all), then as of a registration that is gone.
+    /// Makes one registration run out, the first half of its end; `false` where there is none, or this Asterisk takes no change of it. The phone is
+    /// not told; events tell of it as of a refresh, where refreshes are told at all.
     ///
-    /// It is made to have run out, and its aor read, with which Asterisk clears away what has run out: that, and what its registrar does for
-    /// a REGISTER, exclude each other. A contact that is deleted as an object may be one that the registrar is just writing: it answers 200 all
-    /// the same, and the registration is gone ("Failed to update contact" in Asterisk's log).
+    /// With [`AriClient::clear_away`] Asterisk clears away what has run out: that, and what its registrar does for a REGISTER, exclude each other. A
+    /// contact that is deleted as an object may be one that the registrar is just writing: it answers 200 all the same, and the registration is
+    /// gone ("Failed to update contact" in Asterisk's log).
     ///
     /// # Errors
     /// As every call.
-    pub async fn end_contact(&self, aor: &str, uri: &str) -> Result<Ended, AriError> {
-        let id = contact_id(aor, uri);
+    pub async fn run_out(&self, aor: &str, uri: &str) -> Result<bool, AriError> {
         let run_out = [("expiration_time", RUN_OUT)];
-        let written = match self.put_object(ObjectType::Contact, &id, &run_out).await {
-            Ok(_) => {
-                let left = self.contact_uris(aor).await?.unwrap_or_default();
-                if !left.iter().any(|left| left == uri) {
-                    return Ok(Ended::Gone);
-                }
-                true
-            }
+        match self
+            .put_object(ObjectType::Contact, &contact_id(aor, uri), &run_out)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_transient() => Err(error),
             // What is not there would have to be made, and has no URI.
-            Err(AriError::Refused { .. } | AriError::NotFound { .. }) => false,
-            Err(error) => return Err(error),
+            Err(AriError::Refused { .. } | AriError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has a registration that was made to run out cleared away, unless its phone has renewed it. Events tell that it is gone.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn clear_away(&self, aor: &str, uri: &str) -> Result<Ended, AriError> {
+        // Read for what Asterisk does for it.
+        let Some(left) = self.contact_uris(aor).await? else {
+            return Ok(Ended::NotThere);
         };
+        if !left.iter().any(|left| left == uri) {
+            return Ok(Ended::Gone);
+        }
         match self.contact_fields(aor, uri).await? {
-            None if written => Ok(Ended::Gone),
-            None => Ok(Ended::NotThere),
-            Some(fields) if written && fields.get("expiration_time") != Some(RUN_OUT) => Ok(Ended::Renewed),
-            // One of which this Asterisk takes no change, or does not clear away what has run out.
+            None => Ok(Ended::Gone),
+            Some(fields) if fields.get("expiration_time") != Some(RUN_OUT) => Ok(Ended::Renewed),
             Some(_) if self.delete_contact(aor, uri).await? => Ok(Ended::Gone),
             Some(_) => Ok(Ended::NotThere),
         }
     }
 
     /// Removes one registration as an object; `false` where there was none. The phone is not told. What its phone does meanwhile may be
-    /// lost: see [`AriClient::end_contact`].
+    /// lost: see [`AriClient::run_out`].
     ///
     /// # Errors
     /// As every call.

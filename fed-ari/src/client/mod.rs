@@ -47,7 +47,7 @@ struct Inner {
 /// turns away whoever comes when it has a hundred sessions, whoever's they are.
 const AT_ONCE: usize = 8;
 
-/// Of these, what a long list of calls may have in flight: the others are for what cannot wait.
+/// What a long list of calls may have in flight.
 pub(crate) const IN_BULK: usize = 6;
 
 impl AriClient {

@@ -120,6 +120,23 @@ async fn a_registration_that_the_registrar_writes_while_it_is_ended_stays_and_is
 }
 
 #[tokio::test]
+async fn a_look_that_fails_before_a_contact_is_ended_moves_nobody_back() {
+    let map = map_with(&["alice"]);
+    let (a, b) = pair(&map).await;
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    described(&map).await;
+    a.agrees().await;
+    a.sim.fail_next(1, 503);
+    b.register("alice", AT_B);
+    until("nothing stale at A", || a.sim.registrations("alice").is_empty()).await;
+    a.agrees().await;
+    b.agrees().await;
+    placed(&map, "alice", 2, AT_B).await;
+    assert_eq!(b.sim.registrations("alice"), [AT_B]);
+}
+
+#[tokio::test]
 async fn a_contact_of_which_asterisk_takes_no_change_is_deleted() {
     let map = map_with(&["alice"]);
     let (a, b) = pair(&map).await;

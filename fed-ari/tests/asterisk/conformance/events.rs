@@ -119,7 +119,8 @@ async fn a_contact_that_is_ended_is_told_as_renewed_and_then_as_gone() {
         connected(&mut events).await;
         assert_eq!(s.register("enda", contact, 300).await, 200, "{}", s.name);
         until_a_contact(&mut events, "enda").await;
-        let ended = s.client.end_contact("enda", contact).await.expect("ends");
+        assert!(s.client.run_out("enda", contact).await.expect("writes"), "{}", s.name);
+        let ended = s.client.clear_away("enda", contact).await.expect("ends");
         assert_eq!(ended, Ended::Gone, "{}", s.name);
         let mut told = vec![until_a_contact(&mut events, "enda").await.pop()];
         told.push(until_a_contact(&mut events, "enda").await.pop());
@@ -131,8 +132,8 @@ async fn a_contact_that_is_ended_is_told_as_renewed_and_then_as_gone() {
             "{}",
             s.name
         );
-        let again = s.client.end_contact("enda", contact).await.expect("asks");
-        assert_eq!(again, Ended::NotThere, "{}", s.name);
+        let again = s.client.run_out("enda", contact).await.expect("asks");
+        assert!(!again, "{}: nothing is made by it", s.name);
         s.remove("enda").await;
     }
 }
@@ -157,7 +158,11 @@ async fn a_phone_that_comes_back_while_its_contact_is_ended_stays_or_is_told_of(
                 tokio::time::sleep(Duration::from_millis(time % 5)).await;
                 s.register("racea", contact, 300).await
             };
-            let (ended, status) = tokio::join!(s.client.end_contact("racea", contact), again);
+            let end = async {
+                assert!(s.client.run_out("racea", contact).await.expect("writes"), "{}", s.name);
+                s.client.clear_away("racea", contact).await.expect("asks")
+            };
+            let (ended, status) = tokio::join!(end, again);
             assert_eq!(status, 200, "{}", s.name);
             let there = s
                 .client
@@ -166,11 +171,14 @@ async fn a_phone_that_comes_back_while_its_contact_is_ended_stays_or_is_told_of(
                 .expect("reads")
                 .is_some();
             let mut told = Vec::new();
-            // One word is of what was written to end it; one more before it is gone says that the phone was there.
-            let (last, words) = if there { ("NonQualified", 1) } else { ("Removed", 2) };
-            let is_told = |told: &[String]| {
-                let renewed = told.iter().filter(|word| word.starts_with("NonQualified")).count();
-                renewed >= words && told.last().is_some_and(|word| word.starts_with(last))
+            let renewed = |told: &[String]| told.iter().filter(|word| word.starts_with("NonQualified")).count();
+            let is_told = |told: &[String]| match told.iter().rposition(|word| word.starts_with("Removed")) {
+                // Anew after it was gone, or found renewed.
+                Some(gone) if there => renewed(&told[gone..]) > 0,
+                None if there => ended == Ended::Renewed && renewed(told) > 1,
+                // One word is of what was written to end it; one more before it is gone says that the phone was there.
+                Some(gone) => renewed(&told[..gone]) > 1,
+                None => false,
             };
             while !is_told(&told) {
                 let word = timeout(Duration::from_secs(2), until_a_contact(&mut events, "racea")).await;
