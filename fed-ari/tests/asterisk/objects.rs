@@ -37,7 +37,7 @@ async fn a_crowd_of_calls_comes_a_few_at_a_time_and_a_sign_of_life_does_not_wait
             tokio::spawn(async move { client.get_object(ObjectType::Aor, "nobody").await })
         })
         .collect();
-    // They are on their way.
+    // They are on their way; on a machine that is slower than this the sign of life comes first, which is no failure.
     tokio::time::sleep(Duration::from_millis(50)).await;
     client.ping().await.expect("answers");
     // Answered are the sign of life and those who came first.

@@ -26,13 +26,18 @@ async fn described(map: &MemoryMap) {
     .await;
 }
 
+/// Alice registers at A, and all that follows from it has been done.
+async fn settled_at_a(map: &MemoryMap, a: &Site) {
+    a.register("alice", AT_A);
+    placed(map, "alice", 1, AT_A).await;
+    described(map).await;
+}
+
 #[tokio::test]
 async fn a_registration_is_bound_with_its_details_and_unbound_when_it_ends() {
     let map = map_with(&["alice"]);
     let (a, _b) = pair(&map).await;
-    a.register("alice", AT_A);
-    placed(&map, "alice", 1, AT_A).await;
-    described(&map).await;
+    settled_at_a(&map, &a).await;
     a.sim.unregister("alice", AT_A);
     until("unbound", || places(&map, "alice").is_empty()).await;
 }
@@ -78,9 +83,7 @@ async fn a_phone_that_comes_back_at_once_stays() {
 async fn a_registration_that_was_refreshed_while_it_was_ended_is_put_back() {
     let map = map_with(&["alice"]);
     let (a, b) = pair(&map).await;
-    a.register("alice", AT_A);
-    placed(&map, "alice", 1, AT_A).await;
-    described(&map).await;
+    settled_at_a(&map, &a).await;
     a.sim.clear_requests();
     a.sim.slow_down(Duration::from_millis(300));
     b.register("alice", AT_B);
@@ -102,9 +105,7 @@ async fn a_registration_that_the_registrar_writes_while_it_is_ended_stays_and_is
         let map = map_with(&["alice"]);
         let (a, b) = pair(&map).await;
         a.sim.tell_refreshes(tells_of_refreshes);
-        a.register("alice", AT_A);
-        placed(&map, "alice", 1, AT_A).await;
-        described(&map).await;
+        settled_at_a(&map, &a).await;
         a.sim.clear_requests();
         a.sim.renew_what_is_written_next();
         b.register("alice", AT_B);
@@ -123,9 +124,7 @@ async fn a_registration_that_the_registrar_writes_while_it_is_ended_stays_and_is
 async fn a_look_that_fails_before_a_contact_is_ended_moves_nobody_back() {
     let map = map_with(&["alice"]);
     let (a, b) = pair(&map).await;
-    a.register("alice", AT_A);
-    placed(&map, "alice", 1, AT_A).await;
-    described(&map).await;
+    settled_at_a(&map, &a).await;
     a.agrees().await;
     a.sim.fail_next(1, 503);
     b.register("alice", AT_B);
@@ -140,9 +139,7 @@ async fn a_look_that_fails_before_a_contact_is_ended_moves_nobody_back() {
 async fn a_contact_of_which_asterisk_takes_no_change_is_deleted() {
     let map = map_with(&["alice"]);
     let (a, b) = pair(&map).await;
-    a.register("alice", AT_A);
-    placed(&map, "alice", 1, AT_A).await;
-    described(&map).await;
+    settled_at_a(&map, &a).await;
     a.sim.take_no_change_of_contacts();
     b.register("alice", AT_B);
     until("nothing stale at A", || a.sim.registrations("alice").is_empty()).await;
@@ -162,9 +159,7 @@ fn asked_of_contacts(site: &Site, method: &str) -> bool {
 async fn a_refresh_is_no_business_of_the_map() {
     let map = map_with(&["alice"]);
     let (a, _b) = pair(&map).await;
-    a.register("alice", AT_A);
-    placed(&map, "alice", 1, AT_A).await;
-    described(&map).await;
+    settled_at_a(&map, &a).await;
     a.agrees().await;
     let before = map.snapshot().revision;
     for _ in 0..50 {

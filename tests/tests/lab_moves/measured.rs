@@ -165,7 +165,7 @@ pub(super) fn coming_back(lab: &mut Lab) -> Result<()> {
                 .with_context(|| format!("time {turn}, at {}", lab.hosts[at].name))?;
         }
         if turn % 5 == 4 {
-            // Whatever was going to be ended has ended by then.
+            // Whatever was going to be ended has ended by then; on a slower machine this looks too early, and sees less.
             thread::sleep(Duration::from_millis(300));
             let contacts = lab.hosts[at].asterisk.contacts()?;
             ensure!(

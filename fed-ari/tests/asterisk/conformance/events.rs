@@ -155,6 +155,7 @@ async fn a_phone_that_comes_back_while_its_contact_is_ended_stays_or_is_told_of(
                 .is_ok()
             {}
             let again = async {
+                // Places the REGISTER before, within and after the end; whatever comes of it is right, or must be told.
                 tokio::time::sleep(Duration::from_millis(time % 5)).await;
                 s.register("racea", contact, 300).await
             };
