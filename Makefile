@@ -70,6 +70,7 @@ chaos: chaos-prerequisites lab-prerequisites ## real nodes and real Asterisks un
 	$(ENV); cargo build --workspace --bins --locked
 	$(ENV); "$$CARGO_TARGET_DIR/debug/chaos" run --quiet $(if $(OUT),--out $(OUT)) $(or $(PLANS),chaos/plans/*.toml)
 	$(if $(PLANS),,$(ENV); cargo test --workspace --locked --test lab_partitions)
+	$(if $(PLANS),,$(MAKE) upgrade-test)
 
 chaos-ci: chaos-prerequisites ## the core of it in four minutes: partitions, kill -9, power cuts with their control
 	$(ENV); cargo build --workspace --bins --locked
@@ -117,10 +118,12 @@ test-package: lab-prerequisites package-prerequisites ## install, run, upgrade a
 test-containers: package ## the image and compose.yml of packaging/docker run with podman: installed, elected, killed, back (root)
 	scripts/test-containers "$$($(ENV); ls -t $(if $(OUT),$(OUT),"$$CARGO_TARGET_DIR/release")/fed-node_*.deb | head -1)"
 
-upgrade-test: prerequisites ## three nodes of an older program (OLD=path) replaced one by one under writes
-	@test -x "$(OLD)" || { echo "upgrade-test: OLD=path/to/an/older/fed-node; docs/upgrading.md says how to build one" >&2; exit 2; }
-	$(ENV); cargo build --workspace --bins --locked
-	$(ENV); FED_OLD_BINARY=$(abspath $(OLD)) cargo test --workspace --locked --test node -- upgrade:: --ignored --nocapture
+# OLD=path/to/fed-node is another program, REV=commit another commit than the one before the newest.
+upgrade-test: prerequisites ## three nodes of an older program replaced one by one under writes (OLD=, REV=, FEATURES=)
+	$(ENV); old=$(if $(OLD),$(abspath $(OLD)),$$(scripts/older $(REV))); \
+	  test -x "$$old" || { echo "upgrade-test: OLD=$$old is no program" >&2; exit 2; }; \
+	  cargo build --workspace --bins --locked $(if $(FEATURES),--features $(FEATURES)); \
+	  FED_OLD_BINARY="$$old" cargo test --workspace --locked $(if $(FEATURES),--features $(FEATURES)) --test node -- upgrade:: --ignored --nocapture
 
 # The first time it compiles cargo-deny into the cache, if none is installed.
 deny: prerequisites ## what may come into the program (deny.toml): bans, licences, sources, known holes; part of .ci/run
