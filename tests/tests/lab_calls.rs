@@ -78,40 +78,27 @@ fn pairs(lab: &Lab) -> impl Iterator<Item = (usize, usize)> + use<> {
 }
 
 fn add_anywhere(lab: &mut Lab) -> Result<()> {
-    let mut slowest = Duration::ZERO;
-    // What a phone that is switched on at this very moment hears: the acknowledgement is the map's, and no Asterisk is waited for.
-    let mut refused = Vec::new();
+    let (mut added, mut registered) = (Duration::ZERO, Duration::ZERO);
     for at in 0..lab.hosts.len() {
         let user = format!("anna{at}");
+        let begun = Instant::now();
         lab.add_user(at, &user, &["--number", &format!("20{at}")])?;
-        let added = Instant::now();
+        added = added.max(begun.elapsed());
+        let done = Instant::now();
+        // Phones that are switched on at this very moment: none is refused, not even once.
         let phone = lab.phone_of(&user, Transport::Udp)?;
         for host in &lab.hosts {
-            let asked = added.elapsed();
-            if let Err(why) = phone.register(host.sip()) {
-                refused.push(format!(
-                    "{user} at {} after {} ms: {why:#}",
-                    host.name,
-                    asked.as_millis()
-                ));
-                let left = AT_ONCE.saturating_sub(asked);
-                eventually(left, || phone.register(host.sip())).with_context(|| format!("{user} at {}", host.name))?;
-            }
+            phone
+                .register(host.sip())
+                .with_context(|| format!("{user} at {} after {} ms", host.name, done.elapsed().as_millis()))?;
         }
-        ensure!(
-            added.elapsed() < AT_ONCE,
-            "{user} was registered everywhere only {} ms after the command",
-            added.elapsed().as_millis()
-        );
-        slowest = slowest.max(added.elapsed());
+        registered = registered.max(done.elapsed());
     }
     println!(
-        "    slowest: {} ms from the acknowledged command to registered at all three",
-        slowest.as_millis()
+        "    slowest: {} ms for the command, {} ms more to be registered at all three",
+        added.as_millis(),
+        registered.as_millis()
     );
-    for refusal in &refused {
-        println!("    refused at first: {refusal}");
-    }
     Ok(())
 }
 

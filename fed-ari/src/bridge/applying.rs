@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use fed_core::ids::Revision;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
@@ -20,41 +21,83 @@ const RETRY: Duration = Duration::from_secs(5);
 /// What is written at once belongs together: a user comes with devices.
 const BREATH: Duration = Duration::from_millis(1);
 
-/// Applies what changes in the map: the first change at once, those that follow it closely a little later, so that many make one plan.
-pub(super) async fn keep_applied(
-    applier: Applier,
-    snapshot: MapSnapshot,
-    mut scopes: mpsc::UnboundedReceiver<Scope>,
-    again: mpsc::UnboundedSender<Scope>,
-    debounce: Duration,
-    status: watch::Sender<BridgeStatus>,
-    observer: Arc<Observer>,
-) {
-    let mut applied = Applied::default();
-    if let Err(error) = applier.apply_globals(&snapshot, &mut applied).await {
-        tracing::warn!(%error, "the numbers for the time without fed-node could not be written");
-        retry_later(&again, Scope::All);
-    }
-    let mut ready_at = Instant::now();
-    while let Some(first) = scopes.recv().await {
-        let mut wanted = BTreeSet::from([first]);
-        sleep_until(ready_at.max(Instant::now() + BREATH)).await;
-        while let Ok(scope) = scopes.try_recv() {
-            wanted.insert(scope);
+/// What applies changes, and whom it tells.
+pub(super) struct Applying {
+    pub(super) applier: Applier,
+    pub(super) debounce: Duration,
+    pub(super) status: watch::Sender<BridgeStatus>,
+    /// Up to which revision everything is in Asterisk.
+    pub(super) written: watch::Sender<Option<Revision>>,
+    pub(super) observer: Arc<Observer>,
+}
+
+impl Applying {
+    /// Applies what changes in the map: the first change at once, those that follow it closely a little later, so that many make one
+    /// plan. `snapshot` was applied already. A revision comes through `followed` after the scopes that it changed.
+    pub(super) async fn keep_applied(
+        self,
+        snapshot: MapSnapshot,
+        mut scopes: mpsc::UnboundedReceiver<Scope>,
+        again: mpsc::UnboundedSender<Scope>,
+        mut followed: watch::Receiver<Revision>,
+    ) {
+        let mut applied = Applied::default();
+        if let Err(error) = self.applier.apply_globals(&snapshot, &mut applied).await {
+            tracing::warn!(%error, "the numbers for the time without fed-node could not be written");
+            retry_later(&again, Scope::All);
         }
-        match applier.apply(&wanted).await {
+        let mut not_written = BTreeSet::new();
+        let mut ready_at = Instant::now();
+        self.written.send_replace(Some(snapshot.revision));
+        loop {
+            let mut wanted = BTreeSet::new();
+            tokio::select! {
+                biased;
+                scope = scopes.recv() => match scope {
+                    Some(scope) => drop(wanted.insert(scope)),
+                    None => return,
+                },
+                changed = followed.changed() => if changed.is_err() { return },
+            }
+            if !wanted.is_empty() {
+                sleep_until(ready_at.max(Instant::now() + BREATH)).await;
+            }
+            // Before the scopes are taken: those of this revision were sent before it.
+            let revision = *followed.borrow_and_update();
+            while let Ok(scope) = scopes.try_recv() {
+                wanted.insert(scope);
+            }
+            if !wanted.is_empty() {
+                self.apply(&wanted, &mut not_written, &again).await;
+                ready_at = Instant::now() + self.debounce;
+            }
+            if not_written.is_empty() {
+                self.written.send_replace(Some(revision));
+            }
+        }
+    }
+
+    /// Applies these; `not_written` are those that Asterisk did not take since, and that come again.
+    async fn apply(
+        &self,
+        wanted: &BTreeSet<Scope>,
+        not_written: &mut BTreeSet<Scope>,
+        again: &mpsc::UnboundedSender<Scope>,
+    ) {
+        match self.applier.apply(wanted).await {
             Ok(applied) => {
+                not_written.retain(|scope| !wanted.contains(scope) && !wanted.contains(&Scope::All));
                 if !applied.faults.is_empty() {
-                    wanted.into_iter().for_each(|scope| retry_later(&again, scope));
+                    wanted.iter().for_each(|scope| retry_later(again, scope.clone()));
                 }
-                report(&status, &observer, &applier, &applied);
+                report(&self.status, &self.observer, &self.applier, &applied);
             }
             Err(error) => {
                 tracing::warn!(%error, "a change could not be applied yet");
-                wanted.into_iter().for_each(|scope| retry_later(&again, scope));
+                not_written.extend(wanted.iter().cloned());
+                wanted.iter().for_each(|scope| retry_later(again, scope.clone()));
             }
         }
-        ready_at = Instant::now() + debounce;
     }
 }
 

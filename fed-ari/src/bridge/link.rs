@@ -17,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use super::{
     BridgeConfig, BridgeFault, BridgeStatus, Phase,
     apply::{Applied, Applier, Known},
-    applying::{keep_applied, report, retry_later, send},
+    applying::{Applying, report, retry_later, send},
     health,
     look_again::look_again,
     observe::{Observer, Step},
@@ -65,28 +65,11 @@ pub(super) struct Life {
     pub(super) settled: Settled,
     known: Arc<Mutex<Known>>,
     pub(super) status: watch::Sender<BridgeStatus>,
+    written: watch::Sender<Option<Revision>>,
 }
 
 /// Runs the bridge until it is stopped.
-pub(super) async fn run(
-    client: AriClient,
-    port: Arc<dyn MapPort>,
-    router: Arc<Router>,
-    config: BridgeConfig,
-    status: watch::Sender<BridgeStatus>,
-    stop: CancellationToken,
-) {
-    let life = Life {
-        owner: Owner::new(config.identity.clone()),
-        observer: Observer::new(client.clone(), Arc::clone(&port), Arc::clone(&router)),
-        settled: Settled::open(config.settled_file.clone(), &config.identity),
-        known: Arc::default(),
-        client,
-        port,
-        router,
-        config,
-        status,
-    };
+pub(super) async fn run(life: Life, stop: CancellationToken) {
     let mut pause = PAUSES.0;
     loop {
         let fault = tokio::select! {
@@ -111,6 +94,28 @@ pub(super) async fn run(
 }
 
 impl Life {
+    pub(super) fn new(
+        client: AriClient,
+        port: Arc<dyn MapPort>,
+        router: Arc<Router>,
+        config: BridgeConfig,
+        status: watch::Sender<BridgeStatus>,
+        written: watch::Sender<Option<Revision>>,
+    ) -> Self {
+        Self {
+            owner: Owner::new(config.identity.clone()),
+            observer: Observer::new(client.clone(), Arc::clone(&port), Arc::clone(&router)),
+            settled: Settled::open(config.settled_file.clone(), &config.identity),
+            known: Arc::default(),
+            client,
+            port,
+            router,
+            config,
+            status,
+            written,
+        }
+    }
+
     /// One link to Asterisk, from claim to loss. Answers why it ended.
     async fn serve(&self, pause: &mut Duration) -> BridgeFault {
         let mut link = match self.connect().await {
@@ -228,15 +233,16 @@ impl Life {
         if !applied.faults.is_empty() {
             retry_later(&scopes, Scope::All);
         }
-        let applying = AbortOnDropHandle::new(tokio::spawn(keep_applied(
+        let (followed, to_follow) = watch::channel(snapshot.revision);
+        let applying = Applying {
             applier,
-            snapshot.clone(),
-            scope_receiver,
-            scopes.clone(),
-            self.config.rhythm.debounce,
-            self.status.clone(),
-            Arc::clone(&self.observer),
-        )));
+            debounce: self.config.rhythm.debounce,
+            status: self.status.clone(),
+            written: self.written.clone(),
+            observer: Arc::clone(&self.observer),
+        };
+        let applying = applying.keep_applied(snapshot.clone(), scope_receiver, scopes.clone(), to_follow);
+        let applying = AbortOnDropHandle::new(tokio::spawn(applying));
         let looking = AbortOnDropHandle::new(tokio::spawn(look_again(
             self.client.clone(),
             Arc::clone(&self.port),
@@ -248,7 +254,7 @@ impl Life {
         )));
         let mut changes = Changes {
             watch: self.port.watch(snapshot.revision),
-            followed: snapshot.revision,
+            followed,
             candidate: Candidate::default(),
         };
         self.observer.compare_later(Extent::All);
@@ -291,7 +297,8 @@ impl Life {
                         for change in &changes {
                             self.changed(change, scopes);
                         }
-                        map.followed = revision;
+                        // After the scopes: whoever reads it first finds them all.
+                        map.followed.send_replace(revision);
                     }
                     MapEvent::Compacted => {
                         send(scopes, Scope::All);
@@ -302,7 +309,7 @@ impl Life {
                 },
                 () = self.observer.resync_wanted() => return None,
                 _ = rounds.tick() => {
-                    let now = self.observer.is_done().then_some(map.followed);
+                    let now = self.observer.is_done().then(|| *map.followed.borrow());
                     if let Some(at) = map.candidate.round(now) {
                         self.settled.agreed(at);
                     }
@@ -388,6 +395,7 @@ impl Life {
             status.session = None;
             status.faults = vec![fault.clone()];
         });
+        self.written.send_replace(None);
         self.observer.link_lost();
         self.end_session().await;
     }
@@ -404,7 +412,7 @@ impl Life {
 /// Changes of the map, and how far they have been followed.
 struct Changes {
     watch: Box<dyn MapWatch>,
-    followed: Revision,
+    followed: watch::Sender<Revision>,
     candidate: Candidate,
 }
 

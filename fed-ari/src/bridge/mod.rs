@@ -26,6 +26,7 @@ mod stranded;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use fed_core::ids::Revision;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +69,7 @@ impl BridgeConfig {
 /// A running bridge.
 pub struct Bridge {
     status: watch::Receiver<BridgeStatus>,
+    written: watch::Receiver<Option<Revision>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -77,9 +79,16 @@ impl Bridge {
     /// connects, and connects again, by itself; look at [`Bridge::status`] for how it fares.
     pub fn start(client: AriClient, port: Arc<dyn MapPort>, router: Arc<Router>, config: BridgeConfig) -> Self {
         let (sender, status) = watch::channel(BridgeStatus::default());
+        let (written_sender, written) = watch::channel(None);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(link::run(client, port, router, config, sender, stop.clone()));
-        Self { status, stop, task }
+        let life = link::Life::new(client, port, router, config, sender, written_sender);
+        let task = tokio::spawn(link::run(life, stop.clone()));
+        Self {
+            status,
+            written,
+            stop,
+            task,
+        }
     }
 
     /// How the bridge and its Asterisk are now.
@@ -90,6 +99,12 @@ impl Bridge {
     /// Changes of the status.
     pub fn watch_status(&self) -> watch::Receiver<BridgeStatus> {
         self.status.clone()
+    }
+
+    /// Up to which revision of the map everything was written into Asterisk, but for what [`BridgeStatus::faults`] and
+    /// [`BridgeStatus::postponed`] name; `None` while there is no link, or none of it was written yet.
+    pub fn watch_written(&self) -> watch::Receiver<Option<Revision>> {
+        self.written.clone()
     }
 
     /// Ends this node's session and lets its Asterisk go, which keeps its objects, registrations and calls. Takes two seconds at most.

@@ -14,7 +14,9 @@ use fed_core::{
     records::TransportProfile,
 };
 
-use crate::site::{Site, add_user, device, done, map_with, pair, put_node, until};
+use tokio::time::timeout;
+
+use crate::site::{PATIENCE, Site, add_user, device, done, map_with, pair, put_node, until};
 
 fn field(site: &Site, kind: &str, id: &str, name: &str) -> Option<String> {
     site.sim
@@ -378,4 +380,74 @@ async fn a_peer_whose_name_leads_elsewhere_by_now_is_looked_up_anew() {
         .expect("is put");
     until("it is looked up anew", here).await;
     drop(b);
+}
+
+#[tokio::test]
+async fn what_a_revision_changed_is_in_asterisk_once_the_bridge_says_so() {
+    let map = map_with(&[]);
+    let (a, b) = pair(&map).await;
+    let sites = [&a, &b];
+    let watches = sites.map(|site| site.bridge.as_ref().expect("started").watch_written());
+    let reached = async |revision| {
+        for mut watch in watches.clone() {
+            let reached = timeout(PATIENCE, watch.wait_for(|written| *written >= Some(revision))).await;
+            assert!(matches!(reached, Ok(Ok(_))), "not in time: {revision}");
+        }
+    };
+    sites
+        .iter()
+        .for_each(|site| site.sim.slow_down(Duration::from_millis(10)));
+    for user in ["ann", "bob", "carl", "dora", "emil"] {
+        add_user(&map, user, &format!("20{}", user.len()));
+        reached(map.snapshot().revision).await;
+        for site in sites {
+            for kind in ["auth", "aor", "endpoint"] {
+                assert!(site.sim.object(kind, user).is_some(), "{kind} {user}");
+            }
+        }
+        let id = UserId::new(user).expect("an id");
+        done(
+            &map,
+            Command::DeleteUser {
+                id,
+                expect: Expect::Any,
+            },
+        );
+        reached(map.snapshot().revision).await;
+        assert!(sites.iter().all(|site| site.sim.object("endpoint", user).is_none()));
+    }
+    // What no Asterisk has to be written for counts too.
+    done(
+        &map,
+        Command::PutSetting {
+            key: "note".to_owned(),
+            value: "1".into(),
+            expect: Expect::Any,
+        },
+    );
+    reached(map.snapshot().revision).await;
+}
+
+#[tokio::test]
+async fn an_asterisk_that_went_away_holds_a_revision_once_it_is_back_and_written_to() {
+    let map = map_with(&["alice"]);
+    let (a, _b) = pair(&map).await;
+    let mut written = a.bridge.as_ref().expect("started").watch_written();
+    let begun = timeout(PATIENCE, written.wait_for(Option::is_some)).await;
+    assert!(matches!(begun, Ok(Ok(_))));
+    drop(begun);
+    // Each call takes longer than its link lasts.
+    a.sim.slow_down(Duration::from_millis(500));
+    add_user(&map, "bob", "2002");
+    let after = map.snapshot().revision;
+    a.sim.stop().await;
+    let gone = timeout(PATIENCE, written.wait_for(Option::is_none)).await;
+    assert!(matches!(gone, Ok(Ok(_))));
+    drop(gone);
+    assert!(a.sim.object("endpoint", "bob").is_none());
+    a.sim.slow_down(Duration::ZERO);
+    a.sim.start_again().await.expect("starts");
+    let back = timeout(PATIENCE, written.wait_for(|written| *written >= Some(after))).await;
+    assert!(matches!(back, Ok(Ok(_))));
+    assert!(a.sim.object("endpoint", "bob").is_some());
 }

@@ -13,7 +13,7 @@ use tonic::Status;
 use super::failure::not_answered;
 use super::lookup::freshness;
 use super::node::NodeView;
-use super::{about, kept, perf, replicas};
+use super::{about, kept, perf, ready, replicas};
 use crate::security::{answer_authority_key, answer_certificate};
 
 /// Longest wait for another node's comparison: its Asterisk is asked for every object.
@@ -74,6 +74,7 @@ async fn answer(node: &Weak<NodeView>, from: NodeId, question: Bytes) -> Result<
         Some(What::Logs(asked)) => Ok(kept::lines(&asked)?.encode_to_vec().into()),
         Some(What::Perf(_)) => Ok(perf::here(&node).await?.encode_to_vec().into()),
         Some(What::Replica(asked)) => Ok(replicas::here(&node, asked.at_least).await?.encode_to_vec().into()),
+        Some(What::Ready(asked)) => Ok(ready::here(&node, asked).await.encode_to_vec().into()),
         Some(What::SealKey(_)) => {
             let key = node.vault.key().map(|key| key.to_hex()).unwrap_or_default();
             Ok(pb::SealKeyReply { key }.encode_to_vec().into())

@@ -31,6 +31,7 @@ mod pipeline;
 mod places;
 mod plan;
 mod read;
+mod ready;
 mod refusals;
 mod replicas;
 pub(crate) mod reserved;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use fed_core::audit::Actor;
-use fed_core::ids::NodeId;
+use fed_core::ids::{NodeId, Revision};
 use fed_core::map::FederationMap;
 use fed_proto::client as pb;
 use fed_raft::Cluster;
@@ -23,6 +23,12 @@ use crate::security::Vault;
 pub trait AsteriskSide: Send + Sync + 'static {
     /// How it is.
     fn status(&self) -> pb::AsteriskStatus;
+
+    /// Waits until it holds all that the map had at a revision; forever, where it has no trouble and does not get there.
+    ///
+    /// # Errors
+    /// In words, when it cannot be written to now: it gets what it lacks once it can.
+    async fn ready(&self, revision: Revision) -> Result<(), String>;
 
     /// Compares the map with it; see `Drift` in the protocol.
     ///

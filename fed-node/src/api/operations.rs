@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::failure::damaged;
 use super::service::ApiService;
-use super::{about, kept, perf, replicas};
+use super::{about, kept, perf, ready, replicas};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -30,6 +30,12 @@ impl Operations for ApiService {
 
     async fn perf(&self, request: Request<pb::PerfRequest>) -> Answer<pb::PerfReply> {
         perf::at(&self.0, request.into_inner().node).await.map(Response::new)
+    }
+
+    async fn ready(&self, request: Request<pb::ReadyRequest>) -> Answer<pb::ReadyReply> {
+        ready::everywhere(&self.0, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn replicas(&self, _: Request<pb::ReplicasRequest>) -> Answer<pb::ReplicasReply> {

@@ -57,6 +57,7 @@ const OPERATIONS: &[(&str, Role)] = &[
     ("Events", Role::Reader),
     // Names of objects and people, and what somebody else tried.
     ("Logs", Role::Operator),
+    ("Ready", Role::Reader),
     // They cost the disks something.
     ("Perf", Role::Operator),
     ("Replicas", Role::Operator),

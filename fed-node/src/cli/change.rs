@@ -1,6 +1,7 @@
 //! The one way in which commands change the map: made, or with `--dry-run` only told.
 
 use std::io::{BufRead, IsTerminal};
+use std::time::Duration;
 
 use fed_proto::client as pb;
 use pb::change::What;
@@ -10,6 +11,7 @@ use super::args::Output;
 use super::client::Client;
 use super::exit::{Failure, Outcome};
 use super::output::{Show, print};
+use super::ready::{reaches_asterisk, wait_for_asterisks};
 use super::views::Done;
 use crate::explain::Code;
 use crate::talk;
@@ -49,11 +51,15 @@ impl Intent {
     }
 }
 
-/// Makes the changes, all or none, and prints `done`; or prints what they would do.
+/// How long a command waits until the Asterisks have what it changed.
+const READY: Duration = Duration::from_secs(2);
+
+/// Makes the changes, all or none, waits until the Asterisks have them, and prints `done`; or prints what they would do.
 ///
 /// # Errors
 /// What was refused: with `--dry-run`, what would be.
 pub(crate) async fn change(client: &Client, intent: Intent, changes: Vec<What>, done: String) -> Outcome {
+    let reaches_asterisk = changes.iter().any(reaches_asterisk);
     let changes = changes.into_iter().map(|what| pb::Change { what: Some(what) });
     let request = pb::WriteManyRequest {
         changes: changes.collect(),
@@ -65,6 +71,9 @@ pub(crate) async fn change(client: &Client, intent: Intent, changes: Vec<What>, 
         return tell(intent.output, reply.would.unwrap_or_default().changes);
     }
     let revision = reply.results.last().map_or(0, |result| result.revision);
+    if reaches_asterisk {
+        wait_for_asterisks(client, revision, READY).await;
+    }
     print(intent.output, &Done { text: done, revision })
 }
 

@@ -12,6 +12,7 @@ mod exit;
 mod output;
 mod pages;
 mod password;
+mod ready;
 mod reference;
 mod views;
 
@@ -34,3 +35,4 @@ pub(crate) use output::fields;
 pub use output::{Show, emit, print};
 pub use password::ha1;
 pub(crate) use password::prompt;
+pub(crate) use ready::wait_for_asterisks;

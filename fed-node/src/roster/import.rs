@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fed_proto::client as pb;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -15,14 +15,17 @@ use super::check::{LineError, Roster, check};
 use super::plan::{Plan, Present};
 use crate::cli::{
     ChangeView, Client, Exit, Failure, ImportArgs, Intent, Outcome, Show, all_devices, all_nodes, all_users,
-    change_lines, print, realm,
+    change_lines, print, realm, wait_for_asterisks,
 };
 use crate::explain::Code;
+use crate::talk;
 
 /// Changes in one call.
 const BATCH: usize = 500;
 /// Calls under way: while one is replicated, the next is read and checked.
 const UNDER_WAY: usize = 4;
+/// How long it waits, at the end, until the Asterisks have what was written.
+const READY: Duration = Duration::from_secs(60);
 /// Errors told in full; the rest are counted.
 const MOST_ERRORS: usize = 50;
 
@@ -114,11 +117,15 @@ pub async fn import(client: &Client, args: &ImportArgs, intent: Intent) -> Outco
         Vec::new()
     };
     let mut done = imported(changes.into_iter().map(Into::into).collect(), &plan, &roster);
+    let mut newest = None;
     if !intent.dry_run {
-        write_all(client, plan).await?;
+        newest = write_all(client, plan).await?;
     }
     done.seconds = started.elapsed().as_secs_f64();
     print(intent.output, &done)?;
+    if let Some(revision) = newest {
+        wait(client, revision).await;
+    }
     if errors.is_empty() {
         Ok(())
     } else {
@@ -176,7 +183,7 @@ fn keep_errors(file: Option<&Path>, errors: &[LineError]) -> Outcome {
 }
 
 /// Takes away the numbers that change places, then writes what the file says.
-async fn write_all(client: &Client, mut plan: Plan) -> Outcome {
+async fn write_all(client: &Client, mut plan: Plan) -> Outcome<Option<u64>> {
     let ids: Vec<String> = plan
         .releases
         .iter()
@@ -190,16 +197,32 @@ async fn write_all(client: &Client, mut plan: Plan) -> Outcome {
         .collect();
     let bar = progress(releases.len() + plan.changes.len());
     let revisions = write(client, releases, &bar).await?;
+    let mut newest = revisions.iter().copied().max();
     plan.released(&ids.into_iter().zip(revisions).collect());
     let is_device = |change: &pb::Change| matches!(change.what, Some(What::PutDevice(_)));
     let first_device = plan.changes.iter().position(is_device).unwrap_or(plan.changes.len());
     let devices = plan.changes.split_off(first_device);
     // A device needs its user: no batch of devices is under way before the last one of users is done.
     for changes in [plan.changes, devices] {
-        write(client, changes, &bar).await?;
+        newest = newest.max(write(client, changes, &bar).await?.into_iter().max());
     }
     bar.finish_and_clear();
-    Ok(())
+    Ok(newest)
+}
+
+/// Waits until the Asterisks have what was written, and says how long that took.
+async fn wait(client: &Client, revision: u64) {
+    let acknowledged = Instant::now();
+    let turning = ProgressBar::new_spinner().with_message("waiting until every Asterisk has them");
+    turning.enable_steady_tick(Duration::from_millis(100));
+    let ready = wait_for_asterisks(client, revision, READY).await;
+    turning.finish_and_clear();
+    if ready {
+        talk!(
+            "every Asterisk has them, {:.1} s after the last was acknowledged",
+            acknowledged.elapsed().as_secs_f64()
+        );
+    }
 }
 
 /// Writes in batches; the revision of each change.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use fed_ari::bridge::{self, Bridge, BridgeFault, BridgeStatus, ObjectDrift, Phase, check_drift, check_objects};
 use fed_ari::client::{AriClient, Capabilities};
 use fed_ari::port::MapPort;
-use fed_core::ids::SessionId;
+use fed_core::ids::{Revision, SessionId};
 use fed_proto::client as pb;
 use tokio::sync::watch;
 
@@ -17,6 +17,8 @@ use crate::explain::Coded;
 /// An Asterisk with its bridge.
 pub(super) struct Bridged {
     pub(super) status: watch::Receiver<BridgeStatus>,
+    /// Up to which revision everything is in Asterisk.
+    pub(super) written: watch::Receiver<Option<Revision>>,
     pub(super) client: AriClient,
     pub(super) port: Arc<dyn MapPort>,
     /// The redirect server as that Asterisk reaches it.
@@ -50,6 +52,17 @@ impl AsteriskSide for Bridged {
             trouble: trouble.join("; "),
             session: status.session.map_or(0, |SessionId(session)| session),
             since: None,
+        }
+    }
+
+    async fn ready(&self, revision: Revision) -> Result<(), String> {
+        let mut written = self.written.clone();
+        let there = written
+            .wait_for(|written| written.is_none_or(|written| written >= revision))
+            .await;
+        match there.map(|written| *written) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) | Err(_) => Err("its Asterisk is not connected".to_owned()),
         }
     }
 
@@ -137,6 +150,10 @@ impl AsteriskSide for NoAsterisk {
             version: "none".to_owned(),
             ..pb::AsteriskStatus::default()
         }
+    }
+
+    async fn ready(&self, _: Revision) -> Result<(), String> {
+        Ok(())
     }
 
     async fn drift(&self) -> Result<Drift, String> {

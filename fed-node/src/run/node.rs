@@ -183,11 +183,12 @@ impl Running {
                 let bridge = start_bridge(config, &client, &port, &router, &redirect, &cluster);
                 tasks.spawn(asterisk::tell(bridge.watch_status(), told));
                 tasks.spawn(asterisk::log(bridge.watch_status()));
-                let status = bridge.watch_status();
+                let (status, written) = (bridge.watch_status(), bridge.watch_written());
                 (
                     Some(bridge),
                     Arc::new(Bridged {
                         status,
+                        written,
                         client,
                         port: port.clone(),
                         redirect,

@@ -103,6 +103,56 @@ fn a_phone_is_found_from_every_node_and_again_after_a_move() {
 }
 
 #[test]
+fn who_was_added_can_register_everywhere_when_the_command_ends_and_who_was_removed_nowhere() {
+    let asterisks = Asterisks::start(&[SimVersion::V22, SimVersion::V22, SimVersion::V16]);
+    let mut federation = asterisks.federation();
+    let everywhere = |kind: &str, id: &str| asterisks.all.iter().filter(|a| a.object(kind, id).is_some()).count();
+    let up = |nodes: &[Node], wanted: usize| {
+        until("Asterisks are up or down", || {
+            let listed = nodes[0].json(&["node", "list"]);
+            let up = listed
+                .as_array()?
+                .iter()
+                .filter(|node| node["session"].as_u64() > Some(0));
+            (up.count() == wanted).then_some(())
+        });
+    };
+    up(&federation.nodes, 3);
+    for asterisk in &asterisks.all {
+        asterisk.slow_down(Duration::from_millis(40));
+    }
+    for (index, node) in federation.nodes.iter().enumerate() {
+        let (user, number) = (format!("anna{index}"), format!("200{index}"));
+        let said = node.add_user(&user, &number).ok();
+        assert_eq!(said.err, "", "nothing is missing anywhere");
+        assert_eq!(everywhere("endpoint", &user), 3, "{user}");
+        let said = node.asks(&["device", "set", &user, "--codec", "g722"]).ok();
+        assert_eq!(said.err, "");
+        for asterisk in &asterisks.all {
+            assert_eq!(asterisk.holds("endpoint", &user, "allow").as_deref(), Some("(g722)"));
+        }
+        node.asks(&["user", "remove", &user, "--yes"]).ok();
+        assert_eq!(everywhere("auth", &user), 0, "{user}");
+    }
+    asterisks.runtime.block_on(asterisks.all[2].stop());
+    up(&federation.nodes, 2);
+    let said = federation.nodes[0].add_user("bob", "1002").ok();
+    assert!(
+        said.err.contains("not at n3 yet: it is down, or its Asterisk is"),
+        "{said:?}"
+    );
+    assert_eq!(everywhere("endpoint", "bob"), 2);
+    let said = federation.nodes[2].add_user("carl", "1003").ok();
+    assert!(
+        said.err.contains("not at n3 yet: its Asterisk is not connected"),
+        "{said:?}"
+    );
+    federation.nodes[2].terminate();
+    let said = federation.nodes[0].add_user("dora", "1004").ok();
+    assert!(said.err.contains("not at n3 yet: it is down"), "{said:?}");
+}
+
+#[test]
 fn a_registration_that_the_map_does_not_know_is_drift() {
     let asterisks = Asterisks::start(&[SimVersion::V22]);
     let federation = asterisks.federation();
