@@ -103,6 +103,7 @@ const MAY: [(Role, &[&str]); 5] = [
             "ListUsers",
             "Operations/Events",
             "Operations/Nodes",
+            "Operations/Ready",
             "Pipeline",
             "Route",
             "Status",
