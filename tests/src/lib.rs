@@ -6,7 +6,9 @@ pub mod lab;
 pub mod load;
 pub mod machine;
 pub mod phone;
+pub mod sampler;
 pub mod sipp;
+pub mod storm;
 pub mod traffic;
 
 use std::time::{Duration, Instant};

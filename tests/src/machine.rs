@@ -1,7 +1,9 @@
-//! The machine under the tests: how long its processors were not there, and how long a process had one.
+//! The machine under the tests: how long its processors were not there, how long a process had one, and how much of its memory it has.
 
 use std::fs;
 use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
 
 /// What one tick of `/proc/stat` stands for on every Linux that Debian builds.
 const TICK: Duration = Duration::from_millis(10);
@@ -43,6 +45,17 @@ pub fn processor_time(pid: u32) -> Duration {
     TICK * u32::try_from(ticks_used(&stat)).unwrap_or(u32::MAX)
 }
 
+/// The memory that a process has now (`VmRSS`), in KiB.
+///
+/// # Errors
+/// When there is no such process.
+pub fn memory_kib(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    Ok(kib.context("no VmRSS")?.parse()?)
+}
+
 /// Fields 14 and 15; the second, the name in parentheses, may have spaces.
 fn ticks_used(stat: &str) -> u64 {
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
@@ -79,6 +92,12 @@ mod tests {
         assert_eq!(most(&before, &[15, 140]), Duration::from_millis(1_200));
         assert_eq!(most(&before, &[10, 20]), Duration::ZERO);
         assert_eq!(most(&steal(""), &[]), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_process_has_memory_and_one_that_is_not_there_has_none_to_tell() {
+        assert!(memory_kib(std::process::id()).is_ok_and(|kib| kib > 0));
+        assert!(memory_kib(u32::MAX).is_err());
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! they cost nobody the leader, a registration or a call, and nothing of them stays.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use fed_tests::eventually;
 use fed_tests::flood::{Flood, Flooded, Kind};
 use fed_tests::lab::cases::{self, Case};
 use fed_tests::lab::{Lab, Version};
+use fed_tests::machine::memory_kib;
 use fed_tests::phone::{Phone, Transport};
 use serde_json::Value;
 
@@ -65,17 +65,10 @@ fn state(lab: &Lab) -> Result<State> {
 
 /// Memory in use of each fed-node, in KiB.
 fn memory(lab: &mut Lab) -> Result<Vec<u64>> {
-    let mut memory = Vec::new();
-    for host in &mut lab.hosts {
-        let pid = host.node_mut()?.process()?.pid();
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line
-            .and_then(|line| line.split_whitespace().next())
-            .context("no VmRSS")?;
-        memory.push(kib.parse()?);
-    }
-    Ok(memory)
+    lab.hosts
+        .iter_mut()
+        .map(|host| memory_kib(host.node_mut()?.process()?.pid()))
+        .collect()
 }
 
 fn floods(lab: &mut Lab) -> Result<()> {

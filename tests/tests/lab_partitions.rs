@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use fed_chaos::Verdict;
 use fed_tests::eventually;
 use fed_tests::lab::cases::{self, Case};
-use fed_tests::lab::{Asker, Host, Lab, Version};
+use fed_tests::lab::{Asker, Lab, Version, leader};
 use fed_tests::phone::{Phone, Transport};
 use fed_tests::traffic::{Caller, Mover, Place, Traffic};
 
@@ -42,7 +42,7 @@ fn partitions(lab: &mut Lab) -> Result<()> {
     let (journal, movers) = traffic.during(|journal| {
         sleep(WHOLE);
         for fault in FAULTS {
-            let cut = fault.of(leader(hosts)?);
+            let cut = fault.of(leader(hosts, AGREED)?);
             println!("    {}", cut.words(&names));
             let ways: Vec<(&str, &str)> = cut
                 .ways
@@ -173,17 +173,6 @@ impl Cut {
             .collect();
         format!("{:?}: nothing passes from {}", self.fault, ways.join(", "))
     }
-}
-
-/// Who leads, as it says itself.
-fn leader(hosts: &[Host]) -> Result<usize> {
-    eventually(AGREED, || {
-        let leads = |host: &Host| Ok::<bool, anyhow::Error>(host.node()?.json(&["status"])?["role"] == "leader");
-        hosts
-            .iter()
-            .position(|host| leads(host).unwrap_or(false))
-            .context("nobody leads")
-    })
 }
 
 /// Four users on the move, and at each host a phone that calls one of them and a neighbour of its own.

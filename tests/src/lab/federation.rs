@@ -231,6 +231,20 @@ impl Lab {
     }
 }
 
+/// Which of these hosts' fed-nodes leads, as it says itself.
+///
+/// # Errors
+/// When none says so in time.
+pub fn leader(hosts: &[Host], patience: Duration) -> Result<usize> {
+    eventually(patience, || {
+        let leads = |host: &Host| Ok::<bool, anyhow::Error>(host.node()?.json(&["status"])?["role"] == "leader");
+        hosts
+            .iter()
+            .position(|host| leads(host).unwrap_or(false))
+            .context("nobody leads")
+    })
+}
+
 /// The objects of a JSON list, whether it stands alone or as the only list of an object.
 pub fn all_objects(json: &serde_json::Value) -> Vec<&serde_json::Value> {
     match json {

@@ -114,7 +114,23 @@ impl Host {
         if !self.node()?.was_started() {
             return Ok(());
         }
-        match self.locate(device)? {
+        self.expect_answer(device, owner, self.locate(device)?)
+    }
+
+    /// As [`Host::expect_located`], of many devices, each with its owner.
+    ///
+    /// # Errors
+    /// The first that is not where it should be.
+    pub fn expect_all_located<'a>(&self, all: impl IntoIterator<Item = (&'a str, &'a Host)>) -> Result<()> {
+        let mut asker = Asker::open(&self.namespace)?;
+        for (device, owner) in all {
+            self.expect_answer(device, owner, asker.ask(device)?.0)?;
+        }
+        Ok(())
+    }
+
+    fn expect_answer(&self, device: &str, owner: &Host, answer: Located) -> Result<()> {
+        match answer {
             Located::Here => ensure!(
                 self.name == owner.name,
                 "{} says {device} is at itself, not at {}",

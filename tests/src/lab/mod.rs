@@ -30,7 +30,7 @@ pub use asterisk::Asterisk;
 pub use command::{Following, capture, finish, run};
 pub use customer::CONTEXT;
 pub use daemon::Daemon;
-pub use federation::all_objects;
+pub use federation::{all_objects, leader};
 pub use http::request as http_request;
 pub use locate::{Asker, Located};
 pub use namespace::Namespace;
