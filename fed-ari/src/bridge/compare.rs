@@ -11,15 +11,30 @@ use super::{
 impl Life {
     /// Compares what is to be compared until that succeeds. Only what Asterisk does not answer is a reason to give up.
     ///
-    /// Cut off from the map this lasts as long as that; what phones do meanwhile is noted the moment it happens, so that the
-    /// comparison can tell a registration that is new from one that is old. The events that it has not settled are given back, to be
-    /// followed after.
+    /// Begins when all steps under way are done. Cut off from the map this lasts as long as that; what phones do meanwhile is noted with the
+    /// moment it was told, so that the comparison can tell a registration that is new from one that is old. The events that it has not
+    /// settled are given back, to be followed after.
     pub(super) async fn compare(
         &self,
         contacts: &mut mpsc::UnboundedReceiver<ContactEvent>,
     ) -> Result<Vec<ContactEvent>, BridgeFault> {
+        let mut missed: Vec<ContactEvent> = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = contacts.recv() => {
+                    if !self.observer.is_own(&event) {
+                        missed.push(event);
+                    }
+                }
+                () = self.observer.settle() => break,
+            }
+        }
+        // Not before: a step that was under way would forget what is noted of its device.
+        for event in &missed {
+            self.observer.note(event);
+        }
         self.status.send_modify(|status| status.phase = Phase::Reconciling);
-        let mut missed = Vec::new();
         let attempts = self.compare_until_done();
         tokio::pin!(attempts);
         loop {

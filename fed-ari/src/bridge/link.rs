@@ -51,8 +51,15 @@ const ENDING: Duration = Duration::from_secs(1);
 /// How long a new link waits for steps of the last one.
 const STEPS: Duration = Duration::from_secs(2);
 
-/// What a contact event carries.
-pub(super) type ContactEvent = (String, String, ContactStatus);
+/// What Asterisk told of a contact.
+#[derive(Clone, Debug)]
+pub(super) struct ContactEvent {
+    pub(super) aor: String,
+    pub(super) uri: String,
+    pub(super) status: ContactStatus,
+    /// What the own copy of the map had applied when it was told. Whatever it may wait for afterwards, it is no newer than that.
+    pub(super) at: Revision,
+}
 
 /// Everything that lives as long as the bridge.
 pub(super) struct Life {
@@ -161,6 +168,7 @@ impl Life {
         let tasks = vec![
             spawn(Box::pin(pump(
                 self.client.clone(),
+                Arc::clone(&self.port),
                 Arc::clone(&self.router),
                 events,
                 contact_sender,
@@ -266,7 +274,6 @@ impl Life {
             if let Some(fault) = self.steady(&mut changes, &scopes, contacts).await {
                 break fault;
             }
-            self.observer.settle().await;
         };
         drop((applying, looking));
         fault
@@ -324,9 +331,8 @@ impl Life {
     /// One event of a contact.
     fn contact_event(&self, event: &ContactEvent, scopes: &mpsc::UnboundedSender<Scope>) {
         self.observer.contact_changed(event);
-        let (aor, _, status) = event;
-        if *status == ContactStatus::Removed {
-            self.released(aor, scopes);
+        if event.status == ContactStatus::Removed {
+            self.released(&event.aor, scopes);
         }
     }
 
@@ -338,8 +344,11 @@ impl Life {
                 binding,
                 why: UnboundWhy::Superseded,
             } if binding.node == here => {
-                self.observer
-                    .push(binding.device.clone(), Step::Stale(binding.contact.clone()));
+                self.observer.push(
+                    binding.device.clone(),
+                    Step::Stale(binding.contact.clone()),
+                    self.port.applied(),
+                );
             }
             // It gave way while this node did not count. What its Asterisk has now may be newer: that takes a comparison.
             Change::Unbound {
@@ -441,6 +450,7 @@ pub(super) async fn continue_after(pause: &mut Duration) {
 /// Passes events on: calls are answered at once, whatever else is going on.
 async fn pump(
     client: AriClient,
+    port: Arc<dyn MapPort>,
     router: Arc<Router>,
     mut events: EventStream,
     contacts: mpsc::UnboundedSender<ContactEvent>,
@@ -462,7 +472,8 @@ async fn pump(
                 });
             }
             Link::Event(AriEvent::ContactStatusChange { aor, uri, status, .. }) => {
-                if contacts.send((aor, uri, status)).is_err() {
+                let at = port.applied();
+                if contacts.send(ContactEvent { aor, uri, status, at }).is_err() {
                     return;
                 }
             }

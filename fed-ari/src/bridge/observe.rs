@@ -40,15 +40,23 @@ pub(super) enum Step {
     Stale(ContactUri),
 }
 
+/// When a step was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    time: SystemTime,
+    /// What the own copy of the map had applied.
+    at: Revision,
+}
+
 /// A device and where it is.
 pub(super) type Registration = (DeviceId, ContactUri);
 
 /// Turns what happens at one Asterisk into commands, and the map's verdicts into deletions.
 pub(super) struct Observer {
     pub(super) client: AriClient,
-    port: Arc<dyn MapPort>,
+    pub(super) port: Arc<dyn MapPort>,
     router: Arc<Router>,
-    pub(super) lanes: Arc<Lanes<(Step, SystemTime)>>,
+    pub(super) lanes: Arc<Lanes<(Step, Moment)>>,
     session: Mutex<Option<SessionId>>,
     /// Contacts that this bridge is ending: their removal is no news.
     pub(super) ending: Mutex<HashMap<Registration, usize>>,
@@ -183,7 +191,7 @@ impl Observer {
     /// Notes when a registration was seen that cannot be bound yet.
     pub(super) fn note(&self, event: &ContactEvent) {
         if let Some((device, contact)) = new_registration(event) {
-            self.remember_seen(&device, &contact);
+            self.remember_seen(&device, &contact, event.at);
         }
     }
 
@@ -194,9 +202,8 @@ impl Observer {
 
     /// Looks at an event first, whatever else is going on. True for one of what this bridge wrote itself, once for each: nobody is to hear of it.
     pub(super) fn is_own(&self, event: &ContactEvent) -> bool {
-        let (aor, uri, status) = event;
-        if *status == ContactStatus::Removed {
-            if let (Ok(device), Ok(contact)) = (DeviceId::new(aor.as_str()), ContactUri::new(uri.as_str())) {
+        if event.status == ContactStatus::Removed {
+            if let (Ok(device), Ok(contact)) = (DeviceId::new(event.aor.as_str()), ContactUri::new(event.uri.as_str())) {
                 self.returns.was_removed(&(device, contact));
             }
             return false;
@@ -204,13 +211,23 @@ impl Observer {
         new_registration(event).is_some_and(|registration| self.returns.is_own(&registration))
     }
 
-    /// Forgets when a registration was seen: it is not wanted here.
-    pub(super) fn unsee(&self, device: &DeviceId, contact: &ContactUri) {
-        self.seen.lock().remove(&(device.clone(), contact.clone()));
+    /// Forgets when a registration was seen, and says when: what is told of it from now on is another one.
+    pub(super) fn unsee(&self, registration: &Registration) -> Option<Revision> {
+        self.seen.lock().remove(registration)
+    }
+
+    /// Notes again what was forgotten.
+    pub(super) fn see_again(&self, unseen: HashMap<Registration, Revision>) {
+        let mut seen = self.seen.lock();
+        for (registration, at) in unseen {
+            let first = seen.entry(registration).or_insert(at);
+            *first = at.min(*first);
+        }
     }
 
     /// Follows an event of a contact that is not this bridge's own.
-    pub(super) fn contact_changed(self: &Arc<Self>, (aor, uri, status): &ContactEvent) {
+    pub(super) fn contact_changed(self: &Arc<Self>, event: &ContactEvent) {
+        let ContactEvent { aor, uri, status, at } = event;
         // Our own static contacts raise the same events.
         if is_redirect_aor(aor) {
             return;
@@ -228,7 +245,7 @@ impl Observer {
                 let registration = (device.clone(), contact.clone());
                 self.returns.registered(&registration);
                 if !self.is_refresh(&device, &contact) {
-                    self.push(device, Step::Registered(contact));
+                    self.push(device, Step::Registered(contact), *at);
                 } else if !self.lanes.is_busy(&device) {
                     // Noted while a comparison ran, and bound all the time.
                     self.seen.lock().remove(&registration);
@@ -236,22 +253,22 @@ impl Observer {
             }
             ContactStatus::Removed => {
                 self.returns.gone(&(device.clone(), contact.clone()));
-                self.push(device, Step::Gone(contact));
+                self.push(device, Step::Gone(contact), *at);
             }
             // The registration stands.
             ContactStatus::Unreachable | ContactStatus::Unknown => {}
         }
     }
 
-    /// Runs a step after all earlier ones of the device.
-    pub(super) fn push(self: &Arc<Self>, device: DeviceId, step: Step) {
+    /// Runs a step after all earlier ones of the device. `at`: what the own copy of the map had applied when the step was asked for.
+    pub(super) fn push(self: &Arc<Self>, device: DeviceId, step: Step, at: Revision) {
         let observer = Arc::clone(self);
-        let step = (step, SystemTime::now());
-        self.lanes.push(device, step, move |device, (step, seen)| {
+        let time = SystemTime::now();
+        self.lanes.push(device, (step, Moment { time, at }), move |device, (step, moment)| {
             let observer = Arc::clone(&observer);
-            SEEN_AT.scope(seen, async move {
+            SEEN_AT.scope(moment.time, async move {
                 match step {
-                    Step::Registered(contact) => observer.registered(device, contact).await,
+                    Step::Registered(contact) => observer.registered(device, contact, moment.at).await,
                     Step::Gone(contact) => observer.gone(device, contact).await,
                     Step::Stale(contact) => observer.stale(device, contact).await,
                 }
@@ -289,9 +306,9 @@ impl Observer {
         self.returns.answered(device, at, self.port.applied());
     }
 
-    async fn registered(&self, device: DeviceId, contact: ContactUri) {
+    async fn registered(&self, device: DeviceId, contact: ContactUri, at: Revision) {
         let Some(session) = self.session() else {
-            self.remember_seen(&device, &contact);
+            self.remember_seen(&device, &contact, at);
             return self.want_resync();
         };
         // Another's endpoint, from a file of this Asterisk: none of the federation's business.
@@ -301,7 +318,7 @@ impl Observer {
         }
         // Noted before it is proposed: a comparison that runs meanwhile must not take it for something old. What was noted
         // earlier keeps its time; has the device registered elsewhere since, it is old indeed.
-        let basis = self.remember_seen(&device, &contact);
+        let basis = self.remember_seen(&device, &contact, at);
         let newest = self
             .newest_elsewhere(&device)
             .is_none_or(|elsewhere| elsewhere <= basis);
@@ -335,13 +352,13 @@ impl Observer {
         }
     }
 
-    /// Notes that a registration is seen now, and says when it was seen first.
-    pub(super) fn remember_seen(&self, device: &DeviceId, contact: &ContactUri) -> Revision {
+    /// Notes that a registration is seen, and says when it was seen first.
+    pub(super) fn remember_seen(&self, device: &DeviceId, contact: &ContactUri, at: Revision) -> Revision {
         *self
             .seen
             .lock()
             .entry((device.clone(), contact.clone()))
-            .or_insert_with(|| self.port.applied())
+            .or_insert(at)
     }
 
     /// When the device was last bound at another live node; what was learnt of that registration later does not count.
@@ -441,10 +458,10 @@ impl Observer {
 }
 
 /// The registration that an event tells of; `None` for every other event, and for those of our own static contacts.
-fn new_registration((aor, uri, status): &ContactEvent) -> Option<Registration> {
+fn new_registration(event: &ContactEvent) -> Option<Registration> {
     use ContactStatus::{Created, NonQualified, Reachable};
-    if is_redirect_aor(aor) || !matches!(status, Created | NonQualified | Reachable) {
+    if is_redirect_aor(&event.aor) || !matches!(event.status, Created | NonQualified | Reachable) {
         return None;
     }
-    Some((DeviceId::new(aor.as_str()).ok()?, ContactUri::new(uri.as_str()).ok()?))
+    Some((DeviceId::new(event.aor.as_str()).ok()?, ContactUri::new(event.uri.as_str()).ok()?))
 }

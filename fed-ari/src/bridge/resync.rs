@@ -4,7 +4,7 @@
 //! journal to lose.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -106,6 +106,26 @@ pub(super) async fn resync(
         seen,
         began_after,
     )?;
+    // What these take up is theirs: whatever is told of such a registration from here on comes after.
+    let mut taken = HashMap::new();
+    for command in &commands {
+        if let Command::Bind { device, contact, .. } = command {
+            let registration = (device.clone(), contact.clone());
+            noted.remove(&registration);
+            if let Some(at) = observer.unsee(&registration) {
+                taken.insert(registration, at);
+            }
+        }
+    }
+    let mended = mend(port, observer, &commands).await;
+    match &mended {
+        Ok(()) => observer.forget_seen(&noted),
+        Err(_) => observer.see_again(taken),
+    }
+    mended
+}
+
+async fn mend(port: &dyn MapPort, observer: &Observer, commands: &[Command]) -> Result<(), ResyncError> {
     for chunk in commands.chunks(CHUNK) {
         let replies = port.propose_many(chunk.to_vec()).await?;
         for (command, proposed) in chunk.iter().zip(replies) {
@@ -115,7 +135,6 @@ pub(super) async fn resync(
             settle(observer, command, proposed.reply).await?;
         }
     }
-    observer.forget_seen(&noted);
     Ok(())
 }
 
@@ -135,9 +154,11 @@ async fn open_session(port: &dyn MapPort) -> Result<SessionId, ResyncError> {
 async fn settle(observer: &Observer, command: &Command, reply: Reply) -> Result<(), ResyncError> {
     match (command, reply) {
         (Command::Bind { device, contact, .. }, Reply::BindingRefused { by }) => {
+            // Asterisk tells of registrations later than it shows them. Told of since, it is newer, and followed after the comparison.
+            if observer.seen_at(device, contact).is_some() {
+                return Ok(());
+            }
             tracing::info!(%device, %contact, node = %by.node, "a stale contact was found: the device is registered elsewhere");
-            // Should it be renewed while it is ended, that is another registration.
-            observer.unsee(device, contact);
             observer.end_contact(device, contact).await;
         }
         (_, Reply::Refused(Refusal::SessionEnded { .. })) => return Err(ResyncError::SessionEnded),

@@ -24,7 +24,7 @@ impl Observer {
                 Ok(Ended::Renewed) => {
                     tracing::debug!(%device, %contact, "a stale contact was renewed while it was being ended");
                     // Where Asterisk tells of refreshes, that will be the quicker one.
-                    self.remember_seen(device, contact);
+                    self.remember_seen(device, contact, self.port.applied());
                     return self.want_resync_of(device);
                 }
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {

@@ -253,6 +253,15 @@ impl SimAsterisk {
         self.shared.world.lock().faults.lose_events = lose;
     }
 
+    /// From now on events wait, as those of a busy Asterisk do, or no longer: then they go out in their order.
+    pub fn hold_events(&self, hold: bool) {
+        let mut world = self.shared.world.lock();
+        let held = std::mem::replace(&mut world.faults.held_events, hold.then(Vec::new));
+        for (sources, event) in held.into_iter().flatten() {
+            world.announce(&sources, &event);
+        }
+    }
+
     /// From now on events of refreshes are told (`send_contact_status_on_update_registration`), or no longer.
     pub fn tell_refreshes(&self, tell: bool) {
         self.shared.world.lock().refresh_events = tell;

@@ -25,6 +25,8 @@ pub(crate) struct Faults {
     pub(crate) delay: Duration,
     /// Events are dropped on their way out.
     pub(crate) lose_events: bool,
+    /// Events wait here on their way out, with their sources.
+    pub(crate) held_events: Option<Vec<(Vec<String>, Value)>>,
     /// The next calls answer these statuses and do nothing.
     pub(crate) failures: Vec<u16>,
     /// The next registration that is written over ARI is one that the registrar is writing too, a moment later.
@@ -250,6 +252,10 @@ impl World {
     /// Sends an event to every application that subscribed one of the sources.
     pub(crate) fn announce(&mut self, sources: &[String], event: &Value) {
         if self.faults.lose_events {
+            return;
+        }
+        if let Some(held) = &mut self.faults.held_events {
+            held.push((sources.to_vec(), event.clone()));
             return;
         }
         for (name, app) in &self.apps {

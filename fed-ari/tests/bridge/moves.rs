@@ -274,6 +274,43 @@ async fn a_registration_while_the_bridge_waits_for_the_map_is_bound_when_it_is_b
 }
 
 #[tokio::test]
+async fn a_registration_that_a_comparison_finds_before_it_is_told_of_it_stays() {
+    for told_before_it_is_ended in [true, false] {
+        let map = map_with(&["alice", "bob"]);
+        let (a, b) = pair(&map).await;
+        let contacts = |port: u16| ["alice", "bob"].map(|name| (name, format!("sip:{name}@127.0.0.1:{port}")));
+        for (name, at_b) in contacts(6002) {
+            b.register(name, &at_b);
+            placed(&map, name, 2, &at_b).await;
+        }
+        a.agrees().await;
+        let before = a.status().session.expect("open");
+        a.sim.hold_events(true);
+        for (name, at_a) in contacts(6001) {
+            a.register(name, &at_a);
+        }
+        a.sim.clear_requests();
+        a.sim.slow_down(Duration::from_millis(100));
+        done(&map, Command::EndSession { session: before });
+        if told_before_it_is_ended {
+            // The end of the first of them begins; the other's is to come.
+            until("an end", || asked_of_contacts(&a, "PUT")).await;
+        } else {
+            a.up().await;
+        }
+        a.sim.hold_events(false);
+        a.sim.slow_down(Duration::ZERO);
+        for (name, at_a) in contacts(6001) {
+            placed(&map, name, 1, &at_a).await;
+            until("she is back", || a.sim.registrations(name) == [at_a.clone()]).await;
+            until("nothing stale at B", || b.sim.registrations(name).is_empty()).await;
+        }
+        a.agrees().await;
+        b.agrees().await;
+    }
+}
+
+#[tokio::test]
 async fn after_a_change_that_could_not_be_recorded_only_its_own_device_is_compared() {
     let others: Vec<String> = (0..20).map(|number| format!("other{number}")).collect();
     let users: Vec<&str> = others.iter().map(String::as_str).chain(["alice"]).collect();
