@@ -69,7 +69,7 @@ bench-calls: lab-prerequisites ## call set-up time and REGISTER rate beside plai
 chaos: chaos-prerequisites lab-prerequisites ## real nodes and real Asterisks under every fault, each with its bar; 40 minutes (PLANS=, OUT=)
 	$(ENV); cargo build --workspace --bins --locked
 	$(ENV); "$$CARGO_TARGET_DIR/debug/chaos" run --quiet $(if $(OUT),--out $(OUT)) $(or $(PLANS),chaos/plans/*.toml)
-	$(if $(PLANS),,$(ENV); cargo test --workspace --locked --test lab_partitions)
+	$(if $(PLANS),,$(ENV); cargo test --workspace --locked --test lab_partitions --test lab_storm)
 	$(if $(PLANS),,$(MAKE) upgrade-test)
 
 chaos-ci: chaos-prerequisites ## the core of it in four minutes: partitions, kill -9, power cuts with their control

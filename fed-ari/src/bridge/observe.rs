@@ -294,6 +294,15 @@ impl Observer {
                 .any(|b| b.value.node == here && b.value.contact == *contact && of_now(b.value.session))
     }
 
+    /// False where the own copy of the map knows that the device is not bound here with this contact.
+    fn may_be_bound(&self, device: &DeviceId, contact: &ContactUri) -> bool {
+        let snapshot = self.port.local();
+        let bound = snapshot.view().bindings_of(device).unwrap_or_default();
+        let here = self.port.here();
+        self.returns.is_behind(device, snapshot.revision)
+            || bound.iter().any(|b| b.value.node == here && b.value.contact == *contact)
+    }
+
     /// Proposes a change of a device's bindings. Each goes through here, or [`Observer::answered`] is told: a refresh is known by what came of it.
     async fn propose(&self, device: &DeviceId, command: Command) -> Result<Proposed, PortError> {
         let proposed = self.port.propose(command).await;
@@ -383,6 +392,11 @@ impl Observer {
             Err(_) => return,
         };
         if found.user_agent.is_none() && found.path.is_none() {
+            return;
+        }
+        // Should she have left there as well, this would make a registration of what is one no more.
+        let stale = Step::Stale(contact.clone());
+        if !self.may_be_bound(&device, &contact) || self.lanes.waits(&device, |(step, _)| *step == stale) {
             return;
         }
         let bind = Command::Bind {

@@ -154,7 +154,7 @@ async fn open_session(port: &dyn MapPort) -> Result<SessionId, ResyncError> {
 async fn settle(observer: &Observer, command: &Command, reply: Reply) -> Result<(), ResyncError> {
     match (command, reply) {
         (Command::Bind { device, contact, .. }, Reply::BindingRefused { by }) => {
-            // Asterisk tells of registrations later than it shows them. Told of since, it is newer, and followed after the comparison.
+            // Told of since it was looked at: it is newer, and followed after the comparison.
             if observer.seen_at(device, contact).is_some() {
                 return Ok(());
             }

@@ -11,7 +11,7 @@ use fed_core::ids::{DeviceId, Revision};
 use parking_lot::Mutex;
 
 use super::observe::Registration;
-use crate::client::Fields;
+use crate::client::{Fields, has_run_out};
 
 /// Answers remembered before those that the own copy has caught up with are forgotten.
 const MANY: usize = 4_096;
@@ -55,10 +55,15 @@ impl Returns {
         self.answered.lock().at.get(device).is_some_and(|at| *at > applied)
     }
 
-    /// A deletion begins.
+    /// A deletion begins, or another attempt at it. What an earlier one has made run out is kept as it was before.
     pub(super) fn deleting(&self, registration: Registration, fields: Fields) {
         let mut deleted = self.deleted.lock();
-        let refreshed = deleted.get(&registration).is_some_and(|deleted| deleted.refreshed);
+        let earlier = deleted.remove(&registration);
+        let refreshed = earlier.as_ref().is_some_and(|earlier| earlier.refreshed);
+        let fields = match earlier {
+            Some(earlier) if has_run_out(&fields) => earlier.fields,
+            _ => fields,
+        };
         deleted.insert(registration, Deleted { fields, refreshed });
     }
 
@@ -185,6 +190,20 @@ mod tests {
         returns.registered(&alice);
         returns.stands(&alice);
         assert!(returns.take_lost(&alice).is_none());
+    }
+
+    #[test]
+    fn what_an_attempt_made_run_out_is_put_back_as_it_was_before() {
+        let (returns, alice) = (Returns::default(), alice());
+        let expires_at = |at: &str| Fields(vec![("expiration_time".to_owned(), at.to_owned())]);
+        returns.deleting(alice.clone(), expires_at("1800000000"));
+        returns.deleting(alice.clone(), expires_at("1"));
+        returns.registered(&alice);
+        assert_eq!(returns.take_lost(&alice), Some(expires_at("1800000000")));
+        returns.deleting(alice.clone(), expires_at("1800000000"));
+        returns.deleting(alice.clone(), expires_at("1900000000"));
+        returns.registered(&alice);
+        assert_eq!(returns.take_lost(&alice), Some(expires_at("1900000000")), "renewed");
     }
 
     #[test]

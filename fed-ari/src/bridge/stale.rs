@@ -56,7 +56,9 @@ impl Observer {
         match ended {
             Ok(Ended::Gone) => return ended,
             Ok(Ended::Renewed) => self.returns.stands(registration),
-            Ok(Ended::NotThere) | Err(_) => self.returns.gone(registration),
+            Ok(Ended::NotThere) => self.returns.gone(registration),
+            // It may have run out: the next attempt must not take that for the phone's doing.
+            Err(_) => {}
         }
         self.ended_by_us(registration);
         ended

@@ -112,7 +112,7 @@ impl AriClient {
     /// # Errors
     /// As every call.
     pub async fn channel(&self, id: &str) -> Result<Option<Channel>, AriError> {
-        let call = Call::new(Method::GET, format!("channels/{}", encode(id)), format!("channel {id}"));
+        let call = Call::new(Method::GET, format!("channels/{}", encode(id)), format!("channel {id}")).for_a_call();
         match self.fetch(call).await {
             Err(e) if e.is_not_found() => Ok(None),
             other => other.map(Some),
@@ -129,6 +129,7 @@ impl AriClient {
             format!("channels/{}/variable", encode(channel)),
             format!("variable {name} of channel {channel}"),
         )
+        .for_a_call()
         .query("variable", name);
         match self.fetch::<VariableAnswer>(call).await {
             Ok(answer) => Ok(Some(answer.value)),
@@ -148,6 +149,7 @@ impl AriClient {
                 format!("channels/{}/variable", encode(channel)),
                 format!("variable {name} of channel {channel}"),
             )
+            .for_a_call()
             .query("variable", name)
             .query("value", value),
         )
@@ -163,7 +165,8 @@ impl AriClient {
             Method::POST,
             format!("channels/{}/continue", encode(channel)),
             format!("the return of channel {channel} into the dialplan"),
-        );
+        )
+        .for_a_call();
         let priority = place.map(|p| p.priority.to_string());
         if let (Some(place), Some(priority)) = (place, &priority) {
             call = call
@@ -184,6 +187,7 @@ impl AriClient {
             format!("channels/{}", encode(channel)),
             format!("the hang-up of channel {channel}"),
         )
+        .for_a_call()
         .query("reason", why.word());
         match self.perform(call).await {
             Ok(()) => Ok(true),

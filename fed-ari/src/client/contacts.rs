@@ -14,6 +14,9 @@ use super::{AriClient, AriError, Fields, IN_BULK, ObjectType};
 /// An expiration in the past; 0 would be taken for none.
 const RUN_OUT: &str = "1";
 
+/// Looks at an aor whose registrations change between two calls: a phone that goes on changing them is told of by events.
+const READS: u32 = 5;
+
 /// One registration as Asterisk's registrar stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact {
@@ -44,6 +47,11 @@ pub enum Ended {
     NotThere,
     /// Its phone has renewed it meanwhile: it stands.
     Renewed,
+}
+
+/// Whether these fields of a contact are those that [`AriClient::run_out`] leaves.
+pub(crate) fn has_run_out(fields: &Fields) -> bool {
+    fields.get("expiration_time") == Some(RUN_OUT)
 }
 
 /// The id of a contact object: `{aor};@{md5 of the URI}`.
@@ -115,7 +123,7 @@ impl AriClient {
         }
         match self.contact_fields(aor, uri).await? {
             None => Ok(Ended::Gone),
-            Some(fields) if fields.get("expiration_time") != Some(RUN_OUT) => Ok(Ended::Renewed),
+            Some(fields) if !has_run_out(&fields) => Ok(Ended::Renewed),
             Some(_) if self.delete_contact(aor, uri).await? => Ok(Ended::Gone),
             Some(_) => Ok(Ended::NotThere),
         }
@@ -182,12 +190,28 @@ impl AriClient {
     }
 
     async fn live_contacts_of(&self, aor: &str) -> Result<Vec<Contact>, AriError> {
+        let mut uris = self.distinct_uris(aor).await?;
         let mut live = Vec::new();
-        // One that is static as well is named twice.
-        let uris: BTreeSet<String> = self.contact_uris(aor).await?.unwrap_or_default().into_iter().collect();
-        for uri in uris {
-            live.extend(self.get_contact(aor, &uri).await?);
+        for _ in 0..READS {
+            live.clear();
+            for uri in &uris {
+                live.extend(self.get_contact(aor, uri).await?);
+            }
+            if live.len() == uris.len() {
+                break;
+            }
+            // Static, or gone meanwhile: then another may have come in its place.
+            let now = self.distinct_uris(aor).await?;
+            if now == uris {
+                break;
+            }
+            uris = now;
         }
         Ok(live)
+    }
+
+    /// One that is static as well is named twice.
+    async fn distinct_uris(&self, aor: &str) -> Result<BTreeSet<String>, AriError> {
+        Ok(self.contact_uris(aor).await?.unwrap_or_default().into_iter().collect())
     }
 }

@@ -30,7 +30,18 @@ pub(crate) struct Call<'a> {
     object: String,
     query: Vec<(&'a str, &'a str)>,
     body: Option<serde_json::Value>,
-    waits: bool,
+    queue: Queue,
+}
+
+/// Whom a call waits for when there are many.
+#[derive(Clone, Copy, Debug)]
+enum Queue {
+    /// Those about objects.
+    Objects,
+    /// Those about calls: somebody hears silence meanwhile.
+    Calls,
+    /// Nobody.
+    None,
 }
 
 impl<'a> Call<'a> {
@@ -42,7 +53,7 @@ impl<'a> Call<'a> {
             object: object.into(),
             query: Vec::new(),
             body: None,
-            waits: true,
+            queue: Queue::Objects,
         }
     }
 
@@ -53,7 +64,13 @@ impl<'a> Call<'a> {
 
     /// Made beside all others, however many there are: for signs of life, whose delay would be taken for Asterisk's.
     pub(crate) fn beside_others(mut self) -> Self {
-        self.waits = false;
+        self.queue = Queue::None;
+        self
+    }
+
+    /// Concerns a call that is being made: waits for others of these only.
+    pub(crate) fn for_a_call(mut self) -> Self {
+        self.queue = Queue::Calls;
         self
     }
 
@@ -96,21 +113,26 @@ impl AriClient {
         let object = call.object;
         let after = config.timeouts.request;
         let begun = Instant::now();
-        let place = if call.waits {
-            match timeout(after, self.inner.places.acquire()).await {
+        let places = match call.queue {
+            Queue::Objects => Some(&self.inner.places),
+            Queue::Calls => Some(&self.inner.call_places),
+            Queue::None => None,
+        };
+        let place = match places {
+            Some(places) => match timeout(after, places.acquire()).await {
                 Ok(place) => place.ok(),
                 Err(_) => return Err(AriError::Timeout { object, after }),
-            }
-        } else {
-            None
+            },
+            None => None,
         };
         let waited = begun.elapsed();
         let response = request.send().await.map_err(|e| self.broken(&e, &object, after))?;
         let status = response.status();
         let body = response.bytes().await.map_err(|e| self.broken(&e, &object, after))?;
         drop(place);
-        if begun.elapsed() > SLOW {
-            tracing::warn!(%object, took = ?begun.elapsed(), ?waited, "Asterisk is slow to answer");
+        let took = begun.elapsed().saturating_sub(waited);
+        if took > SLOW {
+            tracing::warn!(%object, ?took, ?waited, "Asterisk is slow to answer");
         }
         if status.is_success() {
             return Ok(body);

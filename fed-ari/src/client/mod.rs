@@ -21,6 +21,7 @@ use std::sync::Arc;
 pub use capabilities::{Capabilities, Feature};
 pub use channels::{Channel, Dialplan, HangupReason, LegState, Party};
 pub use config::{AriConfig, Timeouts};
+pub(crate) use contacts::has_run_out;
 pub use contacts::{Contact, Ended, contact_id};
 pub use endpoints::{Endpoint, EndpointState};
 pub use error::AriError;
@@ -41,11 +42,15 @@ struct Inner {
     config: AriConfig,
     http: reqwest::Client,
     places: Semaphore,
+    call_places: Semaphore,
 }
 
-/// REST calls at the same time; further ones wait. Asterisk has a queue of ten for new connections (`main/tcptls.c`), a thread for each, and
+/// REST calls about objects at the same time; further ones wait. Asterisk has a queue of ten for new connections (`main/tcptls.c`), a thread for each, and
 /// turns away whoever comes when it has a hundred sessions, whoever's they are.
 const AT_ONCE: usize = 8;
+
+/// And about calls that are being made, beside these.
+const CALLS_AT_ONCE: usize = 4;
 
 /// What a long list of calls may have in flight.
 pub(crate) const IN_BULK: usize = 6;
@@ -71,7 +76,7 @@ impl AriClient {
             .timeout(config.timeouts.request)
             // Asterisk closes an idle connection after 15 s: close it before, not while a call is on its way.
             .pool_idle_timeout(std::time::Duration::from_secs(10))
-            .pool_max_idle_per_host(AT_ONCE)
+            .pool_max_idle_per_host(AT_ONCE + CALLS_AT_ONCE)
             .tcp_nodelay(true)
             .no_proxy()
             .build()
@@ -81,6 +86,7 @@ impl AriClient {
                 config,
                 http,
                 places: Semaphore::new(AT_ONCE),
+                call_places: Semaphore::new(CALLS_AT_ONCE),
             }),
         })
     }

@@ -27,7 +27,7 @@ async fn a_registration_expires() {
 }
 
 #[tokio::test]
-async fn a_crowd_of_calls_comes_a_few_at_a_time_and_a_sign_of_life_does_not_wait_for_it() {
+async fn a_crowd_comes_a_few_at_a_time_and_neither_a_sign_of_life_nor_a_call_waits_for_it() {
     const CROWD: usize = 40;
     let (sim, client) = sim(SimVersion::V22).await;
     sim.slow_down(Duration::from_millis(200));
@@ -40,13 +40,31 @@ async fn a_crowd_of_calls_comes_a_few_at_a_time_and_a_sign_of_life_does_not_wait
     // They are on their way; on a machine that is slower than this the sign of life comes first, which is no failure.
     tokio::time::sleep(Duration::from_millis(50)).await;
     client.ping().await.expect("answers");
-    // Answered are the sign of life and those who came first.
+    assert_eq!(client.channel("nobody's").await.expect("answers"), None);
+    // Answered are these and those who came first.
     let answered = sim.requests().len();
     assert!(answered < CROWD / 2, "{answered} calls were answered before");
     for call in crowd {
         assert_eq!(call.await.expect("no panic").expect("answers"), None);
     }
-    assert_eq!(sim.requests().len(), CROWD + 1);
+    assert_eq!(sim.requests().len(), CROWD + 2);
+}
+
+#[tokio::test]
+async fn a_registration_that_takes_the_place_of_another_while_they_are_listed_is_found() {
+    let (sim, client) = sim(SimVersion::V22).await;
+    add_device(&client, "alice").await;
+    let [first, second] = ["sip:alice@127.0.0.1:6001", "sip:alice@127.0.0.1:6002"];
+    assert_eq!(sim.register("alice", first), RegisterOutcome::Ok);
+    sim.clear_requests();
+    sim.slow_down(Duration::from_millis(200));
+    let listing = tokio::spawn(async move { client.live_contacts(["alice".to_owned()]).await });
+    eventually("what there is has been told", || !sim.requests().is_empty()).await;
+    sim.unregister("alice", first);
+    assert_eq!(sim.register("alice", second), RegisterOutcome::Ok);
+    let found = listing.await.expect("no panic").expect("lists");
+    let uris: Vec<&str> = found.iter().map(|contact| contact.uri.as_str()).collect();
+    assert_eq!(uris, [second]);
 }
 
 #[tokio::test]

@@ -377,6 +377,23 @@ async fn a_session_that_ended_is_opened_again_and_its_bindings_count_again() {
 }
 
 #[tokio::test]
+async fn the_late_details_of_a_registration_do_not_bring_it_back() {
+    let map = map_with(&["alice"]);
+    let (a, b) = pair(&map).await;
+    a.sim.slow_down(Duration::from_millis(300));
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    b.register("alice", AT_B);
+    placed(&map, "alice", 2, AT_B).await;
+    b.sim.unregister("alice", AT_B);
+    until("she has left B", || places(&map, "alice").is_empty()).await;
+    a.sim.slow_down(Duration::ZERO);
+    until("nothing stale at A", || a.sim.registrations("alice").is_empty()).await;
+    a.agrees().await;
+    assert_eq!(places(&map, "alice"), []);
+}
+
+#[tokio::test]
 async fn a_superseded_contact_is_deleted_even_when_nobody_registered_anew() {
     let map = map_with(&["alice"]);
     let (a, b) = pair(&map).await;
