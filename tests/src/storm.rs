@@ -2,13 +2,15 @@
 //! acknowledged to each.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Error, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use fed_chaos::seeded::Seeded;
 use parking_lot::Mutex;
 
@@ -53,13 +55,17 @@ impl Bound {
         self.told[host].lock().contains_key(contact)
     }
 
-    fn follow(&self, host: usize, watch: &Following) {
+    /// What it is told goes into `log` too, for whoever looks for why somebody is not where she should be.
+    fn follow(&self, host: usize, watch: &Following, mut log: File) {
         while !self.over.load(Ordering::Relaxed) {
             // A node that was killed tells nothing any more, and has nothing that would have to be waited for.
             let Ok((at, line)) = watch.next(PAUSE) else {
                 thread::sleep(PAUSE);
                 continue;
             };
+            if let Err(error) = writeln!(log, "{line}") {
+                *self.failed.lock() = Some(Error::new(error).context("the log of a watch"));
+            }
             match serde_json::from_str::<serde_json::Value>(&line) {
                 Ok(told) if told["event"] == "bound" => {
                     let contact = told["binding"]["contact"].as_str().unwrap_or_default();
@@ -182,7 +188,9 @@ impl Storm {
             let after = node.json(&["status"])?["revision"].to_string();
             let watch = node.follow(&["watch", "-o", "json", "--after", &after])?;
             let bound = bound.clone();
-            thread::spawn(move || bound.follow(number, &watch));
+            let log = host.folder.join("watch.jsonl");
+            let log = File::create(&log).with_context(|| log.display().to_string())?;
+            thread::spawn(move || bound.follow(number, &watch, log));
         }
         let mut workers: Vec<Worker> = (0..workers)
             .map(|worker| {

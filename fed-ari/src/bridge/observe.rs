@@ -384,11 +384,9 @@ impl Observer {
     async fn details(&self, device: DeviceId, contact: ContactUri, session: SessionId) {
         let found = match self.client.get_contact(device.as_str(), contact.as_str()).await {
             Ok(Some(found)) => found,
-            // Taken away while it was being bound: the event of that may have been taken for the one of our own deletion.
-            Ok(None) => {
-                let node = self.port.here();
-                return self.unbind(device, contact, node).await;
-            }
+            // Taken away while it was being bound: the event of that may have been taken for the one of our own deletion. Another may have come in
+            // its place: unbound before that one is bound, she would be nowhere, and a contact that she left elsewhere would count again.
+            Ok(None) => return self.want_resync_of(&device),
             Err(_) => return,
         };
         if found.user_agent.is_none() && found.path.is_none() {

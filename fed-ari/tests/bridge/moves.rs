@@ -377,6 +377,35 @@ async fn a_session_that_ended_is_opened_again_and_its_bindings_count_again() {
 }
 
 #[tokio::test]
+async fn a_registration_that_gave_way_to_another_before_its_details_came_leaves_her_where_she_is() {
+    const NEXT: &str = "sip:alice@127.0.0.1:6003";
+    let map = map_with(&["alice"]);
+    let (a, _b) = pair(&map).await;
+    a.sim.slow_down(Duration::from_millis(300));
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    // Asterisk's words of it are on their way.
+    a.sim.hold_events(true);
+    a.sim.unregister("alice", AT_A);
+    a.register("alice", NEXT);
+    a.sim.slow_down(Duration::ZERO);
+    placed(&map, "alice", 1, NEXT).await;
+    a.sim.hold_events(false);
+    a.agrees().await;
+    let commands = map.commands().into_iter();
+    let about_contacts: Vec<String> = commands
+        .filter_map(|command| match command {
+            Command::Bind { contact, .. } => Some(format!("bind {contact}")),
+            Command::Unbind { contact, .. } => Some(format!("unbind {contact}")),
+            _ => None,
+        })
+        .collect();
+    let first = |command: &str| about_contacts.iter().position(|made| made == command);
+    let (bound, unbound) = (first(&format!("bind {NEXT}")), first(&format!("unbind {AT_A}")));
+    assert!(bound.is_some() && bound < unbound, "{about_contacts:?}");
+}
+
+#[tokio::test]
 async fn the_late_details_of_a_registration_do_not_bring_it_back() {
     let map = map_with(&["alice"]);
     let (a, b) = pair(&map).await;
