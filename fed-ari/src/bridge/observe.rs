@@ -202,13 +202,27 @@ impl Observer {
 
     /// Looks at an event first, whatever else is going on. True for one of what this bridge wrote itself, once for each: nobody is to hear of it.
     pub(super) fn is_own(&self, event: &ContactEvent) -> bool {
+        let own = self.looks_own(event);
+        let ContactEvent { aor, uri, status, at } = event;
+        tracing::trace!(%aor, %uri, ?status, %at, own, "Asterisk told of a contact");
+        own
+    }
+
+    fn looks_own(&self, event: &ContactEvent) -> bool {
         if event.status == ContactStatus::Removed {
             if let (Ok(device), Ok(contact)) = (DeviceId::new(event.aor.as_str()), ContactUri::new(event.uri.as_str())) {
                 self.returns.was_removed(&(device, contact));
             }
             return false;
         }
-        new_registration(event).is_some_and(|registration| self.returns.is_own(&registration))
+        let Some(registration) = new_registration(event) else {
+            return false;
+        };
+        let own = self.returns.is_own(&registration);
+        if !own {
+            self.returns.told(&registration);
+        }
+        own
     }
 
     /// Forgets when a registration was seen, and says when: what is told of it from now on is another one.
@@ -324,6 +338,22 @@ impl Observer {
         if !matches!(self.port.local().view().device(&device), Ok(Some(_))) {
             self.seen.lock().remove(&(device, contact));
             return;
+        }
+        let registration = (device.clone(), contact.clone());
+        if self.returns.is_doubtful(&registration) {
+            match self.client.get_contact(device.as_str(), contact.as_str()).await {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    tracing::debug!(%device, %contact, "Asterisk told of a registration that is gone");
+                    self.seen.lock().remove(&registration);
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(%device, %contact, %error, "whether a registration is there could not be asked");
+                    self.remember_seen(&device, &contact, at);
+                    return self.want_resync_of(&device);
+                }
+            }
         }
         // Noted before it is proposed: a comparison that runs meanwhile must not take it for something old. What was noted
         // earlier keeps its time; has the device registered elsewhere since, it is old indeed.

@@ -3,9 +3,13 @@
 //!
 //! A phone that leaves a server and registers there again, with the same contact, before the bridge has deleted the old one, has refreshed
 //! it. Asterisk tells of that in the words of a new registration (`send_contact_status_on_update_registration`), and before it tells of the
-//! deletion: then what was deleted is put back. It uses the same words for what this bridge writes itself.
+//! deletion: then what was deleted is put back. It uses the same words for what this bridge writes itself, and under load now and then for
+//! what has just gone.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use fed_core::ids::{DeviceId, Revision};
 use parking_lot::Mutex;
@@ -16,6 +20,9 @@ use crate::client::{Fields, has_run_out};
 /// Answers remembered before those that the own copy has caught up with are forgotten.
 const MANY: usize = 4_096;
 
+/// Words of a registration that this bridge has ended are doubtful for so long after Asterisk told that it is gone: seen were 7 ms.
+const DOUBT: Duration = Duration::from_millis(500);
+
 /// What this bridge has just done to its devices.
 #[derive(Default)]
 pub(super) struct Returns {
@@ -23,6 +30,21 @@ pub(super) struct Returns {
     deleted: Mutex<HashMap<Registration, Deleted>>,
     /// Registrations that this bridge wrote: Asterisk tells of each once, and it is no news.
     written: Mutex<HashMap<Registration, usize>>,
+    doubts: Mutex<Doubts>,
+}
+
+/// Asterisk told of registrations that this bridge has ended: that they are gone, and after that that they are there.
+#[derive(Default)]
+struct Doubts {
+    gone: HashMap<Registration, Instant>,
+    told: HashSet<Registration>,
+}
+
+impl Doubts {
+    fn forget(&mut self, registration: &Registration) {
+        self.gone.remove(registration);
+        self.told.remove(registration);
+    }
 }
 
 #[derive(Default)]
@@ -57,6 +79,7 @@ impl Returns {
 
     /// A deletion begins, or another attempt at it. What an earlier one has made run out is kept as it was before.
     pub(super) fn deleting(&self, registration: Registration, fields: Fields) {
+        self.doubts.lock().forget(&registration);
         let mut deleted = self.deleted.lock();
         let earlier = deleted.remove(&registration);
         let refreshed = earlier.as_ref().is_some_and(|earlier| earlier.refreshed);
@@ -102,6 +125,7 @@ impl Returns {
         let mut written = self.written.lock();
         let times = written.entry(registration.clone()).or_default();
         *times = if begins { *times + 1 } else { times.saturating_sub(1) };
+        tracing::trace!(device = %registration.0, contact = %registration.1, times, begins, "words of this bridge's own");
         if *times == 0 {
             written.remove(registration);
         }
@@ -119,12 +143,31 @@ impl Returns {
     /// Asterisk told that the registration is gone: of what was written before, it has told, or does not tell at all (refreshes, where they are not told).
     pub(super) fn was_removed(&self, registration: &Registration) {
         self.written.lock().remove(registration);
+        if self.deleted.lock().contains_key(registration) {
+            let (now, mut doubts) = (Instant::now(), self.doubts.lock());
+            doubts.gone.retain(|_, at| now.duration_since(*at) < DOUBT);
+            doubts.gone.insert(registration.clone(), now);
+        }
+    }
+
+    /// Asterisk told that the registration is there.
+    pub(super) fn told(&self, registration: &Registration) {
+        let mut doubts = self.doubts.lock();
+        if doubts.gone.get(registration).is_some_and(|at| at.elapsed() < DOUBT) {
+            doubts.told.insert(registration.clone());
+        }
+    }
+
+    /// True, once, where that was told of one that had just gone: whether it is there must be looked at.
+    pub(super) fn is_doubtful(&self, registration: &Registration) -> bool {
+        self.doubts.lock().told.remove(registration)
     }
 
     /// Forgets what was expected of a link that is gone.
     pub(super) fn link_lost(&self) {
         self.deleted.lock().clear();
         self.written.lock().clear();
+        *self.doubts.lock() = Doubts::default();
     }
 }
 

@@ -262,6 +262,14 @@ impl SimAsterisk {
         }
     }
 
+    /// Tells of a registration as of one that was just made, whether it is there or not.
+    pub fn tell_of(&self, device: &str, contact: &str) {
+        self.shared
+            .world
+            .lock()
+            .announce_contact(device, device, contact, "NonQualified");
+    }
+
     /// From now on events of refreshes are told (`send_contact_status_on_update_registration`), or no longer.
     pub fn tell_refreshes(&self, tell: bool) {
         self.shared.world.lock().refresh_events = tell;

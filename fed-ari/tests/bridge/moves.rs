@@ -406,6 +406,31 @@ async fn a_registration_that_gave_way_to_another_before_its_details_came_leaves_
 }
 
 #[tokio::test]
+async fn asterisks_word_of_a_registration_that_has_just_gone_brings_nobody_back() {
+    let map = map_with(&["alice", "bob"]);
+    let (a, b) = pair(&map).await;
+    for comes_back in [false, true] {
+        settled_at_a(&map, &a).await;
+        b.register("alice", AT_B);
+        until("nothing stale at A", || a.sim.registrations("alice").is_empty()).await;
+        if comes_back {
+            a.register("alice", AT_A);
+            placed(&map, "alice", 1, AT_A).await;
+            until("nothing stale at B", || b.sim.registrations("alice").is_empty()).await;
+        } else {
+            a.sim.tell_of("alice", AT_A);
+            // What is told of another after it has been followed when that one is bound.
+            a.register("bob", "sip:bob@127.0.0.1:6001");
+            placed(&map, "bob", 1, "sip:bob@127.0.0.1:6001").await;
+            placed(&map, "alice", 2, AT_B).await;
+            assert_eq!(b.sim.registrations("alice"), [AT_B]);
+        }
+        a.agrees().await;
+        b.agrees().await;
+    }
+}
+
+#[tokio::test]
 async fn the_late_details_of_a_registration_do_not_bring_it_back() {
     let map = map_with(&["alice"]);
     let (a, b) = pair(&map).await;
