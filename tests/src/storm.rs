@@ -300,7 +300,8 @@ impl Worker {
             if idle {
                 ensure!(
                     busy.elapsed() < PATIENCE,
-                    "all users of a worker have waited for {PATIENCE:?}"
+                    "nobody could go on for {PATIENCE:?}, such as {:?}",
+                    self.users.iter().find(|user| user.registrations.1 < rounds)
                 );
                 thread::sleep(PAUSE);
             } else {

@@ -144,6 +144,20 @@ impl Plan {
     }
 
     fn check(&self) -> Result<(), String> {
+        // It becomes the name of a folder.
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
+            return Err(format!(
+                "name: {:?} is none: letters, digits, `-`, `_` and `.`, not beginning with `.`",
+                self.name
+            ));
+        }
+        if !(self.seconds > 0.0 && self.seconds <= LONGEST) {
+            return Err(format!(
+                "seconds: {} is not above 0 and at most {LONGEST}",
+                self.seconds
+            ));
+        }
         if !matches!(self.nodes, 1 | 3 | 5 | 7) {
             return Err("nodes: 1, 3, 5 or 7".into());
         }
@@ -151,7 +165,11 @@ impl Plan {
         if load.clients == 0 || load.clients_per_key == 0 || load.operations_per_key == 0 {
             return Err("load: clients, clients_per_key and operations_per_key must be at least 1".into());
         }
-        if let Some(step) = self.steps.iter().find(|step| step.at < 0.0 || step.at > self.seconds) {
+        if let Some(step) = self
+            .steps
+            .iter()
+            .find(|step| !(step.at >= 0.0 && step.at <= self.seconds))
+        {
             return Err(format!(
                 "a step at {} s is not within the {} s of the plan",
                 step.at, self.seconds
@@ -170,6 +188,9 @@ impl Plan {
         Ok(())
     }
 }
+
+/// A day, in seconds.
+const LONGEST: f64 = 86_400.0;
 
 fn five() -> usize {
     5
@@ -201,5 +222,22 @@ mod tests {
         assert!(error("do = 'kill'\nwho = 'boss'").contains("boss"));
         assert!(error("do = 'clock'\nwho = 'all'\noffset_s = 9").contains("clocks"));
         assert!(Plan::parse(&plan("do = 'heal'")).is_ok());
+    }
+
+    #[test]
+    fn a_name_that_leads_out_of_its_folder_and_a_time_that_is_none_are_refused() {
+        let refused = |name: &str, seconds: &str, at: &str| {
+            let text = format!("name = '{name}'\nseed = 1\nseconds = {seconds}\n[[step]]\nat = {at}\ndo = 'heal'\n");
+            Plan::parse(&text).expect_err("wrong")
+        };
+        for name in ["../../evil", "", "..", "a/b", "a b"] {
+            assert!(refused(name, "9", "1").contains("name"), "{name}");
+        }
+        for seconds in ["-5", "0", "nan", "inf"] {
+            assert!(refused("x", seconds, "1").contains("seconds"), "{seconds}");
+        }
+        for at in ["-1", "10", "nan"] {
+            assert!(refused("x", "9", at).contains("step"), "{at}");
+        }
     }
 }

@@ -210,7 +210,8 @@ impl Observer {
 
     fn looks_own(&self, event: &ContactEvent) -> bool {
         if event.status == ContactStatus::Removed {
-            if let (Ok(device), Ok(contact)) = (DeviceId::new(event.aor.as_str()), ContactUri::new(event.uri.as_str())) {
+            if let (Ok(device), Ok(contact)) = (DeviceId::new(event.aor.as_str()), ContactUri::new(event.uri.as_str()))
+            {
                 self.returns.was_removed(&(device, contact));
             }
             return false;
@@ -278,16 +279,17 @@ impl Observer {
     pub(super) fn push(self: &Arc<Self>, device: DeviceId, step: Step, at: Revision) {
         let observer = Arc::clone(self);
         let time = SystemTime::now();
-        self.lanes.push(device, (step, Moment { time, at }), move |device, (step, moment)| {
-            let observer = Arc::clone(&observer);
-            SEEN_AT.scope(moment.time, async move {
-                match step {
-                    Step::Registered(contact) => observer.registered(device, contact, moment.at).await,
-                    Step::Gone(contact) => observer.gone(device, contact).await,
-                    Step::Stale(contact) => observer.stale(device, contact).await,
-                }
-            })
-        });
+        self.lanes
+            .push(device, (step, Moment { time, at }), move |device, (step, moment)| {
+                let observer = Arc::clone(&observer);
+                SEEN_AT.scope(moment.time, async move {
+                    match step {
+                        Step::Registered(contact) => observer.registered(device, contact, moment.at).await,
+                        Step::Gone(contact) => observer.gone(device, contact).await,
+                        Step::Stale(contact) => observer.stale(device, contact).await,
+                    }
+                })
+            });
     }
 
     /// True for an event that tells the map nothing: the device is bound here with this contact, and nothing that this bridge does may change that.
@@ -314,7 +316,9 @@ impl Observer {
         let bound = snapshot.view().bindings_of(device).unwrap_or_default();
         let here = self.port.here();
         self.returns.is_behind(device, snapshot.revision)
-            || bound.iter().any(|b| b.value.node == here && b.value.contact == *contact)
+            || bound
+                .iter()
+                .any(|b| b.value.node == here && b.value.contact == *contact)
     }
 
     /// Proposes a change of a device's bindings. Each goes through here, or [`Observer::answered`] is told: a refresh is known by what came of it.
@@ -393,11 +397,7 @@ impl Observer {
 
     /// Notes that a registration is seen, and says when it was seen first.
     pub(super) fn remember_seen(&self, device: &DeviceId, contact: &ContactUri, at: Revision) -> Revision {
-        *self
-            .seen
-            .lock()
-            .entry((device.clone(), contact.clone()))
-            .or_insert(at)
+        *self.seen.lock().entry((device.clone(), contact.clone())).or_insert(at)
     }
 
     /// When the device was last bound at another live node; what was learnt of that registration later does not count.
@@ -505,5 +505,8 @@ fn new_registration(event: &ContactEvent) -> Option<Registration> {
     if is_redirect_aor(&event.aor) || !matches!(event.status, Created | NonQualified | Reachable) {
         return None;
     }
-    Some((DeviceId::new(event.aor.as_str()).ok()?, ContactUri::new(event.uri.as_str()).ok()?))
+    Some((
+        DeviceId::new(event.aor.as_str()).ok()?,
+        ContactUri::new(event.uri.as_str()).ok()?,
+    ))
 }
