@@ -40,7 +40,7 @@ test-lab: lab-prerequisites ## real Asterisk 16 and 22 in network namespaces
 # With the features that only add code, so that nothing is compiled twice.
 lint: lint-prerequisites ## rustfmt, clippy and rustdoc, each without a warning
 	$(ENV); cargo fmt --all --check
-	$(ENV); cargo clippy --workspace --all-targets --features fed-node/otel --locked -- -D warnings
+	$(ENV); cargo clippy --workspace --all-targets --test lab_storm --features fed-node/otel --locked -- -D warnings
 	$(ENV); RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 doc: prerequisites ## the crates' documentation
