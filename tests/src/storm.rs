@@ -20,6 +20,8 @@ use crate::load::{Accepted, RegisterClient};
 
 /// How long a phone tries to register. No promise of the product: an Asterisk that nobody stopped answers in the end.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How nice those are who send.
+const GIVES_WAY: i32 = 10;
 /// A worker whose users must all wait looks again after this.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -274,6 +276,8 @@ impl Worker {
         bound: &Bound,
         progress: &Progress,
     ) -> Result<Vec<Step>> {
+        // Phones have machines of their own: these here give way to the servers that they load. For this thread alone, as Linux has it.
+        rustix::process::setpriority_process(None, GIVES_WAY).context("the phones cannot give way")?;
         let mut steps = Vec::new();
         for user in &mut self.users {
             user.registrations.1 = 0;

@@ -20,7 +20,7 @@ use crate::client::{Fields, has_run_out};
 /// Answers remembered before those that the own copy has caught up with are forgotten.
 const MANY: usize = 4_096;
 
-/// Words of a registration that this bridge has ended are doubtful for so long after Asterisk told that it is gone: seen were 7 ms.
+/// Words of a registration are doubtful for so long after Asterisk told that it is gone: seen were 7 ms.
 const DOUBT: Duration = Duration::from_millis(500);
 
 /// What this bridge has just done to its devices.
@@ -33,7 +33,7 @@ pub(super) struct Returns {
     doubts: Mutex<Doubts>,
 }
 
-/// Asterisk told of registrations that this bridge has ended: that they are gone, and after that that they are there.
+/// Asterisk told of registrations that they are gone, and after that that they are there.
 #[derive(Default)]
 struct Doubts {
     gone: HashMap<Registration, Instant>,
@@ -143,11 +143,9 @@ impl Returns {
     /// Asterisk told that the registration is gone: of what was written before, it has told, or does not tell at all (refreshes, where they are not told).
     pub(super) fn was_removed(&self, registration: &Registration) {
         self.written.lock().remove(registration);
-        if self.deleted.lock().contains_key(registration) {
-            let (now, mut doubts) = (Instant::now(), self.doubts.lock());
-            doubts.gone.retain(|_, at| now.duration_since(*at) < DOUBT);
-            doubts.gone.insert(registration.clone(), now);
-        }
+        let (now, mut doubts) = (Instant::now(), self.doubts.lock());
+        doubts.gone.retain(|_, at| now.duration_since(*at) < DOUBT);
+        doubts.gone.insert(registration.clone(), now);
     }
 
     /// Asterisk told that the registration is there.

@@ -405,10 +405,28 @@ async fn a_registration_that_gave_way_to_another_before_its_details_came_leaves_
     assert!(bound.is_some() && bound < unbound, "{about_contacts:?}");
 }
 
+/// How often a contact was to be bound.
+fn bound(map: &MemoryMap, uri: &str) -> usize {
+    let binds = |command: &Command| matches!(command, Command::Bind { contact, .. } if contact.as_str() == uri);
+    map.commands().iter().filter(|command| binds(command)).count()
+}
+
 #[tokio::test]
 async fn asterisks_word_of_a_registration_that_has_just_gone_brings_nobody_back() {
     let map = map_with(&["alice", "bob"]);
     let (a, b) = pair(&map).await;
+    // Ended by its phone.
+    settled_at_a(&map, &a).await;
+    let before = bound(&map, AT_A);
+    a.sim.unregister("alice", AT_A);
+    until("unbound", || places(&map, "alice").is_empty()).await;
+    a.sim.tell_of("alice", AT_A);
+    a.register("bob", "sip:bob@127.0.0.1:6001");
+    placed(&map, "bob", 1, "sip:bob@127.0.0.1:6001").await;
+    a.agrees().await;
+    assert_eq!(bound(&map, AT_A), before, "bound anew");
+    a.sim.unregister("bob", "sip:bob@127.0.0.1:6001");
+    // And by the bridge.
     for comes_back in [false, true] {
         settled_at_a(&map, &a).await;
         b.register("alice", AT_B);
