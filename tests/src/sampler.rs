@@ -63,6 +63,7 @@ impl Sampler {
             thread::spawn(move || {
                 while !over.load(Ordering::Relaxed) {
                     node.look();
+                    // How often it looks: nothing waits for it, and a slower machine has fewer looks.
                     thread::sleep(PAUSE);
                 }
             })

@@ -62,6 +62,7 @@ impl Bound {
         while !self.over.load(Ordering::Relaxed) {
             // A node that was killed tells nothing any more, and has nothing that would have to be waited for.
             let Ok((at, line)) = watch.next(PAUSE) else {
+                // A poll: one whose watch has ended is not asked again at once, and `over` ends it.
                 thread::sleep(PAUSE);
                 continue;
             };
@@ -307,6 +308,7 @@ impl Worker {
                     "nobody could go on for {PATIENCE:?}, such as {:?}",
                     self.users.iter().find(|user| user.registrations.1 < rounds)
                 );
+                // A poll, with its end above.
                 thread::sleep(PAUSE);
             } else {
                 busy = Instant::now();

@@ -154,6 +154,7 @@ fn cut_off(lab: &mut Lab, storm: &mut Storm, cut: usize) -> Result<Wave> {
         for other in others {
             eventually(PATIENCE, || quorum(&lab.hosts[other], true))?;
         }
+        // How long the cut lasts at least: a slower machine only has a longer one.
         sleep(CUT.saturating_sub(since.elapsed()));
         lasted = Some((since, Instant::now()));
         lab.network.heal()
@@ -205,6 +206,7 @@ fn leader_killed(lab: &mut Lab, storm: &mut Storm, sampler: &Sampler, dead: usiz
                 since.elapsed().as_secs_f64(),
                 lab.hosts[dead].name
             );
+            // How long it is gone at least: a slower machine only has it gone longer.
             sleep(GONE.saturating_sub(since.elapsed()));
             gone = Some((since, Instant::now()));
             let host = &mut lab.hosts[dead];

@@ -19,6 +19,7 @@ mod owner;
 mod recall;
 mod resync;
 mod returns;
+mod seen;
 mod settled;
 mod stale;
 mod status;

@@ -61,7 +61,7 @@ pub(super) struct Observer {
     /// Contacts that this bridge is ending: their removal is no news.
     pub(super) ending: Mutex<HashMap<Registration, usize>>,
     /// Registrations seen but not bound yet for want of a quorum, with the revision applied when they were seen.
-    seen: Mutex<HashMap<Registration, Revision>>,
+    pub(super) seen: Mutex<HashMap<Registration, Revision>>,
     /// Devices that came into the map while this bridge followed it, and have not been compared since.
     unlooked: Mutex<BTreeSet<DeviceId>>,
     pub(super) returns: Returns,
@@ -171,35 +171,6 @@ impl Observer {
         self.ending.lock().clear();
     }
 
-    /// When a registration that is not bound yet was seen; `None` where it was not.
-    pub(super) fn seen_at(&self, device: &DeviceId, contact: &ContactUri) -> Option<Revision> {
-        self.seen.lock().get(&(device.clone(), contact.clone())).copied()
-    }
-
-    /// What is seen and not bound yet, for [`Observer::forget_seen`] when it has been dealt with.
-    pub(super) fn all_seen(&self) -> HashMap<Registration, Revision> {
-        self.seen.lock().clone()
-    }
-
-    /// Forgets these, except what was seen again since.
-    pub(super) fn forget_seen(&self, settled: &HashMap<Registration, Revision>) {
-        self.seen
-            .lock()
-            .retain(|registration, at| settled.get(registration) != Some(at));
-    }
-
-    /// Notes when a registration was seen that cannot be bound yet.
-    pub(super) fn note(&self, event: &ContactEvent) {
-        if let Some((device, contact)) = new_registration(event) {
-            self.remember_seen(&device, &contact, event.at);
-        }
-    }
-
-    /// True for a noted registration that a comparison has dealt with since.
-    pub(super) fn is_settled(&self, event: &ContactEvent) -> bool {
-        new_registration(event).is_some_and(|registration| !self.seen.lock().contains_key(&registration))
-    }
-
     /// Looks at an event first, whatever else is going on. True for one of what this bridge wrote itself, once for each: nobody is to hear of it.
     pub(super) fn is_own(&self, event: &ContactEvent) -> bool {
         let own = self.looks_own(event);
@@ -224,20 +195,6 @@ impl Observer {
             self.returns.told(&registration);
         }
         own
-    }
-
-    /// Forgets when a registration was seen, and says when: what is told of it from now on is another one.
-    pub(super) fn unsee(&self, registration: &Registration) -> Option<Revision> {
-        self.seen.lock().remove(registration)
-    }
-
-    /// Notes again what was forgotten.
-    pub(super) fn see_again(&self, unseen: HashMap<Registration, Revision>) {
-        let mut seen = self.seen.lock();
-        for (registration, at) in unseen {
-            let first = seen.entry(registration).or_insert(at);
-            *first = at.min(*first);
-        }
     }
 
     /// Follows an event of a contact that is not this bridge's own.
@@ -395,11 +352,6 @@ impl Observer {
         }
     }
 
-    /// Notes that a registration is seen, and says when it was seen first.
-    pub(super) fn remember_seen(&self, device: &DeviceId, contact: &ContactUri, at: Revision) -> Revision {
-        *self.seen.lock().entry((device.clone(), contact.clone())).or_insert(at)
-    }
-
     /// When the device was last bound at another live node; what was learnt of that registration later does not count.
     fn newest_elsewhere(&self, device: &DeviceId) -> Option<Revision> {
         let here = self.port.here();
@@ -500,7 +452,7 @@ impl Observer {
 }
 
 /// The registration that an event tells of; `None` for every other event, and for those of our own static contacts.
-fn new_registration(event: &ContactEvent) -> Option<Registration> {
+pub(super) fn new_registration(event: &ContactEvent) -> Option<Registration> {
     use ContactStatus::{Created, NonQualified, Reachable};
     if is_redirect_aor(&event.aor) || !matches!(event.status, Created | NonQualified | Reachable) {
         return None;
