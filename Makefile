@@ -84,6 +84,7 @@ SEEDS ?= 100
 
 sim: prerequisites ## SEEDS=100 clusters simulated under faults, each from its seed; the simulated store passes the suite
 	$(SIM_ENV); cargo build -p fed-chaos --features simulation --bins --locked
+	$(SIM_ENV); cargo test -p fed-chaos --features simulation --lib --locked -- simulation::
 	$(SIM_ENV); cargo test -p fed-chaos --features simulation --test simulation --locked
 	$(SIM_ENV) CARGO_PROFILE_DEV_OPT_LEVEL=0; cargo test -p fed-raft --no-default-features --features simulation,testing --lib --locked -- suite simulated
 	$(SIM_ENV); "$$CARGO_TARGET_DIR/debug/chaos" sim --seeds 1..$$(( $(SEEDS) + 1 ))

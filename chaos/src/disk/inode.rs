@@ -28,7 +28,7 @@ pub(super) enum Change {
 }
 
 /// A folder: its names as they are now, and as they were synced.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Entries {
     pub(super) now: BTreeMap<OsString, u64>,
     pub(super) kept: BTreeMap<OsString, u64>,
@@ -58,12 +58,14 @@ impl Content {
         }
     }
 
-    /// The power goes: of what was not synced, so many changes survive, and a part of the next one.
-    pub(super) fn cut(&mut self, random: Option<&mut Seeded>) {
+    /// The power goes: of what was not synced, so many changes survive, and a part of the next one. How many are gone, whole or in part.
+    pub(super) fn cut(&mut self, random: Option<&mut Seeded>) -> u64 {
+        let mut gone = self.changes.len();
         if let Some(random) = random
             && !self.changes.is_empty()
         {
             let whole = random.below(self.changes.len() as u64) as usize;
+            gone -= whole;
             for change in &self.changes[..whole] {
                 Self::apply(&mut self.kept, change);
             }
@@ -75,5 +77,6 @@ impl Content {
         }
         self.changes.clear();
         self.now.clone_from(&self.kept);
+        gone as u64
     }
 }

@@ -9,4 +9,4 @@ mod mount;
 mod volume;
 
 pub use mount::{Disk, DiskError};
-pub use volume::{Fault, Trouble, Volume};
+pub use volume::{Fault, Tally, Trouble, Volume};

@@ -12,7 +12,7 @@ use fuser::{
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
-use super::volume::{Fault, Trouble, Volume};
+use super::volume::{Fault, Tally, Trouble, Volume};
 use crate::seeded::Seeded;
 
 /// How long the kernel may believe what it was told. Nothing but this mount changes the volume.
@@ -69,6 +69,11 @@ impl Disk {
     /// What is wrong with it.
     pub fn fault(&self) -> Fault {
         self.lock().fault
+    }
+
+    /// How often it did what is wrong with it.
+    pub fn tally(&self) -> Tally {
+        self.lock().tally()
     }
 
     /// Bytes in its files.

@@ -47,6 +47,13 @@ pub struct Fault {
     pub off: bool,
 }
 
+impl Fault {
+    /// Whether a node may end because of it.
+    pub(crate) fn may_end_a_node(&self) -> bool {
+        self.capacity > 0 || self.sync_fails || self.sync_delay_ms > 0
+    }
+}
+
 /// Files and folders in memory.
 #[derive(Debug, Clone)]
 pub struct Volume {
@@ -54,6 +61,19 @@ pub struct Volume {
     next: u64,
     /// What is wrong at the moment.
     pub fault: Fault,
+    /// What was wrong so far.
+    tally: Tally,
+}
+
+/// How often a disk did what is wrong with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Writes refused because it was full.
+    pub full: u64,
+    /// Syncs that failed.
+    pub failed_syncs: u64,
+    /// Changes of files and folders that power cuts took with them.
+    pub forgotten: u64,
 }
 
 impl Default for Volume {
@@ -62,11 +82,17 @@ impl Default for Volume {
             inodes: HashMap::from([(ROOT, Inode::Folder(Entries::default()))]),
             next: ROOT + 1,
             fault: Fault::default(),
+            tally: Tally::default(),
         }
     }
 }
 
 impl Volume {
+    /// How often it did what is wrong with it.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
     /// The power goes: what was not synced is lost. With `torn`, a part of it by chance is not: of every file, some of its
     /// last changes and half of one, in their order. Entries of folders that were not synced are lost either way.
     pub fn power_cut(&mut self, mut torn: Option<&mut Seeded>) {
@@ -74,8 +100,11 @@ impl Volume {
         order.sort_unstable();
         for number in order {
             match self.inodes.get_mut(&number) {
-                Some(Inode::File(content)) => content.cut(torn.as_deref_mut()),
-                Some(Inode::Folder(entries)) => entries.now.clone_from(&entries.kept),
+                Some(Inode::File(content)) => self.tally.forgotten += content.cut(torn.as_deref_mut()),
+                Some(Inode::Folder(entries)) => {
+                    self.tally.forgotten += u64::from(entries.now != entries.kept);
+                    entries.now.clone_from(&entries.kept);
+                }
                 None => {}
             }
         }
@@ -241,6 +270,7 @@ impl Volume {
     /// What a file or folder holds now survives a power cut from now on. The name of a file belongs to its folder.
     pub(super) fn sync(&mut self, number: u64) -> Result<(), Trouble> {
         if self.fault.sync_fails {
+            self.tally.failed_syncs += 1;
             return Err(Trouble::Failed);
         }
         if self.fault.sync_lies {
@@ -254,8 +284,9 @@ impl Volume {
         Ok(())
     }
 
-    fn room_for(&self, bytes: u64) -> Result<(), Trouble> {
+    fn room_for(&mut self, bytes: u64) -> Result<(), Trouble> {
         if self.fault.capacity > 0 && self.used_by_names() + bytes > self.fault.capacity {
+            self.tally.full += 1;
             Err(Trouble::Full)
         } else {
             Ok(())

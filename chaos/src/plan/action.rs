@@ -142,7 +142,7 @@ pub enum Action {
         /// How. A capacity is what is left of the disk, in bytes.
         fault: Fault,
     },
-    /// A bit flips on the disk of a node while it is off; started again it must notice, and is replaced.
+    /// A bit flips on the disk of a node while it is off; started again it must notice. Its folder is emptied then, and it joins again.
     Damage {
         /// Whose.
         who: Selector,
@@ -157,6 +157,39 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether one more node comes with it.
+    pub fn brings_a_node(&self) -> bool {
+        matches!(self, Action::Add | Action::Replace { .. })
+    }
+
+    /// The nodes that it calls by their number.
+    pub fn nodes(&self) -> Vec<usize> {
+        let who = match self {
+            Action::CutOneWay { from, to } | Action::Clog { from, to } | Action::Unclog { from, to } => {
+                vec![*from, *to]
+            }
+            Action::Kill { who }
+            | Action::Start { who }
+            | Action::RestartLoop { who, .. }
+            | Action::Pause { who, .. }
+            | Action::Clock { who, .. }
+            | Action::Remove { who }
+            | Action::Replace { who }
+            | Action::InterruptedRemove { who, .. }
+            | Action::PowerCut { who, .. }
+            | Action::Disk { who, .. }
+            | Action::Damage { who, .. } => vec![*who],
+            Action::Split { .. } | Action::Wires { .. } | Action::Heal | Action::Add | Action::Storm { .. } => {
+                Vec::new()
+            }
+        };
+        let number = |who| match who {
+            Selector::Node(number) => Some(number),
+            _ => None,
+        };
+        who.into_iter().filter_map(number).collect()
+    }
+
     /// Whether it is done to a disk of the harness's own.
     pub fn needs_disks(&self) -> bool {
         matches!(

@@ -44,4 +44,16 @@ pub enum Cover {
     MinorityRefused,
     /// A new node joined.
     Joined,
+    /// The leader died while a change of the members was under way, which had to be asked for again.
+    ChangeInterrupted,
+    /// A power cut took with it what was written and not synced.
+    UnsyncedLost,
+    /// A disk refused a write because it was full.
+    DiskFull,
+    /// A sync failed.
+    SyncFailed,
+    /// A node says that its wall clock is not the harness's.
+    ClockMoved,
+    /// A node installed a snapshot of another's.
+    SnapshotInstalled,
 }

@@ -143,6 +143,11 @@ impl Plan {
         toml::to_string(self).expect("strings, numbers and tables of them are TOML")
     }
 
+    /// How many nodes there may ever be, those that come later included.
+    pub fn most_nodes(&self) -> usize {
+        self.nodes + self.steps.iter().filter(|step| step.action.brings_a_node()).count()
+    }
+
     fn check(&self) -> Result<(), String> {
         // It becomes the name of a folder.
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -181,6 +186,15 @@ impl Plan {
         let clock = |step: &Step| matches!(step.action, Action::Clock { .. });
         if self.clocks == Clock::Real && self.steps.iter().any(clock) {
             return Err("a clock step needs clocks = \"wall\" or clocks = \"all\"".into());
+        }
+        let most = self.most_nodes();
+        for step in &self.steps {
+            if let Some(number) = step.action.nodes().into_iter().find(|number| *number > most) {
+                return Err(format!(
+                    "the step at {} s is for n{number}, and there are at most {most} nodes",
+                    step.at
+                ));
+            }
         }
         if !self.disks && self.steps.iter().any(|step| step.action.needs_disks()) {
             return Err("a disk step needs disks = true".into());
@@ -222,6 +236,18 @@ mod tests {
         assert!(error("do = 'kill'\nwho = 'boss'").contains("boss"));
         assert!(error("do = 'clock'\nwho = 'all'\noffset_s = 9").contains("clocks"));
         assert!(Plan::parse(&plan("do = 'heal'")).is_ok());
+    }
+
+    #[test]
+    fn a_step_for_a_node_that_never_comes_is_refused() {
+        let plan = |nodes: usize, first: &str| {
+            Plan::parse(&format!(
+                "name = 'x'\nseed = 1\nseconds = 9\nnodes = {nodes}\n[[step]]\nat = 1\n{first}\n[[step]]\nat = 2\ndo = 'kill'\nwho = 'n4'\n"
+            ))
+        };
+        let error = plan(3, "do = 'heal'").expect_err("nobody is n4");
+        assert!(error.contains("n4") && error.contains("at 2 s"), "{error}");
+        assert!(plan(3, "do = 'add'").is_ok() && plan(5, "do = 'heal'").is_ok());
     }
 
     #[test]

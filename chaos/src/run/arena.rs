@@ -8,8 +8,8 @@ use crate::network::{Backend, Network, Wires};
 use crate::plan::Clock;
 use crate::process::{Access, Bearer, FedNode, ProcessError, leash};
 
-use super::RunFailure;
 use super::clock_file::ClockFile;
+use super::{RunFailure, at};
 
 /// Longest wait for a new node to answer, and for a new cluster to settle.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -154,6 +154,32 @@ impl Arena {
         Ok(number)
     }
 
+    /// Empties the folder of a node that does not run and was taken out, and lets it join again at its place, with a new id.
+    ///
+    /// # Errors
+    /// When no other member runs, or it does not join, start or answer.
+    pub(super) fn rejoin(&mut self, number: usize, runtime: &tokio::runtime::Runtime) -> Result<(), RunFailure> {
+        let others = |(other, node): (usize, &ArenaNode)| {
+            other != number && node.member && node.process.is_running() && !node.paused
+        };
+        let Some(seed) = self.nodes.iter().enumerate().position(others) else {
+            return Err(RunFailure::Plan(
+                "a node cannot join again: no other member runs".into(),
+            ));
+        };
+        let data = self.nodes[number].process.data_dir();
+        if self.nodes[number].disk.take().is_some() {
+            self.nodes[number].disk = Some(Disk::mount(&data)?);
+        } else {
+            std::fs::remove_dir_all(&data).map_err(|error| at(&data, error))?;
+        }
+        let_in(&self.nodes[seed].process, &self.nodes[number].process)?;
+        self.nodes[number].member = true;
+        self.start_node(number)?;
+        runtime.block_on(self.nodes[number].process.ready(PATIENCE))?;
+        Ok(())
+    }
+
     /// Where the folders of the nodes, with their logs, lie.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -199,6 +225,9 @@ impl Arena {
         if !started.process.is_running() {
             started.process.start()?;
             started.wanted = true;
+            // What its disk did before is over for this process.
+            let fault = started.disk.as_ref().map(Disk::fault).unwrap_or_default();
+            started.may_end = fault.may_end_a_node();
             let pid = started.process.process().pid();
             self.network.learn_process(node, pid);
         }

@@ -37,6 +37,16 @@ pub(super) struct Done {
     pub(super) revision: Option<u64>,
     /// The connection can be used again.
     pub(super) connected: bool,
+    /// The code with which the node refused it; [`NO_CODE`] and its words where it gave none.
+    pub(super) code: Option<String>,
+}
+
+/// What the tally of refusals calls one that names no code.
+pub(super) const NO_CODE: &str = "none";
+
+/// The code that a node gave its refusal (`fed-node explain` lists them).
+pub(super) fn code_of(status: &Status) -> Option<&str> {
+    status.metadata().get("fed-code")?.to_str().ok()
 }
 
 /// Carries out one operation. For a compare-and-set, `seen` is what the key must still hold: values are never written twice, so
@@ -75,6 +85,7 @@ async fn get(connection: &mut Connection, key: &str) -> Done {
         seen: Some(seen),
         revision: None,
         connected: true,
+        code: None,
     }
 }
 
@@ -100,6 +111,7 @@ async fn delete(connection: &mut Connection, key: &str, expect: Option<pb::Expec
             seen: None,
             revision: None,
             connected: true,
+            code: None,
         },
         answer => written(answer, compares),
     }
@@ -122,6 +134,7 @@ fn written(answer: Result<tonic::Response<pb::WriteReply>, Status>, compares: bo
             seen: None,
             revision: Some(reply.into_inner().revision),
             connected: true,
+            code: None,
         },
         Err(status) => failed(&status, compares),
     }
@@ -143,6 +156,10 @@ fn failed(status: &Status, compares: bool) -> Done {
         seen: None,
         revision: None,
         connected: from_node(status),
+        code: from_node(status).then(|| match code_of(status) {
+            Some(code) => code.to_owned(),
+            None => format!("{NO_CODE}: {:?}: {}", status.code(), status.message()),
+        }),
     }
 }
 

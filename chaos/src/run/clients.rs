@@ -1,5 +1,6 @@
 //! The load: clients that put, get, compare-and-set and delete a few keys at once, at random nodes, each operation recorded.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,8 @@ use crate::seeded::Seeded;
 
 /// How many of 100 operations a client asks another node than before.
 const WANDERS: u64 = 10;
+/// How often a key is read at the end that could not be read.
+const TRIES: usize = 20;
 /// Pause after a node could not be reached.
 const UNREACHABLE: Duration = Duration::from_millis(20);
 
@@ -27,6 +30,8 @@ pub(super) struct Clients {
     groups: Vec<AtomicU64>,
     /// Revisions of acknowledged writes.
     acknowledged: Mutex<Vec<u64>>,
+    /// How often nodes refused something, by code.
+    refused: Mutex<BTreeMap<String, usize>>,
     stop: CancellationToken,
 }
 
@@ -39,6 +44,7 @@ impl Clients {
             nodes: Mutex::new(Vec::new()),
             groups: (0..groups).map(|_| AtomicU64::new(0)).collect(),
             acknowledged: Mutex::new(Vec::new()),
+            refused: Mutex::new(BTreeMap::new()),
             stop,
         })
     }
@@ -61,6 +67,11 @@ impl Clients {
     /// Revisions of all acknowledged writes.
     pub(super) fn acknowledged(&self) -> Vec<u64> {
         locked(&self.acknowledged).clone()
+    }
+
+    /// How often nodes refused something, by code.
+    pub(super) fn refused(&self) -> BTreeMap<String, usize> {
+        locked(&self.refused).clone()
     }
 
     /// One client, until it is told to stop.
@@ -100,6 +111,9 @@ impl Clients {
                     if let (Outcome::Done, Some(revision)) = (&done.outcome, done.revision) {
                         locked(&self.acknowledged).push(revision);
                     }
+                    if let Some(code) = done.code {
+                        *locked(&self.refused).entry(code).or_default() += 1;
+                    }
                     operation.end(done.outcome)?;
                     at = done.connected.then_some((node, connection));
                 }
@@ -110,15 +124,17 @@ impl Clients {
         Ok(())
     }
 
-    /// Reads every key once, each at another node, so that the history ends with what is left of everything.
+    /// Reads every key once, each at another node, so that the history ends with what is left of everything; the keys that could not
+    /// be read within twenty tries.
     ///
     /// # Errors
-    /// When the history cannot be written. A key that cannot be read within five tries is left out.
-    pub(super) async fn read_all(&self, seed: u64) -> Result<(), RecorderError> {
+    /// When the history cannot be written.
+    pub(super) async fn read_all(&self, seed: u64) -> Result<Vec<String>, RecorderError> {
         let mut random = Seeded::new(seed);
         let process = self.load.clients as i64;
-        for key in self.keys() {
-            for _ in 0..5 {
+        let mut unread = Vec::new();
+        'keys: for key in self.keys() {
+            for _ in 0..TRIES {
                 let Some((node, mut connection)) = self.connected(None, &mut random).await else {
                     tokio::time::sleep(UNREACHABLE).await;
                     continue;
@@ -132,11 +148,12 @@ impl Clients {
                 let answered = matches!(done.outcome, Outcome::Answered(_));
                 operation.end(done.outcome)?;
                 if answered {
-                    break;
+                    continue 'keys;
                 }
             }
+            unread.push(key);
         }
-        Ok(())
+        Ok(unread)
     }
 
     async fn connected(&self, before: Option<(usize, Connection)>, random: &mut Seeded) -> Option<(usize, Connection)> {

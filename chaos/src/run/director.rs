@@ -1,5 +1,6 @@
 //! Carries out the steps of a plan on an arena, at their times, and writes down what was really done to whom.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use super::journal::{Entry, Journal};
 use super::observers::{Watcher, look};
 use super::probe::probe;
 use super::roles::{Roles, Split};
-use super::{RunFailure, storm};
+use super::{RunFailure, at, storm};
 use crate::network::{Wire, Wires};
 use crate::plan::{Action, Cover, Plan, Selector, Shape};
 use crate::seeded::Seeded;
@@ -22,6 +23,8 @@ use crate::watch::WatchReport;
 
 /// How old a node's word may be to count as now.
 const RECENT_NS: i64 = 400_000_000;
+/// What a node says when it has replaced its state by a snapshot of another's.
+const INSTALLED: &str = "a snapshot was installed";
 /// How often processes are looked at.
 const INSPECT: Duration = Duration::from_millis(250);
 
@@ -142,8 +145,16 @@ impl<'a> Director<'a> {
     }
 
     /// Writes down the rest.
-    pub(super) fn finish(mut self, watched: WatchReport) -> Result<(), RunFailure> {
+    pub(super) fn finish(mut self, watched: WatchReport, refused: BTreeMap<String, usize>) -> Result<(), RunFailure> {
         self.look_after()?;
+        self.tell_disks();
+        self.journal.write(Entry::Refused { codes: refused });
+        for (number, node) in self.arena.nodes.iter_mut().enumerate() {
+            let path = node.process.process().log().to_owned();
+            let log = std::fs::read(&path).map_err(|error| at(&path, error))?;
+            self.journal
+                .write(what_is_said(number + 1, &String::from_utf8_lossy(&log)));
+        }
         for (number, node) in self.arena.nodes.iter().enumerate() {
             self.journal.write(Entry::Memory {
                 node: number + 1,
@@ -203,9 +214,9 @@ impl<'a> Director<'a> {
                 self.heal()?;
                 Done::of("every wire is whole".into())
             }
-            Action::Kill { who } => self.kill(*who, &roles, window),
+            Action::Kill { who } => self.kill(*who, &roles, window)?,
             Action::Start { who } => {
-                let nodes = roles.select(*who, &mut self.random);
+                let nodes = self.hit(*who, &roles)?;
                 for node in &nodes {
                     self.arena.start_node(*node)?;
                 }
@@ -213,24 +224,13 @@ impl<'a> Director<'a> {
             }
             Action::RestartLoop { who, times, gap_ms } => self.restart_loop(*who, *times, *gap_ms)?,
             Action::Pause { who, ms } => self.pause(*who, *ms, &roles)?,
-            Action::Clock { who, offset_s, rate } => {
-                let nodes = roles.select(*who, &mut self.random);
-                for node in &nodes {
-                    if let Some(clock) = &self.arena.nodes[*node].clock {
-                        clock.set(*offset_s, *rate)?;
-                    }
-                }
-                Done::of(format!(
-                    "clock of {} {offset_s:+} s, {rate} times as fast",
-                    names(&nodes)
-                ))
-            }
+            Action::Clock { who, offset_s, rate } => self.set_clocks(*who, *offset_s, *rate, &roles)?,
             Action::Add => self.add()?,
             Action::Remove { who } => self.remove(*who, &roles)?,
             Action::Replace { who } => self.replace(*who, &roles)?,
             Action::InterruptedRemove { who, after_ms } => self.interrupted_remove(*who, *after_ms, &roles)?,
             Action::PowerCut { who, torn } => self.power_cut(*who, *torn, &roles, window)?,
-            Action::Disk { who, fault } => self.set_disks(*who, *fault, &roles),
+            Action::Disk { who, fault } => self.set_disks(*who, *fault, &roles)?,
             Action::Damage { who, place } => self.damage(*who, *place, &roles)?,
             Action::Storm { changes } => {
                 let (journal, addresses) = (self.journal.clone(), self.arena.clients_addresses());
@@ -303,8 +303,8 @@ impl<'a> Director<'a> {
         what: &str,
         change: impl Fn(&mut Wire),
     ) -> Result<Done, RunFailure> {
-        let from = roles.select(from, &mut self.random);
-        let to = roles.select(to, &mut self.random);
+        let from = self.hit(from, roles)?;
+        let to = self.hit(to, roles)?;
         self.arena.rewire(|wires| {
             for (a, b) in Wires::pairs(wires.nodes()).filter(|(a, b)| from.contains(a) && to.contains(b)) {
                 change(wires.get_mut(a, b));
@@ -316,8 +316,8 @@ impl<'a> Director<'a> {
         Ok(Done::of(format!("{what} from {} to {}{led}", names(&from), names(&to))))
     }
 
-    fn kill(&mut self, who: Selector, roles: &Roles, window: f64) -> Done {
-        let nodes = roles.select(who, &mut self.random);
+    fn kill(&mut self, who: Selector, roles: &Roles, window: f64) -> Result<Done, RunFailure> {
+        let nodes = self.hit(who, roles)?;
         let at_ns = self.journal.now_ns();
         for node in &nodes {
             self.arena.kill(*node);
@@ -325,13 +325,14 @@ impl<'a> Director<'a> {
         let mut done = Done::of(format!("kill -9 {}", names(&nodes)));
         done.at_ns = Some(at_ns);
         self.note_leader(&nodes, roles, window, Cover::LeaderKilled, &mut done);
-        done
+        Ok(done)
     }
 
     fn restart_loop(&mut self, who: Selector, times: u32, gap_ms: u64) -> Result<Done, RunFailure> {
         let mut all = Vec::new();
         for _ in 0..times {
-            let nodes = self.roles().select(who, &mut self.random);
+            let roles = self.roles();
+            let nodes = self.hit(who, &roles)?;
             for node in &nodes {
                 self.arena.kill(*node);
                 self.arena.start_node(*node)?;
@@ -346,7 +347,7 @@ impl<'a> Director<'a> {
     }
 
     fn pause(&mut self, who: Selector, ms: u64, roles: &Roles) -> Result<Done, RunFailure> {
-        let nodes = roles.select(who, &mut self.random);
+        let nodes = self.hit(who, roles)?;
         let at_ns = self.journal.now_ns();
         for node in &nodes {
             self.arena.pause(*node)?;
@@ -371,6 +372,23 @@ impl<'a> Director<'a> {
         if roles.members.iter().filter(serving).count() >= roles.majority() {
             done.lost_leader = Some(lost(leader, term, seconds));
         }
+    }
+
+    /// Who is meant. A step that is done to nobody would prove nothing and look as if it did.
+    pub(super) fn hit(&mut self, who: Selector, roles: &Roles) -> Result<Vec<usize>, RunFailure> {
+        let nodes = roles.select(who, &mut self.random);
+        if nodes.is_empty() {
+            let members = names(&roles.members);
+            return Err(RunFailure::Plan(format!(
+                "a step is for {who}, and that is none of {members}"
+            )));
+        }
+        Ok(nodes)
+    }
+
+    /// The one who is meant.
+    pub(super) fn hit_one(&mut self, who: Selector, roles: &Roles) -> Result<usize, RunFailure> {
+        self.hit(who, roles).map(|nodes| nodes[0])
     }
 
     /// A number by chance.
@@ -433,6 +451,19 @@ impl<'a> Director<'a> {
             ));
         }
         self.looked_at = self.arena.nodes.len();
+    }
+}
+
+/// What the log of a node tells of.
+fn what_is_said(node: usize, log: &str) -> Entry {
+    let panics = log
+        .lines()
+        .filter(|line| line.contains("panicked at"))
+        .map(str::to_owned);
+    Entry::Log {
+        node,
+        installed: log.lines().filter(|line| line.contains(INSTALLED)).count(),
+        panics: panics.collect(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::director::Director;
 use super::done::{Done, names};
 use super::journal::Entry;
 use super::roles::Roles;
-use crate::disk::Fault;
+use crate::disk::{Fault, Tally};
 use crate::plan::{Cover, Damage, Selector};
 use crate::seeded::Seeded;
 
@@ -27,8 +27,8 @@ impl Director<'_> {
         roles: &Roles,
         window: f64,
     ) -> Result<Done, RunFailure> {
+        let nodes = self.hit(who, roles)?;
         let mut random = Seeded::new(self.draw());
-        let nodes = roles.select(who, &mut random);
         let at_ns = self.journal.now_ns();
         for node in &nodes {
             if let Some(disk) = &self.arena.nodes[*node].disk {
@@ -52,9 +52,8 @@ impl Director<'_> {
         Ok(done)
     }
 
-    pub(super) fn set_disks(&mut self, who: Selector, fault: Fault, roles: &Roles) -> Done {
-        let mut random = Seeded::new(self.draw());
-        let nodes = roles.select(who, &mut random);
+    pub(super) fn set_disks(&mut self, who: Selector, fault: Fault, roles: &Roles) -> Result<Done, RunFailure> {
+        let nodes = self.hit(who, roles)?;
         for node in &nodes {
             let node = &mut self.arena.nodes[*node];
             let Some(disk) = &node.disk else { continue };
@@ -64,13 +63,13 @@ impl Director<'_> {
                 0
             };
             disk.set_fault(Fault { capacity, ..fault });
-            // Once its disk has failed, it may find that out later.
-            node.may_end |= fault.capacity > 0 || fault.sync_fails || fault.sync_delay_ms > 0;
+            // Once its disk has failed, it may find that out later, until it is started again.
+            node.may_end |= fault.may_end_a_node();
         }
         let led = roles
             .leader
             .map_or(String::new(), |(leader, _)| format!("; n{} led", leader + 1));
-        Done::of(format!("disk of {}: {fault:?}{led}", names(&nodes)))
+        Ok(Done::of(format!("disk of {}: {fault:?}{led}", names(&nodes))))
     }
 
     pub(super) fn heal_disks(&mut self) {
@@ -81,12 +80,41 @@ impl Director<'_> {
         }
     }
 
-    /// A node that does not notice is judged, and replaced all the same.
+    /// Writes down what the disks really did.
+    pub(super) fn tell_disks(&self) {
+        let mut all = Tally::default();
+        for disk in self.arena.nodes.iter().filter_map(|node| node.disk.as_ref()) {
+            let tally = disk.tally();
+            all.full += tally.full;
+            all.failed_syncs += tally.failed_syncs;
+            all.forgotten += tally.forgotten;
+        }
+        let seen = [
+            (all.full, Cover::DiskFull),
+            (all.failed_syncs, Cover::SyncFailed),
+            (all.forgotten, Cover::UnsyncedLost),
+        ];
+        let cover: Vec<Cover> = seen
+            .into_iter()
+            .filter(|(times, _)| *times > 0)
+            .map(|(_, cover)| cover)
+            .collect();
+        if !cover.is_empty() {
+            self.journal.write(Entry::Seen {
+                at_ns: self.journal.now_ns(),
+                words: format!(
+                    "disks refused {} writes as full and failed {} syncs; power cuts took {} changes",
+                    all.full, all.failed_syncs, all.forgotten
+                ),
+                cover,
+            });
+        }
+    }
+
+    /// A node that does not notice is judged, and its folder is emptied all the same. It joins again, which is the first way out.
     pub(super) fn damage(&mut self, who: Selector, place: Damage, roles: &Roles) -> Result<Done, RunFailure> {
+        let node = self.hit_one(who, roles)?;
         let mut random = Seeded::new(self.draw());
-        let Some(node) = roles.select(who, &mut random).first().copied() else {
-            return Ok(Done::of("nobody is there to be damaged".into()));
-        };
         let at_ns = self.journal.now_ns();
         self.arena.kill(node);
         let data_dir = self.arena.nodes[node].process.data_dir();
@@ -125,12 +153,12 @@ impl Director<'_> {
             noticed,
             said,
         });
-        let new = self.take_the_place_of(node)?;
+        self.take_out(node)?;
+        self.arena.rejoin(node, self.runtime)?;
         let saw = if noticed { "and noticed" } else { "and did not notice" };
         let mut done = Done::of(format!(
-            "a bit flipped in {file} of n{}, which started {saw}; n{} took its place",
-            node + 1,
-            new + 1
+            "a bit flipped in {file} of n{}, which started {saw}; its folder was emptied, and it joined again",
+            node + 1
         ));
         done.at_ns = Some(at_ns);
         Ok(done)

@@ -1,6 +1,7 @@
 //! What happened in a run beside the clients' operations: the faults, and what every node said of itself. One JSON line for each,
 //! on the clock of the history.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -98,6 +99,36 @@ pub enum Entry {
         noticed: bool,
         /// The last that it said.
         said: String,
+    },
+    /// What is known to have happened, and was not known when the step was carried out.
+    Seen {
+        /// When that was known.
+        at_ns: i64,
+        /// What, in words.
+        words: String,
+        /// What is thereby known to have happened.
+        cover: Vec<Cover>,
+    },
+    /// Every key was read when all was over, or it was tried to.
+    FinalScan {
+        /// How many keys.
+        keys: usize,
+        /// Those that could not be read.
+        unread: Vec<String>,
+    },
+    /// What nodes refused the clients: each code and how often; `none: ..` is a refusal without one, with its words.
+    Refused {
+        /// By code.
+        codes: BTreeMap<String, usize>,
+    },
+    /// What is in the log of a node when all is over.
+    Log {
+        /// Which node, from 1.
+        node: usize,
+        /// How many snapshots of others it installed.
+        installed: usize,
+        /// Lines that tell of a panic.
+        panics: Vec<String>,
     },
     /// The clients have stopped and all faults are over.
     Healed {

@@ -12,7 +12,6 @@ use super::journal::Entry;
 use super::roles::Roles;
 use crate::plan::{Cover, Selector};
 use crate::process::Access;
-use crate::seeded::Seeded;
 
 /// How long a change of the members may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,9 +26,7 @@ impl Director<'_> {
 
     /// The node itself is asked to leave, as its administrator would.
     pub(super) fn remove(&mut self, who: Selector, roles: &Roles) -> Result<Done, RunFailure> {
-        let Some(node) = roles.select(who, &mut self.chance()).first().copied() else {
-            return Ok(Done::of("nobody is there to leave".into()));
-        };
+        let node = self.hit_one(who, roles)?;
         let mut done = Done::of(format!("n{} left", node + 1));
         done.at_ns = Some(self.journal.now_ns());
         if roles.leader.is_some_and(|(leader, _)| leader == node) {
@@ -41,9 +38,7 @@ impl Director<'_> {
     }
 
     pub(super) fn replace(&mut self, who: Selector, roles: &Roles) -> Result<Done, RunFailure> {
-        let Some(node) = roles.select(who, &mut self.chance()).first().copied() else {
-            return Ok(Done::of("nobody is there to be replaced".into()));
-        };
+        let node = self.hit_one(who, roles)?;
         let at_ns = self.journal.now_ns();
         let new = self.take_the_place_of(node)?;
         let mut done = Done::of(format!("n{} died and was replaced by n{}", node + 1, new + 1));
@@ -57,6 +52,12 @@ impl Director<'_> {
 
     /// Kills a node for good, has it taken out by another, and lets a new one join; the new one.
     pub(super) fn take_the_place_of(&mut self, node: usize) -> Result<usize, RunFailure> {
+        self.take_out(node)?;
+        self.arena.add(self.runtime)
+    }
+
+    /// Kills a node for good and has it taken out by another.
+    pub(super) fn take_out(&mut self, node: usize) -> Result<(), RunFailure> {
         let id = self.id_of(node);
         self.arena.kill(node);
         self.arena.nodes[node].member = false;
@@ -72,7 +73,7 @@ impl Director<'_> {
             }
             self.wait_until(Instant::now() + Duration::from_millis(200))?;
         }
-        self.arena.add(self.runtime)
+        Ok(())
     }
 
     /// A node begins to leave, the leader dies meanwhile and comes back, and the node is told again until it has left.
@@ -82,19 +83,24 @@ impl Director<'_> {
         after_ms: u64,
         roles: &Roles,
     ) -> Result<Done, RunFailure> {
-        let (Some(node), Some((leader, _))) = (roles.select(who, &mut self.chance()).first().copied(), roles.leader)
-        else {
-            return Ok(Done::of("nobody is there to leave".into()));
+        let node = self.hit_one(who, roles)?;
+        let Some((leader, _)) = roles.leader else {
+            return Err(RunFailure::Plan(
+                "a change is to be interrupted, and nobody leads".into(),
+            ));
         };
         let at_ns = self.journal.now_ns();
         let address = self.arena.nodes[node].process.access();
         self.arena.nodes[node].wanted = false;
         let leaving = self.runtime.spawn(ask_to_remove(address.clone(), 0));
         std::thread::sleep(Duration::from_millis(after_ms));
+        // The answer may come from the next leader, so what counts is that there is none yet.
+        let interrupted = node != leader && !leaving.is_finished();
         self.arena.kill(leader);
         let first = self.runtime.block_on(leaving);
         let first = match first {
-            Ok(Ok(())) => "it had left".to_owned(),
+            Ok(Ok(())) if interrupted => "and then was told that it had left".to_owned(),
+            Ok(Ok(())) => "it had left by then".to_owned(),
             Ok(Err(why)) => why,
             Err(error) => error.to_string(),
         };
@@ -110,6 +116,9 @@ impl Director<'_> {
         ));
         done.at_ns = Some(at_ns);
         done.cover.push(Cover::LeaderKilled);
+        if interrupted {
+            done.cover.push(Cover::ChangeInterrupted);
+        }
         Ok(done)
     }
 
@@ -161,10 +170,6 @@ impl Director<'_> {
             at_ns: self.journal.now_ns(),
             words,
         });
-    }
-
-    fn chance(&mut self) -> Seeded {
-        Seeded::new(self.draw())
     }
 }
 

@@ -7,6 +7,7 @@ mod arena;
 mod client;
 mod clients;
 mod clock_file;
+mod clocks;
 mod director;
 mod disks;
 mod done;
@@ -30,13 +31,13 @@ pub use judge::{Finding, Judgement};
 
 use crate::disk::DiskError;
 use crate::network::{Network, NetworkError};
-use crate::plan::{Action, Plan};
+use crate::plan::Plan;
 use crate::process::ProcessError;
 use crate::recorder::{Recorder, RecorderError};
 use crate::seeded::Seeded;
 use clients::Clients;
 use director::Director;
-use journal::Journal;
+use journal::{Entry, Journal};
 use observers::Watcher;
 
 /// The name of the history in the folder of a run.
@@ -112,13 +113,7 @@ pub fn run(plan: &Plan, binary: &Path, folder: &Path, said: impl Fn(&str) + Sync
 }
 
 fn carry_out(plan: &Plan, binary: &Path, folder: &Path, said: &dyn Fn(&str)) -> Result<(), RunFailure> {
-    let comes = |step: &&crate::plan::Step| {
-        matches!(
-            step.action,
-            Action::Add | Action::Replace { .. } | Action::Damage { .. }
-        )
-    };
-    let spare = plan.steps.iter().filter(comes).count();
+    let spare = plan.most_nodes() - plan.nodes;
     let network = Network::make(plan.backend, plan.nodes + spare, plan.seed)?;
     network.enter_clients_place()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -189,7 +184,11 @@ fn under_load(
     played?;
     said("all faults are over");
     let revision = director.settle(AGREE)?;
-    runtime.block_on(clients.read_all(seeds.bits()))?;
+    let unread = runtime.block_on(clients.read_all(seeds.bits()))?;
+    journal.write(Entry::FinalScan {
+        keys: clients.keys().len(),
+        unread,
+    });
     let revision = revision.max(director.revision());
     let caught_up = Instant::now() + Duration::from_secs(10);
     while watchers.iter().any(|watcher| watcher.position() < revision) && Instant::now() < caught_up {
@@ -207,7 +206,7 @@ fn under_load(
         .map(|revision| (revision, None))
         .collect();
     let watched = crate::watch::check(&logs, &acknowledged);
-    director.finish(watched)
+    director.finish(watched, clients.refused())
 }
 
 /// Copies the logs of the nodes, which are named `log`, into the folder of the run.

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::client::{connect, from_node, user};
+use super::client::{code_of, connect, from_node, user};
 use super::journal::{Entry, Journal};
 use crate::process::Access;
+
+/// Between two attempts to connect.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Asks a node that may have no quorum to write something that no history speaks of, and notes its answer. `window` is how long it
 /// stays as it is, in seconds.
@@ -12,20 +15,35 @@ pub(super) async fn probe(journal: Journal, node: usize, address: Access, window
     let at_ns = journal.now_ns();
     let begin = Instant::now();
     let asked = async {
-        let mut connection = connect(&address).await?;
+        // It may be busy; how long that takes counts.
+        let mut connection = loop {
+            if let Some(connection) = connect(&address).await {
+                break connection;
+            }
+            tokio::time::sleep(AGAIN).await;
+        };
         let request = fed_proto::client::PutUserRequest {
             user: Some(user(&format!("probe.{node}"), &format!("at {at_ns}"))),
             expect: None,
         };
-        Some(connection.put_user(request).await)
+        connection.put_user(request).await
     };
     let answer = tokio::time::timeout(Duration::from_secs(15), asked).await;
     let seconds = begin.elapsed().as_secs_f64();
     let (answer, refused) = match answer {
         Err(_) => ("no answer within 15 s".to_owned(), false),
-        Ok(None) => ("no connection".to_owned(), false),
-        Ok(Some(Ok(_))) => ("acknowledged".to_owned(), false),
-        Ok(Some(Err(status))) => (format!("{:?}: {}", status.code(), status.message()), from_node(&status)),
+        Ok(Ok(_)) => ("acknowledged".to_owned(), false),
+        // Typed: it has a code of the node's own.
+        Ok(Err(status)) => {
+            let code = code_of(&status).filter(|_| from_node(&status));
+            let words = format!(
+                "{} {:?}: {}",
+                code.unwrap_or("no code"),
+                status.code(),
+                status.message()
+            );
+            (words, code.is_some())
+        }
     };
     journal.write(Entry::Probe {
         at_ns,

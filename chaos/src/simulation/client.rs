@@ -13,6 +13,8 @@ use crate::operation::{Call, Operation, Outcome};
 
 /// How long an operation may take before its outcome is unknown.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Pause before a key is read again that could not be read at the end.
+const AGAIN: Duration = Duration::from_millis(50);
 /// How often a write is sent again.
 const TRIES: u32 = 4;
 
@@ -73,7 +75,10 @@ async fn one(world: &Shared, host: usize, node: &Cluster<Kv>, process: u64, sequ
         end_ns: now_ns(),
     };
     let (call, command) = match kind {
-        0..=3 => return get(world, node, &key, operation(Call::Get)).await,
+        0..=3 => {
+            get(world, node, &key, operation(Call::Get)).await;
+            return;
+        }
         4..=6 => {
             let call = Call::Put { value: value.clone() };
             (
@@ -121,22 +126,25 @@ async fn one(world: &Shared, host: usize, node: &Cluster<Kv>, process: u64, sequ
     write(world, node, retry).await;
 }
 
-async fn get(world: &Shared, node: &Cluster<Kv>, key: &str, operation: Operation) {
+/// Whether it was answered.
+async fn get(world: &Shared, node: &Cluster<Kv>, key: &str, operation: Operation) -> bool {
     let at = world.borrow_mut().begin(operation);
     // Without an answer there is nothing to judge.
     if let Ok(snapshot) = node.read(Consistency::Linearizable, PATIENCE).await
         && let Ok(value) = value_of(&snapshot, key)
     {
         world.borrow_mut().finish(at, Outcome::Answered(value));
+        return true;
     }
+    false
 }
 
-/// Reads every key, so that an acknowledged write that is gone shows.
+/// Reads every key until it is answered, so that an acknowledged write that is gone shows.
 pub(super) async fn scan(world: &Shared, host: usize, node: &Cluster<Kv>) {
     let keys = world.borrow().plan.keys;
     for key in 0..keys {
         let key = format!("k{key}");
-        let operation = Operation {
+        let operation = || Operation {
             process: -(host as i64),
             node: Some(host as i64),
             key: key.clone(),
@@ -145,7 +153,9 @@ pub(super) async fn scan(world: &Shared, host: usize, node: &Cluster<Kv>) {
             start_ns: now_ns(),
             end_ns: now_ns(),
         };
-        get(world, node, &key, operation).await;
+        while !get(world, node, &key, operation()).await {
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 }
 

@@ -207,15 +207,33 @@ impl Run<'_> {
 
     /// Every member reads every key.
     fn scan(&mut self) {
-        let Some(members) = self.members() else { return };
+        if !self.violations.is_empty() {
+            return;
+        }
+        let Some(members) = self.members() else {
+            let states = self.states();
+            self.violations.push(format!(
+                "every key can be read when all is healed: nobody leads: {states}"
+            ));
+            return;
+        };
         self.world
             .borrow_mut()
             .orders
             .extend(members.iter().map(|host| (*host, Order::Scan)));
-        self.until(HEALING, |run| {
+        let scanned = self.until(HEALING, |run| {
             let world = run.world.borrow();
             members.iter().all(|host| world.scanned.contains(host))
         });
+        if !scanned && self.violations.is_empty() {
+            let world = self.world.borrow();
+            let not = members.iter().filter(|host| !world.scanned.contains(host));
+            let not: Vec<String> = not.map(|host| host_name(*host)).collect();
+            self.violations.push(format!(
+                "every key can be read when all is healed: not at {} within {HEALING:?}",
+                not.join(", ")
+            ));
+        }
     }
 
     /// What can only be said at the end.

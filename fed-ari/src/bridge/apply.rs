@@ -7,7 +7,6 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
-    time::Duration,
 };
 
 use fed_core::ids::UserId;
@@ -17,7 +16,7 @@ use parking_lot::Mutex;
 use self::told::Lists;
 use super::{BridgeFault, ObjectDrift, owner::Before};
 use crate::{
-    client::{AriClient, AriError, Fields, IN_BULK, ObjectType},
+    client::{AriClient, AriError, Fields, IN_BULK, ObjectType, patiently},
     plan::{Action, Actual, Plan, differing, plan},
     port::{MapPort, MapSnapshot},
     render::{
@@ -27,9 +26,6 @@ use crate::{
 
 /// Parts of the map that are cheaper to look at one by one than all together.
 const MANY_SCOPES: usize = 100;
-
-/// Attempts at a write that met a transient error.
-const ATTEMPTS: u32 = 4;
 
 /// What is known to be in Asterisk, from writing it or reading it back. Outlives the link; a restart of Asterisk voids it.
 #[derive(Default)]
@@ -299,7 +295,7 @@ impl Applier {
             Action::Replace(object) => self.replace(object).await,
             Action::Delete(_) => {
                 self.known.lock().objects.remove(&key);
-                self.patiently(|| self.client.delete_object(key.0, &key.1))
+                patiently(|| self.client.delete_object(key.0, &key.1))
                     .await
                     .map(|_| Done::Deleted)
             }
@@ -311,9 +307,7 @@ impl Applier {
     }
 
     async fn put(&self, object: &Object) -> Result<Done, AriError> {
-        let fields = self
-            .patiently(|| self.client.put_object(object.kind, &object.id, &object.fields))
-            .await?;
+        let fields = patiently(|| self.client.put_object(object.kind, &object.id, &object.fields)).await?;
         if let Some(attribute) = differing(object, &fields, &self.target.capabilities) {
             let wanted = object.get(attribute).unwrap_or_default();
             let why = format!(
@@ -341,11 +335,8 @@ impl Applier {
         {
             return Ok(Done::Postponed(object.key()));
         }
-        let before = self
-            .patiently(|| self.client.get_object(object.kind, &object.id))
-            .await?;
-        self.patiently(|| self.client.delete_object(object.kind, &object.id))
-            .await?;
+        let before = patiently(|| self.client.get_object(object.kind, &object.id)).await?;
+        patiently(|| self.client.delete_object(object.kind, &object.id)).await?;
         let put = self.put(object).await;
         if let (Err(_), Some(before)) = (&put, before) {
             self.put_back(object, &before).await;
@@ -359,22 +350,6 @@ impl Applier {
         let put = self.client.put_object(object.kind, &object.id, &ours).await;
         if let Err(error) = put {
             tracing::warn!(object = %object.kind, id = object.id, %error, "what was there before could not be put back");
-        }
-    }
-
-    async fn patiently<T, Fut: Future<Output = Result<T, AriError>>>(
-        &self,
-        call: impl Fn() -> Fut,
-    ) -> Result<T, AriError> {
-        let mut attempt = 1;
-        loop {
-            match call().await {
-                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                    tokio::time::sleep(Duration::from_millis(50) * attempt * attempt).await;
-                    attempt += 1;
-                }
-                done => return done,
-            }
         }
     }
 

@@ -1,15 +1,56 @@
 //! Comparing until it succeeds, while phones go on registering.
 
+use std::collections::{HashMap, HashSet};
+
+use fed_core::ids::DeviceId;
 use tokio::sync::mpsc;
 
 use super::{
     BridgeFault, Phase,
     link::{ContactEvent, Life, PAUSES, continue_after},
-    resync::{ResyncError, resync},
+    resync::{CONTACTS, ResyncError, resync},
 };
+use crate::{client::ContactStatus, render::is_redirect_aor};
+
+/// What phones did while something was compared, to be followed after.
+#[derive(Default)]
+struct Missed {
+    events: Vec<ContactEvent>,
+    /// The last word of each contact.
+    last: HashMap<(String, String), ContactEvent>,
+}
+
+impl Missed {
+    /// Keeps it, if anything is to be learnt from it: cut off from the map this may last for hours, in which every phone refreshes.
+    fn keep(&mut self, event: ContactEvent) {
+        let tells_nothing = matches!(event.status, ContactStatus::Unreachable | ContactStatus::Unknown);
+        if tells_nothing || is_redirect_aor(&event.aor) {
+            return;
+        }
+        let is_there = |event: &ContactEvent| event.status != ContactStatus::Removed;
+        let last = self.last.insert((event.aor.clone(), event.uri.clone()), event.clone());
+        if !last.is_some_and(|last| is_there(&last) && is_there(&event) && last.at == event.at) {
+            self.events.push(event);
+        }
+    }
+
+    /// What the comparison has not settled, in order: the last word of each contact, of every device of which one such word is left. A word
+    /// before the last would bind a contact that is gone, over the one that the comparison has found; a word that is settled would be
+    /// missing after one of another contact of that device.
+    fn unsettled(self, is_settled: impl Fn(&ContactEvent) -> bool) -> Vec<ContactEvent> {
+        let mut contacts = HashSet::new();
+        let mut words: Vec<ContactEvent> = self.events.into_iter().rev().collect();
+        words.retain(|event| contacts.insert((event.aor.clone(), event.uri.clone())));
+        words.reverse();
+        let left = words.iter().filter(|event| !is_settled(event));
+        let left: HashSet<String> = left.map(|event| event.aor.clone()).collect();
+        words.retain(|event| left.contains(&event.aor));
+        words
+    }
+}
 
 impl Life {
-    /// Compares what is to be compared until that succeeds. Only what Asterisk does not answer is a reason to give up.
+    /// Compares what is to be compared until that succeeds. Only an Asterisk that answers nothing is a reason to give up.
     ///
     /// Begins when all steps under way are done. Cut off from the map this lasts as long as that; what phones do meanwhile is noted with the
     /// moment it was told, so that the comparison can tell a registration that is new from one that is old. The events that it has not
@@ -18,20 +59,20 @@ impl Life {
         &self,
         contacts: &mut mpsc::UnboundedReceiver<ContactEvent>,
     ) -> Result<Vec<ContactEvent>, BridgeFault> {
-        let mut missed: Vec<ContactEvent> = Vec::new();
+        let mut missed = Missed::default();
         loop {
             tokio::select! {
                 biased;
                 Some(event) = contacts.recv() => {
                     if !self.observer.is_own(&event) {
-                        missed.push(event);
+                        missed.keep(event);
                     }
                 }
                 () = self.observer.settle() => break,
             }
         }
         // Not before: a step that was under way would forget what is noted of its device.
-        for event in &missed {
+        for event in &missed.events {
             self.observer.note(event);
         }
         self.status.send_modify(|status| status.phase = Phase::Reconciling);
@@ -43,13 +84,12 @@ impl Life {
                 Some(event) = contacts.recv() => {
                     if !self.observer.is_own(&event) {
                         self.observer.note(&event);
-                        missed.push(event);
+                        missed.keep(event);
                     }
                 }
                 done = &mut attempts => {
                     done?;
-                    missed.retain(|event| !self.observer.is_settled(event));
-                    return Ok(missed);
+                    return Ok(missed.unsettled(|event| self.observer.is_settled(event)));
                 }
             }
         }
@@ -62,15 +102,19 @@ impl Life {
             let mut extent = self.observer.to_compare();
             let result = resync(&self.client, &*self.port, &self.observer, &self.settled, &mut extent).await;
             if result.is_err() {
-                self.observer.compare_later(extent);
+                self.observer.compare_later(extent.clone());
             }
             let fault = match result {
-                Ok(()) => {
+                Ok(unread) => {
                     self.status.send_modify(|status| {
                         status.phase = Phase::Up;
                         status.session = self.observer.session();
                         status.counts = self.observer.counts();
-                        status.faults.retain(|fault| fault.object().is_some());
+                        status.faults.retain(|fault| match fault.object() {
+                            Some((CONTACTS, id)) => DeviceId::new(id).is_ok_and(|device| !extent.has(&device)),
+                            object => object.is_some(),
+                        });
+                        unread.into_iter().for_each(|fault| status.add_fault(fault));
                     });
                     return Ok(());
                 }
@@ -87,5 +131,62 @@ impl Life {
             self.status.send_modify(|status| status.add_fault(fault));
             continue_after(&mut pause).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fed_core::ids::Revision;
+
+    use super::*;
+
+    fn word(uri: &str, status: ContactStatus, at: u64) -> ContactEvent {
+        ContactEvent {
+            aor: "alice".into(),
+            uri: uri.into(),
+            status,
+            at: Revision(at),
+        }
+    }
+
+    fn kept(words: &[ContactEvent]) -> Missed {
+        let mut missed = Missed::default();
+        words.iter().for_each(|word| missed.keep(word.clone()));
+        missed
+    }
+
+    #[test]
+    fn ten_thousand_refreshes_are_one_word() {
+        use ContactStatus::{NonQualified, Removed, Unreachable};
+        let words: Vec<ContactEvent> = (0..10_000).map(|_| word("sip:a", NonQualified, 7)).collect();
+        assert_eq!(kept(&words).events.len(), 1);
+        // Back after it was gone, or after the map has moved on, is another registration.
+        let words = [
+            word("sip:a", NonQualified, 7),
+            word("sip:a", Removed, 7),
+            word("sip:a", NonQualified, 7),
+            word("sip:a", NonQualified, 8),
+            word("sip:a", Unreachable, 8),
+        ];
+        assert_eq!(kept(&words).events, words[..4]);
+    }
+
+    #[test]
+    fn what_was_settled_is_not_followed_again_unless_something_else_of_its_device_is() {
+        use ContactStatus::{NonQualified, Removed};
+        let settled = |event: &ContactEvent| event.status == NonQualified;
+        let came_back = [
+            word("sip:a", Removed, 7),
+            word("sip:a", NonQualified, 7),
+            word("sip:b", NonQualified, 7),
+        ];
+        assert_eq!(kept(&came_back).unsettled(settled), []);
+        // Two registrations, each in the place of the one before, of which the comparison found the last.
+        let gave_way = [
+            word("sip:a", NonQualified, 7),
+            word("sip:a", Removed, 7),
+            word("sip:b", NonQualified, 7),
+        ];
+        assert_eq!(kept(&gave_way).unsettled(settled), gave_way[1..]);
     }
 }

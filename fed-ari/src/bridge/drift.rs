@@ -145,8 +145,11 @@ pub async fn check_drift(port: &dyn MapPort, client: &AriClient) -> Result<Vec<D
 
 async fn once(port: &dyn MapPort, client: &AriClient) -> Result<Vec<Drift>, DriftError> {
     let aors = device_ids(&port.local().view())?;
-    let contacts = client.live_contacts(aors).await?;
-    Ok(drift(&port.local().view(), port.here(), &contacts)?)
+    let listing = client.live_contacts(aors).await?;
+    if let Some((_, error)) = listing.unread.into_iter().next() {
+        return Err(error.into());
+    }
+    Ok(drift(&port.local().view(), port.here(), &listing.contacts)?)
 }
 
 /// Every device's id.

@@ -10,7 +10,7 @@ use fed_core::{
 use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, MissedTickBehavior, interval_at, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -52,7 +52,7 @@ const ENDING: Duration = Duration::from_secs(1);
 const STEPS: Duration = Duration::from_secs(2);
 
 /// What Asterisk told of a contact.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ContactEvent {
     pub(super) aor: String,
     pub(super) uri: String,
@@ -260,10 +260,14 @@ impl Life {
             self.status.clone(),
             scopes.clone(),
         )));
+        let every = self.config.rhythm.settle;
+        let mut rounds = interval_at(Instant::now() + every, every);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut changes = Changes {
             watch: self.port.watch(snapshot.revision),
             followed,
             candidate: Candidate::default(),
+            rounds,
         };
         self.observer.compare_later(Extent::All);
         let fault = loop {
@@ -286,9 +290,6 @@ impl Life {
         scopes: &mpsc::UnboundedSender<Scope>,
         contacts: &mut mpsc::UnboundedReceiver<ContactEvent>,
     ) -> Option<BridgeFault> {
-        let every = self.config.rhythm.settle;
-        let mut rounds = interval_at(Instant::now() + every, every);
-        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -308,14 +309,18 @@ impl Life {
                         map.followed.send_replace(revision);
                     }
                     MapEvent::Compacted => {
+                        // That watch tells nothing more. What is applied and compared from here on is this revision or a later one.
+                        let from = self.port.local().revision;
+                        map.watch = self.port.watch(from);
                         send(scopes, Scope::All);
+                        map.followed.send_replace(from);
                         self.observer.compare_later(Extent::All);
                         return None;
                     }
                     MapEvent::Stopped => return Some(BridgeFault::Map("the map has been stopped".into())),
                 },
                 () = self.observer.resync_wanted() => return None,
-                _ = rounds.tick() => {
+                _ = map.rounds.tick() => {
                     let now = self.observer.is_done().then(|| *map.followed.borrow());
                     if let Some(at) = map.candidate.round(now) {
                         self.settled.agreed(at);
@@ -423,6 +428,8 @@ struct Changes {
     watch: Box<dyn MapWatch>,
     followed: watch::Sender<Revision>,
     candidate: Candidate,
+    /// Beyond single comparisons: they may come more often than rounds.
+    rounds: Interval,
 }
 
 /// A link that is up, and what runs beside it.

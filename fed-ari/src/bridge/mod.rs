@@ -2,7 +2,7 @@
 //!
 //! *Apply*: what the map means is rendered, planned and written. *Observe*: registrations become bindings, superseded bindings take
 //! their stale contacts away. Events are hints; after every connect the whole is compared. The node's session is open
-//! exactly while Asterisk is healthy and compared.
+//! while Asterisk is healthy, from that comparison on; those of single devices later leave it open.
 
 mod apply;
 mod applying;

@@ -60,7 +60,7 @@ pub(super) struct Observer {
     session: Mutex<Option<SessionId>>,
     /// Contacts that this bridge is ending: their removal is no news.
     pub(super) ending: Mutex<HashMap<Registration, usize>>,
-    /// Registrations seen but not bound yet for want of a quorum, with the revision applied when they were seen.
+    /// Registrations seen but not bound yet, be it for want of a quorum or because a comparison was under way, with the revision applied when they were seen.
     pub(super) seen: Mutex<HashMap<Registration, Revision>>,
     /// Devices that came into the map while this bridge followed it, and have not been compared since.
     unlooked: Mutex<BTreeSet<DeviceId>>,

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,11 +16,19 @@ use fed_core::{
     map::MapView,
 };
 
-use super::{BridgeFault, drift::device_ids, observe::Observer, settled::Settled};
+use super::{
+    BridgeFault,
+    drift::device_ids,
+    observe::{Observer, Registration, Step},
+    settled::Settled,
+};
 use crate::{
     client::{AriClient, AriError, Contact},
     port::{MapPort, PortError},
 };
+
+/// What a fault calls the registrations of a device.
+pub(super) const CONTACTS: &str = "contact";
 
 /// Commands proposed at once.
 const CHUNK: usize = 500;
@@ -48,7 +57,7 @@ impl Extent {
         }
     }
 
-    fn has(&self, device: &DeviceId) -> bool {
+    pub(super) fn has(&self, device: &DeviceId) -> bool {
         match self {
             Self::All => true,
             Self::Devices(devices) => devices.contains(device),
@@ -76,24 +85,40 @@ pub(super) enum ResyncError {
 pub(super) async fn resync(
     client: &AriClient,
     port: &dyn MapPort,
-    observer: &Observer,
+    observer: &Arc<Observer>,
     settled: &Settled,
     extent: &mut Extent,
-) -> Result<(), ResyncError> {
+) -> Result<Vec<BridgeFault>, ResyncError> {
     let mut noted = observer.all_seen();
-    let (contacts, session) = loop {
+    let (mut asked, listing, session) = loop {
         let devices = match extent {
             Extent::All => device_ids(&port.local().view())?,
             Extent::Devices(devices) => devices.iter().map(ToString::to_string).collect(),
         };
-        let contacts = client.live_contacts(devices).await?;
+        let listing = client.live_contacts(devices.clone()).await?;
         let session = open_session(port).await?;
         if *extent == Extent::All || observer.session() == Some(session) {
-            break (contacts, session);
+            let asked: BTreeSet<DeviceId> = devices
+                .iter()
+                .filter_map(|id| DeviceId::new(id.as_str()).ok())
+                .collect();
+            break (asked, listing, session);
         }
         *extent = Extent::All;
     };
-    noted.retain(|(device, _), _| extent.has(device));
+    let mut unread = Vec::new();
+    for (aor, error) in listing.unread {
+        let Ok(device) = DeviceId::new(aor) else { continue };
+        tracing::warn!(%device, %error, "whether a device is registered here cannot be asked");
+        asked.remove(&device);
+        observer.look_at(&device);
+        unread.push(BridgeFault::Object {
+            object: CONTACTS,
+            id: device.to_string(),
+            why: format!("its registrations cannot be read: {error}"),
+        });
+    }
+    noted.retain(|(device, _), _| asked.contains(device));
     observer.set_session(Some(session));
     let snapshot = port.linearizable(READ_BUDGET).await?;
     let seen = |device: &DeviceId, contact: &ContactUri| observer.seen_at(device, contact);
@@ -101,38 +126,51 @@ pub(super) async fn resync(
     let commands = differences(
         &snapshot.view(),
         (port.here(), session),
-        extent,
-        &contacts,
+        &asked,
+        &listing.contacts,
         seen,
         began_after,
     )?;
     // What these take up is theirs: whatever is told of such a registration from here on comes after.
-    let mut taken = HashMap::new();
+    let mut taken = Taken {
+        observer,
+        seen: HashMap::new(),
+    };
     for command in &commands {
         if let Command::Bind { device, contact, .. } = command {
             let registration = (device.clone(), contact.clone());
             noted.remove(&registration);
             if let Some(at) = observer.unsee(&registration) {
-                taken.insert(registration, at);
+                taken.seen.insert(registration, at);
             }
         }
     }
-    let mended = mend(port, observer, &commands).await;
-    match &mended {
-        Ok(()) => observer.forget_seen(&noted),
-        Err(_) => observer.see_again(taken),
-    }
-    mended
+    mend(port, observer, &commands).await?;
+    taken.seen.clear();
+    observer.forget_seen(&noted);
+    Ok(unread)
 }
 
-async fn mend(port: &dyn MapPort, observer: &Observer, commands: &[Command]) -> Result<(), ResyncError> {
+/// What a comparison takes up, given back unless it comes to its end: it may fail, or the link may go in the middle of it.
+struct Taken<'a> {
+    observer: &'a Observer,
+    seen: HashMap<Registration, Revision>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.observer.see_again(std::mem::take(&mut self.seen));
+    }
+}
+
+async fn mend(port: &dyn MapPort, observer: &Arc<Observer>, commands: &[Command]) -> Result<(), ResyncError> {
     for chunk in commands.chunks(CHUNK) {
         let replies = port.propose_many(chunk.to_vec()).await?;
         for (command, proposed) in chunk.iter().zip(replies) {
             if let Command::Bind { device, .. } | Command::Unbind { device, .. } = command {
                 observer.answered(device, Some(proposed.revision));
             }
-            settle(observer, command, proposed.reply).await?;
+            settle(port, observer, command, proposed.reply)?;
         }
     }
     Ok(())
@@ -151,7 +189,7 @@ async fn open_session(port: &dyn MapPort) -> Result<SessionId, ResyncError> {
     }
 }
 
-async fn settle(observer: &Observer, command: &Command, reply: Reply) -> Result<(), ResyncError> {
+fn settle(port: &dyn MapPort, observer: &Arc<Observer>, command: &Command, reply: Reply) -> Result<(), ResyncError> {
     match (command, reply) {
         (Command::Bind { device, contact, .. }, Reply::BindingRefused { by }) => {
             // Told of since it was looked at: it is newer, and followed after the comparison.
@@ -159,7 +197,8 @@ async fn settle(observer: &Observer, command: &Command, reply: Reply) -> Result<
                 return Ok(());
             }
             tracing::info!(%device, %contact, node = %by.node, "a stale contact was found: the device is registered elsewhere");
-            observer.end_contact(device, contact).await;
+            // In the device's own lane: there may be thousands, and what phones do meanwhile waits for this comparison.
+            observer.push(device.clone(), Step::Stale(contact.clone()), port.applied());
         }
         (_, Reply::Refused(Refusal::SessionEnded { .. })) => return Err(ResyncError::SessionEnded),
         (_, Reply::Refused(why)) => tracing::warn!(%why, "a difference between map and Asterisk was not mended"),
@@ -174,7 +213,7 @@ async fn settle(observer: &Observer, command: &Command, reply: Reply) -> Result<
 fn differences(
     view: &MapView<'_>,
     (node, session): (NodeId, SessionId),
-    extent: &Extent,
+    asked: &BTreeSet<DeviceId>,
     contacts: &[Contact],
     seen: impl Fn(&DeviceId, &ContactUri) -> Option<Revision>,
     began_after: Option<Revision>,
@@ -213,21 +252,13 @@ fn differences(
         });
     }
     let mut unbound = BTreeSet::new();
-    let bound = match extent {
-        Extent::All => view.bindings_at(node)?,
-        Extent::Devices(devices) => {
-            let mut bound = Vec::new();
-            for device in devices {
-                let bindings = view.bindings_of(device)?.into_iter();
-                bound.extend(bindings.filter(|binding| binding.value.node == node));
+    // Only of those that were asked for: the list of all may be older than this copy, and lack a device that is bound here.
+    for device in asked {
+        for binding in view.bindings_of(device)? {
+            let key = (binding.value.device, binding.value.contact);
+            if binding.value.node == node && !registered.contains(&key) {
+                unbound.insert(key);
             }
-            bound
-        }
-    };
-    for binding in bound {
-        let key = (binding.value.device, binding.value.contact);
-        if !registered.contains(&key) {
-            unbound.insert(key);
         }
     }
     commands.extend(

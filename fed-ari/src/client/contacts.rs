@@ -9,13 +9,22 @@ use data_encoding::HEXLOWER;
 use futures::{StreamExt, TryStreamExt, stream};
 use md5::{Digest, Md5};
 
-use super::{AriClient, AriError, Fields, IN_BULK, ObjectType};
+use super::{AriClient, AriError, Fields, IN_BULK, ObjectType, patiently};
 
 /// An expiration in the past; 0 would be taken for none.
 const RUN_OUT: &str = "1";
 
 /// Looks at an aor whose registrations change between two calls: a phone that goes on changing them is told of by events.
 const READS: u32 = 5;
+
+/// The registrations of some aors.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// Those that are there.
+    pub contacts: Vec<Contact>,
+    /// Aors of which they cannot be told, and why.
+    pub unread: Vec<(String, AriError)>,
+}
 
 /// One registration as Asterisk's registrar stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,17 +182,26 @@ impl AriClient {
         }))
     }
 
-    /// Every live registration of these aors with its details, a few calls at a time. An aor that does not exist has none; a static
-    /// contact is no registration.
+    /// Every live registration of these aors with its details, a few calls at a time, transient errors tried again. An aor that does not
+    /// exist has none; a static contact is no registration.
     ///
     /// # Errors
-    /// The first that any of the calls met: half a list would make the caller unbind phones that are there.
-    pub async fn live_contacts(&self, aors: impl IntoIterator<Item = String>) -> Result<Vec<Contact>, AriError> {
+    /// The first that keeps Asterisk from answering anything. What it does not answer of one aor alone is in [`Listing::unread`]: a
+    /// caller that took that for none would unbind phones that are there.
+    pub async fn live_contacts(&self, aors: impl IntoIterator<Item = String>) -> Result<Listing, AriError> {
         stream::iter(aors)
-            .map(|aor| async move { self.live_contacts_of(&aor).await })
+            .map(|aor| async move {
+                match self.live_contacts_of(&aor).await {
+                    Err(error) if error.is_transient() || matches!(error, AriError::Unauthorized { .. }) => Err(error),
+                    listed => Ok((aor, listed)),
+                }
+            })
             .buffer_unordered(IN_BULK)
-            .try_fold(Vec::new(), |mut all, some| async move {
-                all.extend(some);
+            .try_fold(Listing::default(), |mut all, (aor, listed)| async move {
+                match listed {
+                    Ok(contacts) => all.contacts.extend(contacts),
+                    Err(error) => all.unread.push((aor, error)),
+                }
                 Ok(all)
             })
             .await
@@ -195,7 +213,7 @@ impl AriClient {
         for _ in 0..READS {
             live.clear();
             for uri in &uris {
-                live.extend(self.get_contact(aor, uri).await?);
+                live.extend(patiently(|| self.get_contact(aor, uri)).await?);
             }
             if live.len() == uris.len() {
                 break;
@@ -212,6 +230,7 @@ impl AriClient {
 
     /// One that is static as well is named twice.
     async fn distinct_uris(&self, aor: &str) -> Result<BTreeSet<String>, AriError> {
-        Ok(self.contact_uris(aor).await?.unwrap_or_default().into_iter().collect())
+        let uris = patiently(|| self.contact_uris(aor)).await?;
+        Ok(uris.unwrap_or_default().into_iter().collect())
     }
 }

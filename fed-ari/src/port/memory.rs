@@ -43,6 +43,8 @@ struct Shared {
 struct State {
     store: Arc<MemStore>,
     log: Vec<(Revision, Vec<Change>)>,
+    /// Changes up to here are no longer kept.
+    compacted: Revision,
     /// Nodes that are cut off, with what they saw last.
     cut_off: BTreeMap<NodeId, MapSnapshot>,
     kept_alive: BTreeMap<SessionId, u64>,
@@ -120,6 +122,15 @@ impl MemoryMap {
         self.shared.newest.send_modify(|_| {});
     }
 
+    /// Forgets all changes so far: whoever watches and has not been told of them is told that they are no longer kept, and nothing more.
+    pub fn compact(&self) {
+        let mut state = self.shared.state.lock();
+        state.compacted = state.log.last().map_or(state.compacted, |(revision, _)| *revision);
+        state.log.clear();
+        drop(state);
+        self.shared.newest.send_modify(|_| {});
+    }
+
     /// How often a session was kept alive.
     pub fn keep_alives(&self, session: SessionId) -> u64 {
         self.shared.state.lock().kept_alive.get(&session).copied().unwrap_or(0)
@@ -192,6 +203,7 @@ impl MapPort for MemoryPort {
             port: self.clone(),
             newest: self.map.shared.newest.subscribe(),
             at: from,
+            is_over: false,
         })
     }
 
@@ -206,9 +218,17 @@ struct MemoryWatch {
     port: MemoryPort,
     newest: watch::Receiver<Revision>,
     at: Revision,
+    /// It was told that what it wants is no longer kept.
+    is_over: bool,
 }
 
 impl MemoryWatch {
+    /// Whether changes that it has not told are no longer kept, as far as this node knows.
+    fn is_behind(&self) -> bool {
+        let state = self.port.map.shared.state.lock();
+        self.at < state.compacted && state.seen_by(self.port.here).revision >= state.compacted
+    }
+
     fn ready(&self) -> Option<(Revision, Vec<Change>)> {
         let state = self.port.map.shared.state.lock();
         let limit = state.seen_by(self.port.here).revision;
@@ -224,7 +244,14 @@ impl MemoryWatch {
 impl MapWatch for MemoryWatch {
     async fn next(&mut self) -> MapEvent {
         loop {
+            if self.is_over {
+                return MapEvent::Stopped;
+            }
             self.newest.mark_unchanged();
+            if self.is_behind() {
+                self.is_over = true;
+                return MapEvent::Compacted;
+            }
             if let Some((revision, changes)) = self.ready() {
                 self.at = revision;
                 return MapEvent::Changes { revision, changes };

@@ -58,7 +58,12 @@ async fn a_registration_that_takes_the_place_of_another_while_they_are_listed_is
     assert_eq!(sim.register("alice", first), RegisterOutcome::Ok);
     sim.clear_requests();
     sim.slow_down(Duration::from_millis(200));
-    let listing = tokio::spawn(async move { client.live_contacts(["alice".to_owned()]).await });
+    let listing = tokio::spawn(async move {
+        client
+            .live_contacts(["alice".to_owned()])
+            .await
+            .map(|listing| listing.contacts)
+    });
     eventually("what there is has been told", || !sim.requests().is_empty()).await;
     sim.unregister("alice", first);
     assert_eq!(sim.register("alice", second), RegisterOutcome::Ok);

@@ -1,6 +1,7 @@
 //! The bridge, the router and the stanzas between simulated Asterisks and a map in memory.
 
 mod calls;
+mod compared;
 mod crowds;
 mod faults;
 mod followed;

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use super::door::Door;
 use super::stay::WhileAllowed;
+use crate::explain;
 use fed_raft::security;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -65,14 +66,19 @@ where
                     }
                     let path = request.uri().path().to_owned();
                     request.extensions_mut().insert(caller.clone());
-                    let response = inner.call(request).await?;
+                    let mut response = inner.call(request).await?;
                     let status = Status::from_header_map(response.headers());
                     if status.is_some_and(|status| status.code() == Code::PermissionDenied) {
                         door.refused_inside(&caller.who, &path);
                     }
+                    explain::complete(response.headers_mut());
                     Ok(response.map(|body| WhileAllowed::around(body, door, caller)))
                 }
-                Err(status) => Ok(status.into_http()),
+                Err(status) => {
+                    let mut response = status.into_http();
+                    explain::complete(response.headers_mut());
+                    Ok(response)
+                }
             }
         }
         .boxed()

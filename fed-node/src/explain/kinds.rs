@@ -7,6 +7,7 @@ use fed_core::command::{Expect, Refusal};
 use fed_core::kv::StoreError;
 use fed_raft::{AskError, MembersError, ProposeError, ReadError, StartError};
 use tonic::Status;
+use tonic::codegen::http::{HeaderMap, HeaderValue};
 use tonic::metadata::MetadataValue;
 
 use super::Code;
@@ -32,6 +33,19 @@ pub fn attach(mut status: Status, code: Code) -> Status {
         status.metadata_mut().insert(METADATA, value);
     }
     status
+}
+
+/// Gives the answer that refuses a call without a code the one that its gRPC code stands for: whoever is refused can look up why.
+pub fn complete(headers: &mut HeaderMap) {
+    if headers.contains_key(METADATA) {
+        return;
+    }
+    let refused = Status::from_header_map(headers).filter(|status| status.code() != tonic::Code::Ok);
+    if let Some(code) = refused.map(|status| of_status(&status))
+        && let Ok(value) = HeaderValue::try_from(code.to_string())
+    {
+        headers.insert(METADATA, value);
+    }
 }
 
 /// The code that the node gave a status, or that its gRPC code stands for.
@@ -274,6 +288,21 @@ mod tests {
         let status = attach(Status::unavailable("no leader"), ProposeError::NoLeader.code());
         assert_eq!(of_status(&status), Code::NoLeader);
         assert_eq!(status.code(), tonic::Code::Unavailable);
+    }
+
+    #[test]
+    fn an_answer_that_refuses_is_given_a_code_and_keeps_one_that_it_has() {
+        let completed = |status: Status| {
+            let mut headers = status.into_http::<()>().headers().clone();
+            complete(&mut headers);
+            headers.get(METADATA).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let code = |code: Code| Some(code.to_string());
+        assert_eq!(completed(Status::unauthenticated("who?")), code(Code::NotAuthenticated));
+        let lost = attach(Status::unavailable("no leader"), Code::NoLeader);
+        assert_eq!(completed(lost), code(Code::NoLeader));
+        assert_eq!(completed(Status::ok("done")), None);
+        complete(&mut HeaderMap::new());
     }
 
     #[test]

@@ -8,5 +8,5 @@ mod kinds;
 mod table;
 
 pub use code::{Code, NoSuchCode};
-pub use kinds::{Coded, attach, of_status};
+pub use kinds::{Coded, attach, complete, of_status};
 pub use table::{Explanation, explanations};

@@ -268,6 +268,24 @@ fn a_registrar_tells_of_its_own_node_alone() {
 }
 
 #[test]
+fn whoever_is_refused_is_told_a_code_to_look_up() {
+    let federation = Federation::start(1);
+    let node = &federation.nodes[0];
+    let reader = std::fs::read_to_string(node.token("reader", &["--role", "reader"])).unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let refusal = |status: tonic::Status| status.metadata().get("fed-code").cloned();
+        let status = fed_proto::client::StatusRequest {};
+        let nobody = client(node, "fed.nobody.0000").await.status(status).await.unwrap_err();
+        let put = fed_proto::client::PutUserRequest::default();
+        let too_small = client(node, reader.trim()).await.put_user(put).await.unwrap_err();
+        assert_ne!(nobody.code(), too_small.code());
+        for status in [nobody, too_small] {
+            assert!(refusal(status.clone()).is_some(), "{status:?}");
+        }
+    });
+}
+
+#[test]
 fn a_stream_ends_when_its_token_is_revoked_and_tells_a_reader_nothing_of_tokens() {
     let federation = Federation::start(1);
     let node = &federation.nodes[0];

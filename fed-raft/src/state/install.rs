@@ -62,6 +62,7 @@ impl<M: Machine> State<M> {
         self.tell_installed()?;
         self.hub.jump(self.revision());
         old.make_obsolete();
+        tracing::info!(revision = self.revision().0, "a snapshot was installed");
         Ok(())
     }
 

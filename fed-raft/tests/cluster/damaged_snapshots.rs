@@ -125,7 +125,13 @@ async fn a_damaged_snapshot_is_not_sent_and_whoever_has_it_ends() {
     outgrow(&lab, 0).await;
     let leader = lab.node(0).clone();
     let snapshots = lab.hosts[0].config.data_dir.join("snapshots");
-    until("one snapshot is complete", async || complete(&snapshots).len() == 1).await;
+    // With so few entries after it that no other is on its way, which would take the place of the damaged one.
+    until("there is one snapshot, and it is new", async || {
+        lab.put(0, "last", &"v".repeat(500)).await;
+        let status = leader.status();
+        complete(&snapshots).len() == 1 && status.snapshot_index + 15 > status.last_index
+    })
+    .await;
     let damaged = complete(&snapshots).remove(0).join("CURRENT");
     let whole = std::fs::read(&damaged).expect("readable");
     flip_a_bit(&damaged);

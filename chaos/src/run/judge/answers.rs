@@ -1,5 +1,6 @@
 //! Promises about answers that no history has: refusals of a minority, and storms.
 
+use super::super::client::NO_CODE;
 use super::super::journal::Entry;
 use super::{Finding, fault_at, finding, kept, samples, seconds};
 use crate::plan::Bars;
@@ -41,6 +42,28 @@ pub(super) fn refusals(bars: &Bars, entries: &[Entry]) -> Option<Finding> {
     let words: String = bad.iter().map(|one| format!("; {one}")).collect();
     let seen = format!("{good} refusals, at most {worst:.2} s{words}");
     Some(finding("a minority refuses in time, with a typed error", verdict, seen))
+}
+
+/// Whoever is refused learns why, by a code that can be looked up.
+pub(super) fn coded(entries: &[Entry]) -> Option<Finding> {
+    let codes = entries.iter().find_map(|entry| match entry {
+        Entry::Refused { codes } => Some(codes),
+        _ => None,
+    })?;
+    let words: Vec<String> = codes
+        .iter()
+        .map(|(code, count)| format!("{code} {count} times"))
+        .collect();
+    let seen = if words.is_empty() {
+        "nothing was refused".to_owned()
+    } else {
+        words.join(", ")
+    };
+    Some(finding(
+        "every refusal has a code",
+        kept(!codes.keys().any(|code| code.starts_with(NO_CODE))),
+        seen,
+    ))
 }
 
 pub(super) fn storms(bars: &Bars, entries: &[Entry]) -> Vec<Finding> {

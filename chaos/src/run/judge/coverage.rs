@@ -12,7 +12,10 @@ pub(super) fn covered(bars: &Bars, entries: &[Entry]) -> Option<Finding> {
     let mut seen: BTreeSet<Cover> = BTreeSet::new();
     for entry in entries {
         match entry {
-            Entry::Fault { cover, .. } => seen.extend(cover),
+            Entry::Fault { cover, .. } | Entry::Seen { cover, .. } => seen.extend(cover),
+            Entry::Log { installed: 1.., .. } => {
+                seen.insert(Cover::SnapshotInstalled);
+            }
             Entry::Probe {
                 refused: true,
                 cut_off: true,

@@ -122,14 +122,17 @@ fn judge_entries(bars: &Bars, entries: &[Entry]) -> Vec<Finding> {
     let mut findings = vec![
         state::hashes(entries),
         state::watches(entries),
-        leaders::one_leader_a_term(entries),
+        leaders::in_order(entries),
         nodes::ids(entries),
         nodes::processes(entries),
+        nodes::panics(entries),
+        state::scanned(entries),
         state::equal(bars, entries),
     ];
     findings.extend(leaders::new_leader(bars, entries));
     findings.extend(leaders::terms(bars, entries));
     findings.extend(answers::refusals(bars, entries));
+    findings.extend(answers::coded(entries));
     findings.extend(answers::storms(bars, entries));
     findings.extend(nodes::damages(entries));
     findings.extend(nodes::memory(bars, entries));

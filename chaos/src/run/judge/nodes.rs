@@ -6,6 +6,7 @@ use super::super::disks::WAY_OUT;
 use super::super::journal::Entry;
 use super::{Finding, finding, kept, samples};
 use crate::plan::Bars;
+use crate::verdict::Verdict;
 
 pub(super) fn ids(entries: &[Entry]) -> Finding {
     let mut owners: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
@@ -34,6 +35,31 @@ pub(super) fn processes(entries: &[Entry]) -> Finding {
         broken.join("; ")
     };
     finding("no process ends by itself", kept(broken.is_empty()), seen)
+}
+
+/// Of a node that ends because its disk failed, too: it ends in order.
+pub(super) fn panics(entries: &[Entry]) -> Finding {
+    let logs: Vec<(usize, &Vec<String>)> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Log { node, panics, .. } => Some((*node, panics)),
+            _ => None,
+        })
+        .collect();
+    let told = logs
+        .iter()
+        .flat_map(|(node, panics)| panics.iter().map(move |line| format!("; n{node}: {line}")));
+    let told: Vec<String> = told.collect();
+    let verdict = match logs.is_empty() {
+        true => Verdict::Unknown,
+        false => kept(told.is_empty()),
+    };
+    let some: String = told.iter().take(3).cloned().collect();
+    finding(
+        "no node panics",
+        verdict,
+        format!("{} logs read, {} panics{some}", logs.len(), told.len()),
+    )
 }
 
 pub(super) fn damages(entries: &[Entry]) -> Option<Finding> {

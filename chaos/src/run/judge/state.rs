@@ -38,6 +38,28 @@ pub(super) fn watches(entries: &[Entry]) -> Finding {
     finding("watches in order, without gap or repeat", verdict, seen)
 }
 
+/// What could not be read at the end may be lost.
+pub(super) fn scanned(entries: &[Entry]) -> Finding {
+    let scan = entries.iter().find_map(|entry| match entry {
+        Entry::FinalScan { keys, unread } => Some((*keys, unread)),
+        _ => None,
+    });
+    let what = "every key is read when all is over";
+    match scan {
+        None => finding(what, Verdict::Unknown, "the run did not end in order"),
+        Some((keys, unread)) => {
+            let verdict = if unread.is_empty() {
+                Verdict::True
+            } else {
+                Verdict::Unknown
+            };
+            let some: Vec<&str> = unread.iter().take(5).map(String::as_str).collect();
+            let seen = format!("{} of {keys} read {}", keys - unread.len(), some.join(" "));
+            finding(what, verdict, seen.trim_end())
+        }
+    }
+}
+
 pub(super) fn equal(bars: &Bars, entries: &[Entry]) -> Finding {
     let healed = entries.iter().find_map(|entry| match entry {
         Entry::Healed { at_ns } => Some(*at_ns),

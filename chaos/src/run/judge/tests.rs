@@ -56,12 +56,19 @@ fn a_majority_must_replace_its_leader_in_time() {
 }
 
 #[test]
-fn two_leaders_of_one_term_and_two_nodes_of_one_id_are_found() {
+fn a_leader_that_comes_after_a_greater_one_of_its_term_and_two_nodes_of_one_id_are_found() {
     let bars = Bars::default();
     let good = [sample(0.0, 1, 1, true), sample(1.0, 2, 2, true)];
-    assert_eq!(verdict(&bars, &good, "leader a term"), Verdict::True);
-    let bad = [sample(0.0, 1, 2, true), sample(1.0, 2, 2, true)];
-    assert_eq!(verdict(&bars, &bad, "leader a term"), Verdict::False);
+    assert_eq!(verdict(&bars, &good, "order of their ids"), Verdict::True);
+    // The greater may follow; who was cut off says for long that it leads.
+    let followed = [
+        sample(0.0, 1, 2, true),
+        sample(1.0, 2, 2, true),
+        sample(9.0, 1, 2, true),
+    ];
+    assert_eq!(verdict(&bars, &followed, "order of their ids"), Verdict::True);
+    let bad = [sample(0.0, 2, 2, true), sample(3.0, 1, 2, true)];
+    assert_eq!(verdict(&bars, &bad, "order of their ids"), Verdict::False);
     let mut same_id = good.to_vec();
     if let Entry::Sample(sample) = &mut same_id[1] {
         sample.id = 101;
@@ -109,4 +116,61 @@ fn a_run_that_did_not_end_in_order_passes_nothing() {
     assert_eq!(verdict(&Bars::default(), &[], "all back"), Verdict::Unknown);
     let healed = [Entry::Healed { at_ns: 1 }];
     assert_eq!(verdict(&Bars::default(), &healed, "all back"), Verdict::False);
+}
+
+#[test]
+fn what_is_known_later_counts_as_having_happened() {
+    let bars = Bars {
+        cover: vec![Cover::DiskFull, Cover::SnapshotInstalled],
+        ..Bars::default()
+    };
+    let full = Entry::Seen {
+        at_ns: 1,
+        words: "full".into(),
+        cover: vec![Cover::DiskFull],
+    };
+    let log = |installed| Entry::Log {
+        node: 1,
+        installed,
+        panics: Vec::new(),
+    };
+    assert_eq!(verdict(&bars, &[full.clone(), log(1)], "coverage"), Verdict::True);
+    assert_eq!(verdict(&bars, &[full, log(0)], "coverage"), Verdict::Unknown);
+    assert_eq!(verdict(&bars, &[log(1)], "coverage"), Verdict::Unknown);
+}
+
+#[test]
+fn a_panic_a_refusal_without_a_code_and_a_key_that_nobody_could_read_are_found() {
+    let bars = Bars::default();
+    let log = |panics: &[&str]| Entry::Log {
+        node: 2,
+        installed: 0,
+        panics: panics.iter().map(|line| (*line).to_owned()).collect(),
+    };
+    assert_eq!(verdict(&bars, &[log(&[])], "panics"), Verdict::True);
+    assert_eq!(
+        verdict(&bars, &[log(&["thread panicked at x"])], "panics"),
+        Verdict::False
+    );
+    assert_eq!(verdict(&bars, &[], "panics"), Verdict::Unknown);
+
+    let refused = |code: &str| Entry::Refused {
+        codes: [(code.to_owned(), 3)].into(),
+    };
+    assert_eq!(verdict(&bars, &[refused("FED-0203")], "has a code"), Verdict::True);
+    assert_eq!(
+        verdict(&bars, &[refused("none: Unknown: words")], "has a code"),
+        Verdict::False
+    );
+
+    let scan = |unread: &[&str]| Entry::FinalScan {
+        keys: 9,
+        unread: unread.iter().map(|key| (*key).to_owned()).collect(),
+    };
+    assert_eq!(verdict(&bars, &[scan(&[])], "every key is read"), Verdict::True);
+    assert_eq!(
+        verdict(&bars, &[scan(&["k1.3"])], "every key is read"),
+        Verdict::Unknown
+    );
+    assert_eq!(verdict(&bars, &[], "every key is read"), Verdict::Unknown);
 }

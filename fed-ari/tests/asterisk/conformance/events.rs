@@ -207,7 +207,11 @@ async fn deleting_an_aor_announces_no_contact() {
         put(&s.client, ObjectType::Aor, "aora", &[("max_contacts", "1")]).await;
         let later = "sip:aora@127.0.0.1:6013";
         assert_eq!(s.register("aora", later, 300).await, 200, "{}", s.name);
-        let told = until_a_contact(&mut events, "aora").await;
+        let mut told = until_a_contact(&mut events, "aora").await;
+        // A busy Asterisk 16 was seen to tell of it once in dozens of runs, when the next one registers; why is not known.
+        if s.name.starts_with("real") && told.last() == Some(&format!("Removed {contact}")) {
+            told = until_a_contact(&mut events, "aora").await;
+        }
         assert_eq!(
             told.last(),
             Some(&format!("NonQualified {later}")),

@@ -38,7 +38,7 @@ async fn a_restart_forgets_objects_and_variables_and_registrations_return_with_t
         // Made as in the first place, without deleting first: that would take the registrations away.
         s.create("resta", "3").await;
         let found = s.client.live_contacts(["resta".to_owned()]).await.expect("lists");
-        let found: BTreeSet<String> = found.into_iter().map(|contact| contact.uri).collect();
+        let found: BTreeSet<String> = found.contacts.into_iter().map(|contact| contact.uri).collect();
         // Over TCP as well, even where the contact is the connection itself (without rewrite_contact).
         let contacts: Vec<String> = phones.iter().map(Handset::contact).chain([connected_as]).collect();
         assert_eq!(found, contacts.iter().cloned().collect(), "{}", s.name);

@@ -1,5 +1,7 @@
 //! Plans from a seed: one for each row of the table of faults that real processes can suffer.
 
+mod everything;
+
 use super::{Action, Bars, Clock, Cover, Damage, Load, Plan, Selector, Shape, Step};
 use crate::disk::Fault;
 use crate::network::{Backend, Wire, Wires};
@@ -42,7 +44,7 @@ pub const ROWS: &[Row] = &[
     row(
         10,
         "damage",
-        "a bit flips in the log, in the state and in a snapshot of a minority",
+        "a bit flips in the log, in the state and in a snapshot of a minority, which joins again",
     ),
     row(11, "bad-disks", "disks full, failing and slow"),
     row(
@@ -51,7 +53,11 @@ pub const ROWS: &[Row] = &[
         "10 to 30 % loss, jitter, doubling, reordering; 1 Mbit/s during a snapshot",
     ),
     row(14, "storm", "10,000 changes at once, with a partition and a kill"),
-    row(15, "everything", "everything at once, 10 minutes"),
+    row(
+        15,
+        "everything",
+        "wires, processes and members, disks, clocks, each in its own time and all at once, 10 minutes",
+    ),
 ];
 
 const fn row(number: u8, name: &'static str, about: &'static str) -> Row {
@@ -71,7 +77,7 @@ pub fn generate(number: u8, seed: u64) -> Option<Plan> {
         seconds: 0.0,
         backend: Backend::Switch,
         clocks: Clock::Real,
-        disks: matches!(number, 9..=11),
+        disks: matches!(number, 9..=11 | 15),
         must_lose: false,
         flags: Vec::new(),
         load: Load::default(),
@@ -94,16 +100,17 @@ pub fn generate(number: u8, seed: u64) -> Option<Plan> {
         6 => pauses(&mut script, &mut plan.bars),
         7 => {
             plan.clocks = Clock::Wall;
-            clocks(&mut script);
+            clocks(&mut script, &mut plan.bars);
         }
         8 => members(&mut script, &mut plan.bars),
-        9 => power_cuts(&mut script),
+        9 => power_cuts(&mut script, &mut plan.bars),
         10 => damages(&mut script),
-        11 => bad_disks(&mut script),
+        11 => bad_disks(&mut script, &mut plan.bars),
         12 => bad_wires(&mut script, &mut plan.bars),
         14 => storm(&mut script, &mut plan.bars),
         _ => {
-            everything(&mut script);
+            plan.clocks = Clock::Wall;
+            everything::everything(&mut script, &mut plan.bars);
             plan.load.clients = 16;
             plan.load.clients_per_key = 8;
             plan.load.pause_ms = 2;
@@ -245,7 +252,7 @@ fn pauses(script: &mut Script, bars: &mut Bars) {
     bars.cover = vec![Cover::LeaderPaused];
 }
 
-fn clocks(script: &mut Script) {
+fn clocks(script: &mut Script, bars: &mut Bars) {
     let clock = |who, offset_s| Action::Clock {
         who,
         offset_s,
@@ -264,31 +271,38 @@ fn clocks(script: &mut Script) {
     }
     script.act(clock(Selector::All, 0));
     script.pass(2.0);
+    bars.cover = vec![Cover::ClockMoved];
 }
 
 fn members(script: &mut Script, bars: &mut Bars) {
     use Selector::{Follower, Leader};
+    let interrupted = |after_ms| Action::InterruptedRemove {
+        who: Follower,
+        after_ms,
+    };
     for action in [
         Action::Add,
         Action::Remove { who: Follower },
         Action::Replace { who: Follower },
         Action::Remove { who: Leader },
         Action::Add,
-        Action::InterruptedRemove {
-            who: Follower,
-            after_ms: 30,
-        },
+        // How long a change takes is not known: one of these meets it under way.
+        interrupted(20),
+        Action::Add,
+        interrupted(14),
+        Action::Add,
+        interrupted(8),
         Action::Add,
         Action::Replace { who: Leader },
     ] {
         script.act(action);
         script.pass(7.0);
     }
-    bars.cover = vec![Cover::LeaderRemoved, Cover::Joined];
+    bars.cover = vec![Cover::LeaderRemoved, Cover::Joined, Cover::ChangeInterrupted];
     bars.leader_changes = 2;
 }
 
-fn power_cuts(script: &mut Script) {
+fn power_cuts(script: &mut Script, bars: &mut Bars) {
     use Selector::{All, Any, Leader, Majority, Minority};
     for cycle in 0..50 {
         let who = script.pick(&[Any, Leader, Majority, Minority, All, All]);
@@ -300,6 +314,8 @@ fn power_cuts(script: &mut Script) {
         script.act(Action::Start { who: All });
         script.pass(2.8);
     }
+    bars.cover = vec![Cover::LeaderKilled, Cover::UnsyncedLost];
+    bars.leader_changes = 10;
 }
 
 fn damages(script: &mut Script) {
@@ -313,7 +329,7 @@ fn damages(script: &mut Script) {
     }
 }
 
-fn bad_disks(script: &mut Script) {
+fn bad_disks(script: &mut Script, bars: &mut Bars) {
     use Selector::{All, Follower, Leader};
     let full = Fault {
         capacity: 64 << 10,
@@ -343,6 +359,7 @@ fn bad_disks(script: &mut Script) {
         script.act(Action::Start { who: All });
         script.pass(3.0);
     }
+    bars.cover = vec![Cover::DiskFull, Cover::SyncFailed];
 }
 
 fn bad_wires(script: &mut Script, bars: &mut Bars) {
@@ -373,6 +390,7 @@ fn bad_wires(script: &mut Script, bars: &mut Bars) {
     script.pass(3.0);
     bars.memory_mib = 512;
     bars.equal_s = 20.0;
+    bars.cover = vec![Cover::SnapshotInstalled];
 }
 
 fn storm(script: &mut Script, bars: &mut Bars) {
@@ -393,62 +411,6 @@ fn storm(script: &mut Script, bars: &mut Bars) {
     bars.equal_s = 20.0;
 }
 
-fn everything(script: &mut Script) {
-    use Selector::{All, Any, Follower, Leader, Majority, Minority, Others};
-    use Shape::{AllApart, Bridge, Halves, LeaderAlone, LeaderInMajority, LeaderInMinority, Ring};
-    while script.now < 590.0 {
-        match script.random.below(10) {
-            0..3 => {
-                let shape = script.pick(&[
-                    LeaderAlone,
-                    LeaderInMinority,
-                    LeaderInMajority,
-                    Halves,
-                    AllApart,
-                    Ring,
-                    Bridge,
-                ]);
-                let seconds = 2.0 + script.random.below(4) as f64;
-                script.for_a_while(Action::Split { shape }, seconds, 2.0);
-            }
-            3 => {
-                let (from, to) = script.pick(&[(Leader, Others), (Others, Leader), (Follower, Leader), (Any, Others)]);
-                script.for_a_while(Action::CutOneWay { from, to }, 4.0, 2.0);
-            }
-            4..6 => {
-                let who = script.pick(&[Leader, Leader, Any, Majority, Minority, All]);
-                script.act(Action::Kill { who });
-                script.pass(1.5);
-                script.act(Action::Start { who: All });
-                script.pass(3.0);
-            }
-            6..8 => {
-                let ms = 1_000 + script.random.below(3_000);
-                script.act(Action::Pause { who: Leader, ms });
-                script.pass(ms as f64 / 1_000.0 + 1.5);
-            }
-            8 => {
-                let wire = Wire {
-                    loss_percent: script.random.below(20) as f64,
-                    jitter_ms: script.random.below(20) as f64,
-                    duplicate_percent: 3.0,
-                    reorder_percent: 5.0,
-                    ..Wire::default()
-                };
-                script.for_a_while(Action::Wires { wire }, 5.0, 1.0);
-            }
-            _ => {
-                script.act(Action::RestartLoop {
-                    who: Any,
-                    times: 3,
-                    gap_ms: 500,
-                });
-                script.pass(4.0);
-            }
-        }
-    }
-}
-
 fn shuffle<T>(random: &mut Seeded, things: &mut [T]) {
     for last in (1..things.len()).rev() {
         things.swap(last, random.below(last as u64 + 1) as usize);
@@ -464,6 +426,49 @@ mod tests {
         assert_eq!(generate(15, 3), generate(15, 3));
         assert_ne!(generate(15, 3), generate(15, 4));
         assert_eq!(generate(99, 3), None);
+    }
+
+    #[test]
+    fn everything_at_once_has_faults_of_every_kind_that_overlap() {
+        for seed in 1..20 {
+            let plan = generate(15, seed).expect("a plan");
+            let kinds: std::collections::BTreeSet<String> = plan
+                .steps
+                .iter()
+                .map(|step| {
+                    format!("{:?}", step.action)
+                        .split([' ', '{'])
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned()
+                })
+                .collect();
+            for kind in [
+                "Split",
+                "CutOneWay",
+                "Clog",
+                "Wires",
+                "Kill",
+                "Pause",
+                "RestartLoop",
+                "Add",
+                "Remove",
+                "PowerCut",
+                "Disk",
+                "Clock",
+            ] {
+                assert!(kinds.contains(kind), "seed {seed}: {kind} is not among {kinds:?}");
+            }
+            // Between a split and its end something else is done.
+            let overlapping = plan.steps.windows(2).filter(|two| {
+                matches!(two[0].action, Action::Split { .. })
+                    && matches!(
+                        two[1].action,
+                        Action::Clock { .. } | Action::Disk { .. } | Action::PowerCut { .. }
+                    )
+            });
+            assert!(overlapping.count() > 0, "seed {seed}");
+        }
     }
 
     #[test]

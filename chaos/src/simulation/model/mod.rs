@@ -1,7 +1,12 @@
 //! The invariants of Raft, checked against what every node tells of itself.
 
+mod elections;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use elections::Elections;
 use fed_raft::simulation::{Ballot, Happened, Members, Note, Place};
 
 /// What is known of one node.
@@ -14,6 +19,7 @@ struct Node {
     purged: u64,
     snapshot: u64,
     applied: u64,
+    /// What it said that it knows to be committed; found at its start, it may be less than before.
     committed: u64,
     /// Whether it applied or installed anything since its start: before that the state may be behind the snapshot.
     settled: bool,
@@ -47,7 +53,7 @@ pub(super) struct Model {
     /// Ids of removed members.
     removed: BTreeSet<u64>,
     members_at: u64,
-    leaders: Vec<(u64, u64)>,
+    elections: Elections,
     violations: Vec<String>,
 }
 
@@ -58,11 +64,11 @@ impl Model {
 
     /// How often another node became leader, and in how many terms somebody did.
     pub(super) fn leader_changes(&self) -> usize {
-        self.leaders.windows(2).filter(|pair| pair[0].1 != pair[1].1).count()
+        self.elections.changes()
     }
 
     pub(super) fn terms_led(&self) -> usize {
-        self.leaders.len()
+        self.elections.leaders()
     }
 
     pub(super) fn committed_entries(&self) -> usize {
@@ -163,7 +169,14 @@ impl Model {
                 node.purged = node.purged.max(upto.index);
                 node.durable = node.durable.max(upto.index);
             }
-            Happened::Committed(place) => self.committed_up_to(id, place.index),
+            Happened::Committed(place) => {
+                let known = self.nodes.entry(id).or_default().committed;
+                if place.index < known {
+                    let what = format!("node {id} knew {known} to be committed, and now {}", place.index);
+                    self.broken("commits only grow", what);
+                }
+                self.committed_up_to(id, place.index);
+            }
             Happened::Applied {
                 entries,
                 revision: _,
@@ -191,9 +204,16 @@ impl Model {
                     self.broken("snapshot + log = live state", what);
                 }
                 let node = self.nodes.entry(id).or_default();
-                node.applied = at.index;
+                let before = std::mem::replace(&mut node.applied, at.index);
                 node.committed = node.committed.max(at.index);
-                node.settled = true;
+                let was_settled = std::mem::replace(&mut node.settled, true);
+                if was_settled && at.index < before {
+                    let what = format!(
+                        "node {id} had applied {before} and installed a snapshot up to {}",
+                        at.index
+                    );
+                    self.broken("applied in order", what);
+                }
                 self.hashed(id, at.index, *hash);
             }
         }
@@ -231,25 +251,46 @@ impl Model {
             return;
         }
         node.vote = Some(ballot);
-        if ballot.committed && ballot.node == id && !self.leaders.contains(&(ballot.term, id)) {
-            self.leads(id, ballot.term);
+        self.elections.granted(id, ballot);
+        if ballot.committed && ballot.node == id && self.elections.begins(ballot) {
+            self.leads(id, ballot);
         }
     }
 
-    fn leads(&mut self, id: u64, term: u64) {
-        self.leaders.push((term, id));
+    fn leads(&mut self, id: u64, ballot: Ballot) {
+        let term = ballot.term;
         let node = self.nodes.entry(id).or_default();
         let missing = self
             .committed
             .range(node.purged.max(node.snapshot) + 1..)
             .find(|(index, note)| node.log.get(index) != Some(note));
-        if let Some((index, note)) = missing {
-            let what = format!(
+        let incomplete = missing.map(|(index, note)| {
+            format!(
                 "node {id} leads in term {term} without the committed entry {index} of term {}",
                 note.place.term
-            );
+            )
+        });
+        let lacks = self
+            .members_known_to(id)
+            .and_then(|members| self.elections.lacks_a_majority(ballot, members));
+        if let Some(what) = incomplete {
             self.broken("leader completeness", what);
         }
+        if let Some(what) = lacks {
+            self.broken("election safety", what);
+        }
+    }
+
+    /// The newest members that the node's own log and snapshot speak of, committed or not: those whose votes it needs.
+    fn members_known_to(&self, id: u64) -> Option<&Members> {
+        let node = self.nodes.get(&id)?;
+        let in_log = node.log.values().rev().find_map(|note| note.members.as_ref());
+        let below = node.purged.max(node.snapshot);
+        let in_snapshot = || {
+            let known = self.committed.range(..=below).rev();
+            known.map(|(_, note)| note).find_map(|note| note.members.as_ref())
+        };
+        in_log.or_else(in_snapshot)
     }
 
     fn appended(&mut self, id: u64, note: &Note) {
@@ -394,9 +435,8 @@ impl Model {
         }
         let (purged, snapshot, applied, committed) = (node.purged, node.snapshot, node.applied, node.committed);
         let last = node.last().max(snapshot);
-        // What was applied is committed, whether or not the log has been told yet.
-        let committed = committed.max(applied);
-        if !(purged <= snapshot && snapshot <= applied && committed <= last) {
+        let in_order = [purged, snapshot, applied, committed, last].is_sorted();
+        if !in_order {
             let what = format!(
                 "node {id} has purged {purged}, snapshot {snapshot}, applied {applied}, committed {committed}, last {last}"
             );
