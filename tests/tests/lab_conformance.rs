@@ -17,7 +17,7 @@ const DIALPLAN: &str = "fed-ari/tests/asterisk/conformance/dialplan.conf";
 
 fn main() -> ExitCode {
     cases::main(
-        || Lab::start_federated(&[Version::V22, Version::V16]),
+        || Lab::start_bare(&[Version::V22, Version::V16]),
         &[Case {
             name: "every_statement_about_the_simulated_asterisk_holds_for_22_and_16",
             body: statements,

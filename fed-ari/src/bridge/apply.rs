@@ -61,6 +61,8 @@ pub(super) struct Applied {
     pub(super) deleted: u64,
     pub(super) postponed: Vec<Key>,
     pub(super) faults: Vec<BridgeFault>,
+    /// Aors that were written: registrations that Asterisk keeps in its database come back with them, and are not told of.
+    pub(super) aors: Vec<String>,
     /// The objects that were looked at; `None` for all there are.
     looked_at: Option<BTreeSet<Key>>,
 }
@@ -106,6 +108,12 @@ impl Applier {
             target,
             known,
         }
+    }
+
+    /// Whether Asterisk has an endpoint of this bridge's.
+    pub(super) fn has_endpoints(&self) -> bool {
+        let is_endpoint = |(kind, _): &Key| *kind == ObjectType::Endpoint;
+        self.known.lock().objects.keys().any(is_endpoint)
     }
 
     /// How many objects are known to be as wanted.
@@ -262,14 +270,19 @@ impl Applier {
             ..Applied::default()
         };
         for phase in plan.phases {
-            let results: Vec<Done> = stream::iter(phase)
-                .map(|action| self.perform(action))
+            let results: Vec<(Key, Done)> = stream::iter(phase)
+                .map(|action| async move { (action.key(), self.perform(action).await) })
                 .buffer_unordered(IN_BULK)
                 .collect()
                 .await;
-            for result in results {
+            for ((kind, id), result) in results {
                 match result {
-                    Done::Written => applied.written += 1,
+                    Done::Written => {
+                        applied.written += 1;
+                        if kind == ObjectType::Aor && !is_redirect_aor(&id) {
+                            applied.aors.push(id);
+                        }
+                    }
                     Done::Deleted => applied.deleted += 1,
                     Done::Postponed(key) => applied.postponed.push(key),
                     Done::Failed(fault) if applied.faults.contains(&fault) => {}

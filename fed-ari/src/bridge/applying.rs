@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use fed_core::ids::Revision;
+use fed_core::ids::{DeviceId, Revision};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
@@ -13,7 +13,7 @@ use super::{
     apply::{Applied, Applier},
     observe::Observer,
 };
-use crate::{port::MapSnapshot, render::Scope};
+use crate::{client::AriError, port::MapSnapshot, render::Scope};
 
 /// Pause before objects that could not be written are tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -42,13 +42,15 @@ impl Applying {
         mut followed: watch::Receiver<Revision>,
     ) {
         let mut applied = Applied::default();
+        let mut not_written = BTreeSet::new();
         if let Err(error) = self.applier.apply_globals(&snapshot, &mut applied).await {
             tracing::warn!(%error, "the numbers for the time without fed-node could not be written");
+            not_written.insert(Scope::All);
             retry_later(&again, Scope::All);
+        } else {
+            self.written.send_replace(Some(snapshot.revision));
         }
-        let mut not_written = BTreeSet::new();
         let mut ready_at = Instant::now();
-        self.written.send_replace(Some(snapshot.revision));
         loop {
             let mut wanted = BTreeSet::new();
             tokio::select! {
@@ -84,7 +86,7 @@ impl Applying {
         not_written: &mut BTreeSet<Scope>,
         again: &mpsc::UnboundedSender<Scope>,
     ) {
-        match self.applier.apply(wanted).await {
+        match self.write(wanted).await {
             Ok(applied) => {
                 not_written.retain(|scope| !wanted.contains(scope) && !wanted.contains(&Scope::All));
                 if !applied.faults.is_empty() {
@@ -98,6 +100,20 @@ impl Applying {
                 wanted.iter().for_each(|scope| retry_later(again, scope.clone()));
             }
         }
+    }
+
+    /// Writes these, and sees to it that this bridge is told of what registers with them.
+    async fn write(&self, wanted: &BTreeSet<Scope>) -> Result<Applied, AriError> {
+        let applied = self.applier.apply(wanted).await?;
+        for aor in &applied.aors {
+            if let Ok(device) = DeviceId::new(aor.as_str()) {
+                self.observer.look_at(&device);
+            }
+        }
+        if self.observer.hear(&self.applier).await? {
+            self.observer.want_resync();
+        }
+        Ok(applied)
     }
 }
 

@@ -151,7 +151,8 @@ impl Life {
         let mut events = self.client.events(&SOURCES);
         match events.next().await {
             Link::Disconnected { why } => return Err(BridgeFault::NoAri(why)),
-            Link::Connected | Link::Event(_) => {}
+            Link::Connected { unknown } => self.observer.does_not_hear(unknown),
+            Link::Event(_) => {}
         }
         if Capabilities::of_version(info.version).has(Feature::EventFilter)
             && let Err(error) = self.client.allow_events(&EVENTS).await
@@ -237,6 +238,9 @@ impl Life {
             return fault.clone();
         }
         self.report(&applier, &applied);
+        if let Err(error) = self.observer.hear(&applier).await {
+            return BridgeFault::of_error(&error);
+        }
         let (scopes, scope_receiver) = mpsc::unbounded_channel();
         if !applied.faults.is_empty() {
             retry_later(&scopes, Scope::All);
@@ -465,7 +469,7 @@ async fn pump(
 ) {
     let fault = loop {
         match events.next().await {
-            Link::Connected => {}
+            Link::Connected { .. } => {}
             Link::Disconnected { why } => break BridgeFault::NoAri(why),
             Link::Event(AriEvent::ApplicationReplaced { application }) => {
                 break BridgeFault::ApplicationTaken { app: application };

@@ -9,6 +9,7 @@ mod applying;
 mod compare;
 mod drift;
 mod health;
+mod hearing;
 mod lanes;
 mod link;
 mod look_again;

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -12,6 +13,7 @@ use fed_core::{
     command::{Command, Refusal, Reply},
     ids::{ContactUri, DeviceId, NodeId, Revision, SessionId},
 };
+use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -65,6 +67,8 @@ pub(super) struct Observer {
     /// Devices that came into the map while this bridge followed it, and have not been compared since.
     unlooked: Mutex<BTreeSet<DeviceId>>,
     pub(super) returns: Returns,
+    /// Sources of events that Asterisk does not know yet.
+    pub(super) unheard: Mutex<Vec<String>>,
     counts: Mutex<BridgeCounts>,
     /// What of map and Asterisk must be compared.
     to_compare: Mutex<Extent>,
@@ -84,6 +88,7 @@ impl Observer {
             seen: Mutex::new(HashMap::new()),
             unlooked: Mutex::default(),
             returns: Returns::default(),
+            unheard: Mutex::default(),
             counts: Mutex::new(BridgeCounts::default()),
             // Nothing is known of what happened before.
             to_compare: Mutex::new(Extent::All),
@@ -144,6 +149,7 @@ impl Observer {
             && self.ending.lock().is_empty()
             && self.seen.lock().is_empty()
             && self.unlooked.lock().is_empty()
+            && self.unheard.lock().is_empty()
     }
 
     /// A device came into the map, or was changed: it may have been registered here already, of which no event tells. Looked at when there is time.
@@ -239,14 +245,23 @@ impl Observer {
         self.lanes
             .push(device, (step, Moment { time, at }), move |device, (step, moment)| {
                 let observer = Arc::clone(&observer);
-                SEEN_AT.scope(moment.time, async move {
-                    match step {
-                        Step::Registered(contact) => observer.registered(device, contact, moment.at).await,
-                        Step::Gone(contact) => observer.gone(device, contact).await,
-                        Step::Stale(contact) => observer.stale(device, contact).await,
+                async move {
+                    let run = SEEN_AT.scope(moment.time, observer.run(device.clone(), step, moment.at));
+                    // A lane whose step never ends would have every comparison wait for it.
+                    if AssertUnwindSafe(run).catch_unwind().await.is_err() {
+                        tracing::error!(%device, "a registration could not be followed: this is a bug; what it left is compared");
+                        observer.look_at(&device);
                     }
-                })
+                }
             });
+    }
+
+    async fn run(&self, device: DeviceId, step: Step, at: Revision) {
+        match step {
+            Step::Registered(contact) => self.registered(device, contact, at).await,
+            Step::Gone(contact) => self.gone(device, contact).await,
+            Step::Stale(contact) => self.stale(device, contact).await,
+        }
     }
 
     /// True for an event that tells the map nothing: the device is bound here with this contact, and nothing that this bridge does may change that.
@@ -369,7 +384,10 @@ impl Observer {
             // Taken away while it was being bound: the event of that may have been taken for the one of our own deletion. Another may have come in
             // its place: unbound before that one is bound, she would be nowhere, and a contact that she left elsewhere would count again.
             Ok(None) => return self.want_resync_of(&device),
-            Err(_) => return,
+            Err(error) => {
+                tracing::debug!(%device, %contact, %error, "the details of a registration could not be read yet");
+                return self.look_at(&device);
+            }
         };
         if found.user_agent.is_none() && found.path.is_none() {
             return;
@@ -389,7 +407,8 @@ impl Observer {
             path: found.path,
         };
         if let Err(error) = self.propose(&device, bind).await {
-            tracing::debug!(%device, %error, "the details of a registration were not recorded");
+            tracing::debug!(%device, %error, "the details of a registration were not recorded yet");
+            self.look_at(&device);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fed_core::ids::{ContactUri, DeviceId};
 
 use super::observe::{Observer, Registration, Step};
-use crate::client::{AriError, Ended, Fields};
+use crate::client::{AriError, Ended, Fields, patiently};
 
 /// Attempts at ending a stale contact.
 const ATTEMPTS: u32 = 5;
@@ -32,7 +32,8 @@ impl Observer {
                 }
                 Err(error) => {
                     tracing::warn!(%device, %contact, %error, "a stale contact could not be ended");
-                    return self.want_resync_of(device);
+                    // It will be found again. What Asterisk refuses is not asked for again at once.
+                    return self.look_at(device);
                 }
             }
         }
@@ -111,15 +112,14 @@ impl Observer {
         let Some(fields) = self.returns.take_lost(&registration) else {
             return;
         };
-        let back = match self.client.get_contact(device.as_str(), contact.as_str()).await {
+        let there = patiently(|| self.client.get_contact(device.as_str(), contact.as_str()));
+        let back = match there.await {
             // Registered after the deletion, or renewed before it.
             Ok(Some(_)) => return,
             Ok(None) => {
                 self.returns.writing(&registration, true);
-                let written = self
-                    .client
-                    .put_contact_back(device.as_str(), contact.as_str(), &fields)
-                    .await;
+                let put = || self.client.put_contact_back(device.as_str(), contact.as_str(), &fields);
+                let written = patiently(put).await;
                 if written.is_err() {
                     self.returns.writing(&registration, false);
                 }

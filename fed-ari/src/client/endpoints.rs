@@ -56,7 +56,7 @@ impl AriClient {
         }
     }
 
-    /// One endpoint, or `None` where there is none of this name.
+    /// One endpoint, or `None` where there is none of this name. Asked for the sake of the calls it has.
     ///
     /// # Errors
     /// As every call.
@@ -65,7 +65,8 @@ impl AriClient {
             Method::GET,
             format!("endpoints/{}/{}", encode(technology), encode(resource)),
             format!("endpoint {technology}/{resource}"),
-        );
+        )
+        .for_a_call();
         match self.fetch(call).await {
             Err(e) if e.is_not_found() => Ok(None),
             other => other.map(Some),

@@ -35,7 +35,10 @@ const QUEUE: usize = 16_384;
 )]
 pub enum Link {
     /// Connected and subscribed: from here on events flow. Whatever happened before is unknown, so take a snapshot now.
-    Connected,
+    Connected {
+        /// Sources that this Asterisk does not know yet, of which nothing will be told: to be given to [`AriClient::subscribe`] when it does.
+        unknown: Vec<String>,
+    },
     /// An event.
     Event(AriEvent),
     /// The link is gone, or an attempt to connect failed; another attempt follows by itself.
@@ -72,7 +75,7 @@ impl Stream for EventStream {
 
 impl AriClient {
     /// Opens the event socket of the configured application and keeps it open. `sources` are subscribed after each connect, such as
-    /// `endpoint:PJSIP`; a technology that Asterisk does not have is left out.
+    /// `endpoint:PJSIP`; [`Link::Connected`] names those that Asterisk does not know.
     ///
     /// Only one socket may be open for an application: a second one steals it (`ApplicationReplaced`), here or in another process.
     pub fn events(&self, sources: &[&str]) -> EventStream {
@@ -104,17 +107,28 @@ impl AriClient {
         .await
     }
 
-    async fn subscribe(&self, source: &str) -> Result<(), AriError> {
+    /// Has events of this source sent to the configured application, for as long as its socket is open. `false` where Asterisk does not know
+    /// the source: a technology is known from its first endpoint on, and as long as Asterisk runs. Asterisk logs a warning then.
+    ///
+    /// # Errors
+    /// [`AriError::NotFound`] where the application's socket is not open.
+    pub async fn subscribe(&self, source: &str) -> Result<bool, AriError> {
         let app = &self.config().app;
-        self.perform(
-            Call::new(
-                Method::POST,
-                format!("applications/{}/subscription", encode(app)),
-                format!("the subscription of application {app} to {source}"),
+        let subscribed = self
+            .perform(
+                Call::new(
+                    Method::POST,
+                    format!("applications/{}/subscription", encode(app)),
+                    format!("the subscription of application {app} to {source}"),
+                )
+                .query("eventSource", source),
             )
-            .query("eventSource", source),
-        )
-        .await
+            .await;
+        match subscribed {
+            Ok(()) => Ok(true),
+            Err(AriError::Refused { status: 422, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -130,9 +144,9 @@ async fn run(client: AriClient, sources: Vec<String>, sender: mpsc::Sender<Link>
     let mut pauses = backoff.build();
     loop {
         let why = match open(&client, &sources).await {
-            Ok(socket) => {
+            Ok((socket, unknown)) => {
                 pauses = backoff.build();
-                if sender.send(Link::Connected).await.is_err() {
+                if sender.send(Link::Connected { unknown }).await.is_err() {
                     return;
                 }
                 drain(socket, &sender, timeouts.ping).await
@@ -146,8 +160,9 @@ async fn run(client: AriClient, sources: Vec<String>, sender: mpsc::Sender<Link>
     }
 }
 
-/// Connects and subscribes. The subscription comes before the first item, so a snapshot taken after it misses nothing.
-async fn open(client: &AriClient, sources: &[String]) -> Result<Socket, String> {
+/// Connects and subscribes, and says which sources are not known. The subscription comes before the first item, so a snapshot taken after it
+/// misses nothing.
+async fn open(client: &AriClient, sources: &[String]) -> Result<(Socket, Vec<String>), String> {
     let config = client.config();
     let url = format!(
         "ws{}/ari/events?app={}",
@@ -177,17 +192,13 @@ async fn open(client: &AriClient, sources: &[String]) -> Result<Socket, String> 
         .to_string()
     })?
     .map_err(|e| refused(client, object, e).to_string())?;
+    let mut unknown = Vec::new();
     for source in sources {
-        match client.subscribe(source).await {
-            Ok(()) => {}
-            // 422: no such endpoint technology here (a module that is not loaded).
-            Err(AriError::Refused { status: 422, .. } | AriError::NotFound { .. }) => {
-                tracing::debug!(source, "Asterisk has no such event source");
-            }
-            Err(e) => return Err(e.to_string()),
+        if !client.subscribe(source).await.map_err(|error| error.to_string())? {
+            unknown.push(source.clone());
         }
     }
-    Ok(socket)
+    Ok((socket, unknown))
 }
 
 fn refused(client: &AriClient, object: String, error: WsError) -> AriError {

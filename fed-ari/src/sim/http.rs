@@ -76,11 +76,10 @@ async fn guard(State(shared): State<Arc<Shared>>, request: HttpRequest, next: Ne
     let path = request.uri().to_string();
     let (delay, failure) = {
         let mut world = shared.world.lock();
-        let failure = if world.faults.failures.is_empty() {
-            None
-        } else {
-            Some(world.faults.failures.remove(0))
-        };
+        let failures = &mut world.faults.failures;
+        let call = format!("{method} {path}");
+        let failure = failures.iter().position(|(within, _)| call.contains(within));
+        let failure = failure.map(|at| failures.remove(at).1);
         (world.faults.delay, failure)
     };
     tokio::time::sleep(delay).await;

@@ -16,6 +16,7 @@ use super::{
     channel::{Channel, Place},
     dialplan,
     http::{Variable, refuse},
+    world::World,
 };
 
 /// Status and words of a refusal.
@@ -183,14 +184,22 @@ pub(crate) async fn unsubscribe(
 
 fn change(shared: &Shared, name: &str, sources: &str, on: bool) -> Response {
     let mut world = shared.world.lock();
-    let Some(app) = world.apps.get_mut(name) else {
+    let World {
+        apps,
+        online,
+        knows_technology,
+        ..
+    } = &mut *world;
+    let Some(app) = apps.get_mut(name) else {
         return refuse(404, "Application not found");
+    };
+    let is_there = |what: &str| match what.strip_prefix("PJSIP/") {
+        Some(endpoint) => online.contains_key(endpoint),
+        None => what == "PJSIP" && *knows_technology,
     };
     for source in sources.split(',') {
         match source.split_once(':') {
-            Some(("endpoint", what)) if what != "PJSIP" && !what.starts_with("PJSIP/") => {
-                return refuse(422, "Event source does not exist");
-            }
+            Some(("endpoint", what)) if !is_there(what) => return refuse(422, "Event source does not exist"),
             Some(("endpoint" | "deviceState" | "channel" | "bridge", _)) => {
                 if on {
                     app.sources.insert(source.to_owned());

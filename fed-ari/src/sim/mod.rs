@@ -293,12 +293,14 @@ impl SimAsterisk {
 
     /// The next `times` REST calls answer `status` and do nothing.
     pub fn fail_next(&self, times: usize, status: u16) {
-        self.shared
-            .world
-            .lock()
-            .faults
-            .failures
-            .extend(std::iter::repeat_n(status, times));
+        for _ in 0..times {
+            self.fail_next_of("", status);
+        }
+    }
+
+    /// The next REST call whose `METHOD /path` has this in it answers `status` and does nothing.
+    pub fn fail_next_of(&self, call: &str, status: u16) {
+        self.shared.world.lock().faults.failures.push((call.to_owned(), status));
     }
 
     /// Another password from now on: those with the old one get 401.

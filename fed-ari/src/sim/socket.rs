@@ -31,15 +31,25 @@ pub(crate) async fn open(
     let Some(app) = query.app.filter(|app| !app.is_empty()) else {
         return refuse(400, "Missing parameter 'app'");
     };
-    match upgrade {
-        Ok(upgrade) => upgrade.on_upgrade(move |socket| serve(shared, app, query.subscribe_all, socket)),
-        Err(_) => refuse(426, "Upgrade Required"),
-    }
+    let Ok(upgrade) = upgrade else {
+        return refuse(426, "Upgrade Required");
+    };
+    // Before it is answered: whoever has the answer may subscribe at once (`websocket_attempted_cb` in res_ari).
+    let (sender, events) = mpsc::unbounded_channel();
+    let connection = enter(&shared, &app, query.subscribe_all, sender);
+    let (failed, name) = (Arc::clone(&shared), app.clone());
+    upgrade
+        .on_failed_upgrade(move |_| leave(&failed, &name, connection))
+        .on_upgrade(move |socket| serve(shared, app, connection, events, socket))
 }
 
-async fn serve(shared: Arc<Shared>, name: String, all: bool, mut socket: WebSocket) {
-    let (sender, mut events) = mpsc::unbounded_channel();
-    let connection = enter(&shared, &name, all, sender);
+async fn serve(
+    shared: Arc<Shared>,
+    name: String,
+    connection: u64,
+    mut events: mpsc::UnboundedReceiver<String>,
+    mut socket: WebSocket,
+) {
     loop {
         tokio::select! {
             event = events.recv() => match event {
@@ -57,9 +67,14 @@ async fn serve(shared: Arc<Shared>, name: String, all: bool, mut socket: WebSock
             },
         }
     }
+    leave(&shared, &name, connection);
+}
+
+/// The socket is gone; the application stays where another has taken it over.
+fn leave(shared: &Shared, name: &str, connection: u64) {
     let mut world = shared.world.lock();
-    if world.apps.get(&name).is_some_and(|app| app.connection == connection) {
-        world.apps.remove(&name);
+    if world.apps.get(name).is_some_and(|app| app.connection == connection) {
+        world.apps.remove(name);
     }
 }
 

@@ -27,8 +27,8 @@ pub(crate) struct Faults {
     pub(crate) lose_events: bool,
     /// Events wait here on their way out, with their sources.
     pub(crate) held_events: Option<Vec<(Vec<String>, Value)>>,
-    /// The next calls answer these statuses and do nothing.
-    pub(crate) failures: Vec<u16>,
+    /// The next calls with this in their method and path answer this status and do nothing.
+    pub(crate) failures: Vec<(String, u16)>,
     /// The next registration that is written over ARI is one that the registrar is writing too, a moment later.
     pub(crate) renew_what_is_written: bool,
     /// No registration can be written over ARI.
@@ -45,6 +45,8 @@ pub(crate) struct World {
     pub(crate) bindings: BTreeMap<String, Binding>,
     /// Endpoints by their last announced state.
     pub(crate) online: BTreeMap<String, bool>,
+    /// There has been an endpoint since it started: only then can those of the technology be subscribed together.
+    pub(crate) knows_technology: bool,
     pub(crate) globals: HashMap<String, String>,
     pub(crate) channels: BTreeMap<String, Arc<Channel>>,
     pub(crate) apps: HashMap<String, App>,
@@ -67,6 +69,7 @@ impl World {
             objects: BTreeMap::new(),
             bindings: BTreeMap::new(),
             online: BTreeMap::new(),
+            knows_technology: false,
             globals: HashMap::new(),
             channels: BTreeMap::new(),
             apps: HashMap::new(),
@@ -127,6 +130,7 @@ impl World {
         let is_new_endpoint = type_ == "endpoint" && !self.objects.contains_key(&key);
         self.objects.insert(key, object);
         if is_new_endpoint {
+            self.knows_technology = true;
             self.online.insert(id.to_owned(), false);
             for state in ["unknown", "offline"] {
                 self.announce(&announce::endpoint_sources(id), &announce::endpoint_state(id, state));
@@ -272,6 +276,7 @@ impl World {
             .collect();
         self.objects.clear();
         self.online.clear();
+        self.knows_technology = false;
         self.globals.clear();
         for channel in std::mem::take(&mut self.channels).into_values() {
             channel.hang_up(0);

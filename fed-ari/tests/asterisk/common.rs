@@ -86,7 +86,7 @@ pub(crate) async fn next_event(events: &mut EventStream) -> AriEvent {
 
 /// Waits until connected, passing over everything else.
 pub(crate) async fn connected(events: &mut EventStream) {
-    while !matches!(next(events).await, Link::Connected) {}
+    while !matches!(next(events).await, Link::Connected { .. }) {}
 }
 
 /// Waits for a state, with a deadline.

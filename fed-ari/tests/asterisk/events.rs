@@ -26,6 +26,7 @@ async fn the_link_returns_after_a_restart_and_after_a_longer_absence() {
     sim.start_again().await.expect("starts again");
     connected(&mut events).await;
     add_device(&client, "alice").await;
+    assert!(client.subscribe("endpoint:PJSIP").await.expect("subscribes"));
     sim.register("alice", PHONE);
     loop {
         if matches!(next_event(&mut events).await, AriEvent::ContactStatusChange { uri, .. } if uri == PHONE) {
@@ -43,6 +44,36 @@ async fn a_dropped_socket_is_noticed_and_reopened() {
     assert!(matches!(next(&mut events).await, Link::Disconnected { .. }));
     connected(&mut events).await;
     assert!(sim.is_connected("fed"));
+}
+
+#[tokio::test]
+async fn a_technology_is_known_from_its_first_endpoint_on() {
+    let (_sim, client) = sim(SimVersion::V22).await;
+    let mut events = client.events(&["endpoint:PJSIP"]);
+    let link = next(&mut events).await;
+    assert!(
+        matches!(&link, Link::Connected { unknown } if unknown == &["endpoint:PJSIP"]),
+        "{link:?}"
+    );
+    add_device(&client, "alice").await;
+    assert!(client.subscribe("endpoint:PJSIP").await.expect("known"));
+    assert!(client.subscribe("endpoint:PJSIP/alice").await.expect("known"));
+    assert!(!client.subscribe("endpoint:PJSIP/bob").await.expect("asked"));
+    assert!(!client.subscribe("endpoint:NOSUCH").await.expect("asked"));
+}
+
+#[tokio::test]
+async fn a_link_without_its_application_is_none() {
+    let (sim, client) = sim(SimVersion::V22).await;
+    add_device(&client, "alice").await;
+    // The socket is there, and whatever subscribes is told that its application is not.
+    sim.fail_next_of("/subscription", 404);
+    let mut events = client.events(&["endpoint:PJSIP"]);
+    let link = next(&mut events).await;
+    assert!(matches!(&link, Link::Disconnected { .. }), "{link:?}");
+    connected(&mut events).await;
+    sim.register("alice", PHONE);
+    assert!(matches!(next_event(&mut events).await, AriEvent::ContactStatusChange { uri, .. } if uri == PHONE));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The bridge, the router and the stanzas between simulated Asterisks and a map in memory.
 
+mod bare;
 mod calls;
 mod compared;
 mod crowds;
@@ -7,6 +8,7 @@ mod faults;
 mod followed;
 mod moves;
 mod objects;
+mod refused;
 mod settled;
 mod site;
 mod stanzas;

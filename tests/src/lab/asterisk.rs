@@ -40,6 +40,8 @@ pub(super) struct Place<'a> {
     pub(super) namespace: &'a Namespace,
     pub(super) ip: IpAddr,
     pub(super) folder: &'a Path,
+    /// Whether it has phones and trunks of the customer's own.
+    pub(super) own_phones: bool,
 }
 
 impl Asterisk {

@@ -87,6 +87,9 @@ fn pjsip(place: &Place<'_>) -> Result<String> {
         ipv6(me),
         static_ip(me)
     )?;
+    if !place.own_phones {
+        return Ok(text);
+    }
     // A phone of the customer's own, at home on this server only.
     let password = password_of(&format!("static{me}"));
     writeln!(

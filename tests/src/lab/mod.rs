@@ -85,6 +85,25 @@ pub enum Reached {
     Name,
 }
 
+/// What a host is to be.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    version: Version,
+    reached: Reached,
+    /// Whether its customer has phones and trunks that are none of the federation's.
+    own_phones: bool,
+}
+
+impl From<Version> for Wanted {
+    fn from(version: Version) -> Self {
+        Self {
+            version,
+            reached: Reached::V4,
+            own_phones: true,
+        }
+    }
+}
+
 /// Hosts, wires and phones of one run.
 #[derive(Debug)]
 pub struct Lab {
@@ -104,9 +123,7 @@ impl Lab {
     /// # Errors
     /// When anything cannot be made or an Asterisk does not boot; what was made until then is removed again.
     pub fn start(versions: &[Version]) -> Result<Self> {
-        Self::make(&versions.iter().map(|v| (*v, Reached::V4)).collect::<Vec<_>>(), |_| {
-            Ok(())
-        })
+        Self::make(versions.iter().copied().map(Wanted::from), |_| Ok(()))
     }
 
     /// As [`Lab::start`], with a fed-node beside each Asterisk, all one federation, everything up.
@@ -122,8 +139,19 @@ impl Lab {
     /// # Errors
     /// As [`Lab::start_federated`].
     pub fn start_asking(versions: &[Version], by_stasis: &[usize]) -> Result<Self> {
-        let hosts: Vec<_> = versions.iter().map(|v| (*v, Reached::V4)).collect();
-        Self::start_reached(&hosts, by_stasis)
+        Self::make_federated(versions.iter().copied().map(Wanted::from), by_stasis)
+    }
+
+    /// As [`Lab::start_federated`]; the Asterisks are as just installed, without a phone or a trunk of their customer's own.
+    ///
+    /// # Errors
+    /// As [`Lab::start_federated`].
+    pub fn start_bare(versions: &[Version]) -> Result<Self> {
+        let bare = |version: &Version| Wanted {
+            own_phones: false,
+            ..Wanted::from(*version)
+        };
+        Self::make_federated(versions.iter().map(bare), &[])
     }
 
     /// As [`Lab::start_asking`]; each host is reached in its own way.
@@ -131,12 +159,20 @@ impl Lab {
     /// # Errors
     /// As [`Lab::start_federated`].
     pub fn start_reached(hosts: &[(Version, Reached)], by_stasis: &[usize]) -> Result<Self> {
-        let lab = Self::make(hosts, |lab| lab.federate(by_stasis))?;
+        let reached = |(version, reached): &(Version, Reached)| Wanted {
+            reached: *reached,
+            ..Wanted::from(*version)
+        };
+        Self::make_federated(hosts.iter().map(reached), by_stasis)
+    }
+
+    fn make_federated(wanted: impl Iterator<Item = Wanted>, by_stasis: &[usize]) -> Result<Self> {
+        let lab = Self::make(wanted, |lab| lab.federate(by_stasis))?;
         lab.wait_healthy(Duration::from_secs(30))?;
         Ok(lab)
     }
 
-    fn make(wanted: &[(Version, Reached)], before_boot: impl FnOnce(&mut Self) -> Result<()>) -> Result<Self> {
+    fn make(wanted: impl Iterator<Item = Wanted>, before_boot: impl FnOnce(&mut Self) -> Result<()>) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         run_id::sweep()?;
         let run = RunId::new(NEXT.fetch_add(1, Ordering::Relaxed))?;
@@ -153,9 +189,10 @@ impl Lab {
             folder,
             keep: true,
         };
+        let wanted: Vec<Wanted> = wanted.collect();
         let hosts = u8::try_from(wanted.len())?;
-        for (number, (version, reached)) in (1..=hosts).zip(wanted) {
-            let host = lab.make_host(number, hosts, *version, *reached)?;
+        for (number, wanted) in (1..=hosts).zip(wanted) {
+            let host = lab.make_host(number, hosts, wanted)?;
             lab.hosts.push(host);
         }
         before_boot(&mut lab)?;
@@ -169,7 +206,7 @@ impl Lab {
         Ok(lab)
     }
 
-    fn make_host(&self, number: u8, hosts: u8, version: Version, reached: Reached) -> Result<Host> {
+    fn make_host(&self, number: u8, hosts: u8, wanted: Wanted) -> Result<Host> {
         let name = format!("h{number}");
         let (namespace, ip) = self.network.attach(&name, 10 + number)?;
         namespace.ip(&[
@@ -190,9 +227,10 @@ impl Lab {
             namespace: &namespace,
             ip,
             folder: &folder,
+            own_phones: wanted.own_phones,
         };
-        let asterisk = Asterisk::prepare(version, &place)?;
-        let advertised = match reached {
+        let asterisk = Asterisk::prepare(wanted.version, &place)?;
+        let advertised = match wanted.reached {
             Reached::V4 => format!("{ip}:5060"),
             Reached::V6 => format!("[{v6}]:5060"),
             Reached::Name => format!("{}:5060", customer::host_name(number)),
