@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use fed_core::ids::UserId;
+use fed_core::{ids::UserId, kv::StoreError};
 use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 
@@ -52,6 +52,16 @@ impl Known {
             }
         }
     }
+}
+
+/// Why nothing could be applied.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApplyError {
+    #[error(transparent)]
+    Ari(#[from] AriError),
+    /// It may not have everything yet: a node that has just joined is still to be given the key of its secrets.
+    #[error("the map cannot be applied: {0}")]
+    Map(#[from] StoreError),
 }
 
 /// What an application came to.
@@ -125,8 +135,8 @@ impl Applier {
     ///
     /// # Errors
     /// What keeps from looking at all; objects that could not be written are faults of the result.
-    pub(super) async fn apply_all(&self, snapshot: &MapSnapshot, before: Before) -> Result<Applied, AriError> {
-        let desired = render(&snapshot.view(), &self.target).map_err(unreadable)?;
+    pub(super) async fn apply_all(&self, snapshot: &MapSnapshot, before: Before) -> Result<Applied, ApplyError> {
+        let desired = render(&snapshot.view(), &self.target)?;
         let listed: BTreeSet<String> = self
             .client
             .endpoints("PJSIP")
@@ -170,14 +180,14 @@ impl Applier {
             .into_iter()
             .filter(|(_, object)| !self.is_known(object))
             .collect();
-        self.reconcile(wanted, look).await
+        Ok(self.reconcile(wanted, look).await?)
     }
 
     /// Makes some parts as wanted.
     ///
     /// # Errors
     /// As [`Applier::apply_all`].
-    pub(super) async fn apply(&self, scopes: &BTreeSet<Scope>) -> Result<Applied, AriError> {
+    pub(super) async fn apply(&self, scopes: &BTreeSet<Scope>) -> Result<Applied, ApplyError> {
         let snapshot = self.port.local();
         if scopes.contains(&Scope::All) || scopes.len() > MANY_SCOPES {
             let mut applied = self.apply_all(&snapshot, Before::Somebody).await?;
@@ -188,7 +198,7 @@ impl Applier {
         let mut look: BTreeSet<Key> = BTreeSet::new();
         let mut users: BTreeSet<UserId> = BTreeSet::new();
         for scope in scopes {
-            let part = render_scope(&snapshot.view(), &self.target, scope).map_err(unreadable)?;
+            let part = render_scope(&snapshot.view(), &self.target, scope)?;
             look.extend(scope.keys());
             look.extend(part.objects.keys().cloned());
             users.extend(self.users_of(scope, &part));
@@ -200,7 +210,7 @@ impl Applier {
         let mut applied = self.reconcile(desired.objects, look).await?;
         applied.looked_at = Some(looked_at);
         for user in users {
-            let part = render_scope(&snapshot.view(), &self.target, &Scope::User(user.clone())).map_err(unreadable)?;
+            let part = render_scope(&snapshot.view(), &self.target, &Scope::User(user.clone()))?;
             self.write_globals(part.globals, |global| global.user == user, Vec::new(), &mut applied)
                 .await?;
         }
@@ -402,11 +412,4 @@ fn keys_of_endpoint(id: &str) -> Vec<Key> {
 /// The endpoint that an object belongs to.
 fn endpoint_of(id: &str) -> &str {
     id.strip_suffix("-fed").unwrap_or(id)
-}
-
-fn unreadable(error: fed_core::kv::StoreError) -> AriError {
-    AriError::Malformed {
-        object: "the map".to_owned(),
-        why: error.to_string(),
-    }
 }

@@ -10,13 +10,17 @@ use tokio::{
 
 use super::{
     BridgeStatus,
-    apply::{Applied, Applier},
+    apply::{Applied, Applier, ApplyError},
     observe::Observer,
 };
-use crate::{client::AriError, port::MapSnapshot, render::Scope};
+use crate::{port::MapSnapshot, render::Scope};
 
 /// Pause before objects that could not be written are tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// First and longest pause before all of it is tried again where nothing could be; doubles in between. What a node that has just joined lacks
+/// comes within a moment.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), RETRY);
 
 /// What is written at once belongs together: a user comes with devices.
 const BREATH: Duration = Duration::from_millis(1);
@@ -42,11 +46,10 @@ impl Applying {
         mut followed: watch::Receiver<Revision>,
     ) {
         let mut applied = Applied::default();
-        let mut not_written = BTreeSet::new();
+        let mut behind = Behind::default();
         if let Err(error) = self.applier.apply_globals(&snapshot, &mut applied).await {
             tracing::warn!(%error, "the numbers for the time without fed-node could not be written");
-            not_written.insert(Scope::All);
-            retry_later(&again, Scope::All);
+            behind.put_off(&BTreeSet::from([Scope::All]), &again);
         } else {
             self.written.send_replace(Some(snapshot.revision));
         }
@@ -70,25 +73,20 @@ impl Applying {
                 wanted.insert(scope);
             }
             if !wanted.is_empty() {
-                self.apply(&wanted, &mut not_written, &again).await;
+                self.apply(&wanted, &mut behind, &again).await;
                 ready_at = Instant::now() + self.debounce;
             }
-            if not_written.is_empty() {
+            if behind.not_written.is_empty() {
                 self.written.send_replace(Some(revision));
             }
         }
     }
 
-    /// Applies these; `not_written` are those that Asterisk did not take since, and that come again.
-    async fn apply(
-        &self,
-        wanted: &BTreeSet<Scope>,
-        not_written: &mut BTreeSet<Scope>,
-        again: &mpsc::UnboundedSender<Scope>,
-    ) {
+    /// Applies these.
+    async fn apply(&self, wanted: &BTreeSet<Scope>, behind: &mut Behind, again: &mpsc::UnboundedSender<Scope>) {
         match self.write(wanted).await {
             Ok(applied) => {
-                not_written.retain(|scope| !wanted.contains(scope) && !wanted.contains(&Scope::All));
+                behind.written(wanted);
                 if !applied.faults.is_empty() {
                     wanted.iter().for_each(|scope| retry_later(again, scope.clone()));
                 }
@@ -96,14 +94,13 @@ impl Applying {
             }
             Err(error) => {
                 tracing::warn!(%error, "a change could not be applied yet");
-                not_written.extend(wanted.iter().cloned());
-                wanted.iter().for_each(|scope| retry_later(again, scope.clone()));
+                behind.put_off(wanted, again);
             }
         }
     }
 
     /// Writes these, and sees to it that this bridge is told of what registers with them.
-    async fn write(&self, wanted: &BTreeSet<Scope>) -> Result<Applied, AriError> {
+    async fn write(&self, wanted: &BTreeSet<Scope>) -> Result<Applied, ApplyError> {
         let applied = self.applier.apply(wanted).await?;
         for aor in &applied.aors {
             if let Ok(device) = DeviceId::new(aor.as_str()) {
@@ -114,6 +111,30 @@ impl Applying {
             self.observer.want_resync();
         }
         Ok(applied)
+    }
+}
+
+/// What could not be applied at all, and comes again.
+#[derive(Default)]
+struct Behind {
+    not_written: BTreeSet<Scope>,
+    /// Before the next attempt.
+    pause: Duration,
+}
+
+impl Behind {
+    fn written(&mut self, scopes: &BTreeSet<Scope>) {
+        self.not_written
+            .retain(|scope| !scopes.contains(scope) && !scopes.contains(&Scope::All));
+        self.pause = Duration::ZERO;
+    }
+
+    fn put_off(&mut self, scopes: &BTreeSet<Scope>, again: &mpsc::UnboundedSender<Scope>) {
+        self.not_written.extend(scopes.iter().cloned());
+        self.pause = (self.pause * 2).clamp(PAUSES.0, PAUSES.1);
+        for scope in scopes {
+            send_after(again, scope.clone(), self.pause);
+        }
     }
 }
 
@@ -148,9 +169,13 @@ pub(super) fn send(scopes: &mpsc::UnboundedSender<Scope>, scope: Scope) {
 
 /// Has this applied again, in a while.
 pub(super) fn retry_later(scopes: &mpsc::UnboundedSender<Scope>, scope: Scope) {
+    send_after(scopes, scope, RETRY);
+}
+
+fn send_after(scopes: &mpsc::UnboundedSender<Scope>, scope: Scope, pause: Duration) {
     let scopes = scopes.clone();
     tokio::spawn(async move {
-        tokio::time::sleep(RETRY).await;
+        tokio::time::sleep(pause).await;
         send(&scopes, scope);
     });
 }

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     BridgeConfig, BridgeFault, BridgeStatus, Phase,
-    apply::{Applied, Applier, Known},
+    apply::{Applied, Applier, ApplyError, Known},
     applying::{Applying, report, retry_later, send},
     health,
     look_again::look_again,
@@ -228,7 +228,8 @@ impl Life {
         let snapshot = self.port.local();
         let applied = match applier.apply_all(&snapshot, before).await {
             Ok(applied) => applied,
-            Err(error) => return BridgeFault::of_error(&error),
+            Err(ApplyError::Ari(error)) => return BridgeFault::of_error(&error),
+            Err(error) => return BridgeFault::Map(error.to_string()),
         };
         if let Some(fault) = applied
             .faults

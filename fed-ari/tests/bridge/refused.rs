@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fed_ari::sim::SimVersion;
 
-use crate::site::{Site, map_with, pair, placed, until};
+use crate::site::{Site, add_user, map_with, pair, placed, until};
 
 const AT_A: &str = "sip:alice@127.0.0.1:6001";
 const AT_B: &str = "sip:alice@127.0.0.1:6002";
@@ -65,4 +65,19 @@ async fn an_end_that_asterisk_refuses_is_asked_for_again_after_a_pause() {
     assert!(so_often < 10, "{so_often} times in half a second");
     until("alice is gone from a", || a.sim.registrations("alice").is_empty()).await;
     placed(&map, "alice", 2, AT_B).await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_applied_at_all_is_soon_tried_again() {
+    let map = map_with(&[]);
+    let mut a = Site::new(&map, 1, SimVersion::V22).await;
+    // Whoever looks at everything again would find it too.
+    a.start_looking_again(Duration::from_secs(600));
+    a.up().await;
+    for _ in 0..5 {
+        a.sim
+            .fail_next_of("GET /asterisk/config/dynamic/res_pjsip/auth/alice", 500);
+    }
+    add_user(&map, "alice", "1001");
+    until("alice is written", || a.sim.object("endpoint", "alice").is_some()).await;
 }

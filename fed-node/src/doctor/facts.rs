@@ -153,6 +153,19 @@ pub struct AsteriskFacts {
     pub http_warning: Option<String>,
     /// Over what the redirect server is asked, and whether that is TCP.
     pub redirect_over_tcp: Option<(bool, String)>,
+    /// Whether it answers SIP where the other Asterisks are told that it does; none: it was not asked.
+    pub sip: Option<Sip>,
+}
+
+/// What was found where an Asterisk is to be reached by SIP.
+#[derive(Debug, Clone)]
+pub struct Sip {
+    /// `sip.advertise`.
+    pub address: String,
+    /// Something answers SIP over UDP, or takes connections.
+    pub answers: bool,
+    /// Its `pjsip.conf` has a transport; an error: that cannot be read.
+    pub has_transport: Result<bool, String>,
 }
 
 #[cfg(test)]
@@ -274,6 +287,11 @@ pub(super) mod testing {
             refreshes: Some(Refreshes::Told),
             http_warning: None,
             redirect_over_tcp: Some((true, "pjsip.conf has a TCP transport".to_owned())),
+            sip: Some(Sip {
+                address: "192.0.2.1:5060".to_owned(),
+                answers: true,
+                has_transport: Ok(true),
+            }),
         }
     }
 }

@@ -11,7 +11,7 @@ mod report;
 use std::path::Path;
 
 pub use checks::CHECKS;
-pub use facts::{AsteriskFacts, CertificateFacts, Facts, Folder, Host, NodeFacts, Port};
+pub use facts::{AsteriskFacts, CertificateFacts, Facts, Folder, Host, NodeFacts, Port, Sip};
 pub use report::{Report, Row};
 
 use crate::cli::{Access, Outcome, Output, print};

@@ -19,7 +19,7 @@ use crate::talk;
 
 pub use files::{InstallError, Plan, plan};
 pub use staged::Installed;
-pub use transport::redirect_transport;
+pub use transport::{has_transport, redirect_transport};
 
 /// `asterisk-config`
 ///
@@ -30,6 +30,9 @@ pub async fn command(config: &Config, args: &AsteriskConfigArgs, output: Output)
     let folder = &config.asterisk.config_dir;
     let plan = plan(folder, &options.stanzas).map_err(|error| Failure::of(Exit::Usage, &error))?;
     talk!("{}", options.asking_because);
+    if has_transport(config) == Ok(false) {
+        talk!("{NO_TRANSPORT}");
+    }
     talk!("{}", transport_because(config));
     if let Some(warning) = plan
         .read("http.conf")
@@ -76,6 +79,10 @@ pub async fn wiring(config: &Config) -> Result<Wiring, String> {
         http_warning: http.and_then(|file| http_warning(&options.stanzas, file)),
     })
 }
+
+/// Which transports somebody has is theirs to choose: they say who reaches the server.
+const NO_TRANSPORT: &str = "pjsip.conf has no transport: PJSIP listens nowhere, and no phone can register. Add to it, for phones and other servers over IPv4:\n\n    \
+     [transport-udp]\n    type=transport\n    protocol=udp\n    bind=0.0.0.0\n";
 
 /// How the redirect server is reached, and what is missing where a dead one would be waited for.
 fn transport_because(config: &Config) -> String {

@@ -38,12 +38,27 @@ fn found(folder: &Path, over_ipv6: bool) -> (RedirectTransport, String) {
     }
 }
 
+/// Whether this Asterisk's PJSIP listens anywhere, as its files say.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn has_transport(config: &Config) -> Result<bool, String> {
+    let file = files::parsed(&config.asterisk.config_dir, "pjsip.conf").map_err(|error| error.to_string())?;
+    Ok(file.objects().any(is_transport))
+}
+
+fn is_transport(object: ConfigObject<'_>) -> bool {
+    object
+        .option("type")
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("transport"))
+}
+
 /// A transport that reaches the redirect server: PJSIP takes none that is bound to an address of the other family.
 fn is_tcp(object: ConfigObject<'_>, over_ipv6: bool) -> bool {
     let is = |name: &str, value: &str| object.option(name).is_some_and(|set| set.eq_ignore_ascii_case(value));
     let bind = object.option("bind").unwrap_or_default();
     let bound_to_ipv6 = bind.starts_with('[') || bind.parse::<Ipv6Addr>().is_ok();
-    is("type", "transport") && is("protocol", "tcp") && bound_to_ipv6 == over_ipv6
+    is_transport(object) && is("protocol", "tcp") && bound_to_ipv6 == over_ipv6
 }
 
 #[cfg(test)]

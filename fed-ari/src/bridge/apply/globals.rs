@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Applied, Applier, told, told::Lists, unreadable};
+use super::{Applied, Applier, ApplyError, told, told::Lists};
 use crate::{
     client::{AriError, IN_BULK},
     port::MapSnapshot,
@@ -15,18 +15,18 @@ impl Applier {
     /// Writes the global variables of all numbers.
     ///
     /// # Errors
-    /// What an ARI call met.
+    /// What an ARI call met, or the map.
     pub(in crate::bridge) async fn apply_globals(
         &self,
         snapshot: &MapSnapshot,
         applied: &mut Applied,
-    ) -> Result<(), AriError> {
+    ) -> Result<(), ApplyError> {
         self.recall().await?;
         let left = self.known.lock().left.clone();
-        let desired = render(&snapshot.view(), &self.target).map_err(unreadable)?;
+        let desired = render(&snapshot.view(), &self.target)?;
         let gone = left.into_iter().filter(|name| !desired.globals.contains_key(name));
         let gone: Vec<String> = gone.collect();
-        self.write_globals(desired.globals, |_| true, gone, applied).await
+        Ok(self.write_globals(desired.globals, |_| true, gone, applied).await?)
     }
 
     /// Asks Asterisk, once, which variables somebody before this process set.

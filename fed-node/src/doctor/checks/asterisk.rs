@@ -61,6 +61,12 @@ pub(super) static CHECKS: &[Check] = &[
         judge: |facts| wiring(facts, &["extensions.conf"]),
     },
     Check {
+        name: "SIP of Asterisk",
+        on: Subject::Host,
+        why: "phones register there, and the other servers send calls there",
+        judge: sip,
+    },
+    Check {
         name: "redirect transport",
         on: Subject::Host,
         why: "over UDP a call to somebody elsewhere waits 32 s while fed-node is down; over TCP it goes on at once",
@@ -270,6 +276,43 @@ fn refreshes(facts: &Facts) -> Finding {
     warn(seen, format!("{mend}; then: {RELOAD}"))
 }
 
+/// A transport for phones and one that a dead redirect server is noticed by at once.
+const TRANSPORTS: &str = "add transports to pjsip.conf ([transport-udp] type=transport protocol=udp bind=0.0.0.0, [transport-tcp] with protocol=tcp), \
+     restart Asterisk, then fed-node";
+
+fn sip(facts: &Facts) -> Finding {
+    let (sip, modules) = match asterisk(facts) {
+        Err(why) => return why,
+        Ok(asterisk) => match &asterisk.sip {
+            None => return skipped("it was not looked at"),
+            Some(sip) => (sip, &asterisk.modules),
+        },
+    };
+    let address = &sip.address;
+    let older = matches!(modules, Some(Ok(running)) if running.iter().any(|module| module == "chan_sip.so"));
+    match (sip.answers, &sip.has_transport) {
+        (false, Ok(false)) => fail(
+            format!("nothing answers SIP at {address}, and pjsip.conf has no transport: PJSIP listens nowhere"),
+            TRANSPORTS,
+        ),
+        (false, _) => warn(
+            format!("nothing answers SIP at {address}, at least not when asked from this host"),
+            "look where PJSIP listens (asterisk -rx 'pjsip show transports'), and set sip.advertise to where others reach that",
+        ),
+        (true, _) if older => warn(
+            format!(
+                "chan_sip runs beside PJSIP; what answers at {address} may be that one, which knows no device of the federation"
+            ),
+            "noload => chan_sip.so in modules.conf, unless it has a port of its own; restart Asterisk",
+        ),
+        (true, Ok(false)) => warn(
+            format!("something answers SIP at {address}, but pjsip.conf has no transport"),
+            TRANSPORTS,
+        ),
+        (true, _) => ok(format!("it answers at {address}")),
+    }
+}
+
 fn transport(facts: &Facts) -> Finding {
     match asterisk(facts).map(|asterisk| &asterisk.redirect_over_tcp) {
         Err(why) => why,
@@ -350,6 +393,38 @@ mod tests {
             });
             let found = version(&facts);
             assert!(found.grade == grade && found.seen.contains(word), "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_asterisk_that_no_phone_can_reach_is_named() {
+        let of = |answers: bool, has_transport: Result<bool, String>, more: &str| {
+            let mut facts = facts();
+            change(&mut facts, |asterisk| {
+                let found = asterisk.sip.as_mut().unwrap();
+                (found.answers, found.has_transport) = (answers, has_transport);
+                let Some(Ok(running)) = &mut asterisk.modules else {
+                    panic!("they are known");
+                };
+                running.push(more.to_owned());
+            });
+            sip(&facts)
+        };
+        for (found, grade, word) in [
+            (of(true, Ok(true), ""), Grade::Ok, "192.0.2.1:5060"),
+            (of(false, Ok(false), ""), Grade::Fail, "no transport"),
+            (of(false, Ok(true), ""), Grade::Warn, "nothing answers"),
+            (
+                of(false, Err("unreadable".to_owned()), ""),
+                Grade::Warn,
+                "nothing answers",
+            ),
+            // As Debian's Asterisk 16 is after its installation.
+            (of(true, Ok(false), "chan_sip.so"), Grade::Warn, "chan_sip"),
+            (of(true, Ok(true), "chan_sip.so"), Grade::Warn, "chan_sip"),
+            (of(true, Ok(false), ""), Grade::Warn, "no transport"),
+        ] {
+            assert!(found.grade == grade && found.seen.contains(word), "{found:?}");
         }
     }
 
@@ -440,7 +515,7 @@ mod tests {
             };
         });
         assert_eq!(ari(&facts).grade, Grade::Fail);
-        for judge in [rights, version, modules, http, transport] {
+        for judge in [rights, version, modules, http, sip, transport] {
             assert_eq!(judge(&facts).grade, Grade::Skipped);
         }
     }

@@ -2,8 +2,9 @@
 
 use fed_ari::client::{AriClient, AriConfig, AriError};
 
+use super::ports;
 use crate::config::{Config, RedirectTransport};
-use crate::doctor::AsteriskFacts;
+use crate::doctor::{AsteriskFacts, Sip};
 use crate::explain::Coded;
 use crate::install;
 
@@ -49,5 +50,11 @@ pub(super) async fn look(config: &Config) -> Option<AsteriskFacts> {
     }
     let (transport, why) = install::redirect_transport(config);
     facts.redirect_over_tcp = Some((transport == RedirectTransport::Tcp, why));
+    let address = config.sip_advertised();
+    facts.sip = Some(Sip {
+        answers: ports::speaks_sip(&address).await,
+        address: address.to_string(),
+        has_transport: install::has_transport(config),
+    });
     Some(facts)
 }

@@ -1,6 +1,6 @@
 //! The ports: what answers, and what could be listened on.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -56,14 +56,27 @@ pub(super) async fn redirect_answers(config: &Config) -> Option<bool> {
         return None;
     }
     let server = default_server(listen.clone()).resolve_one().await.ok()?;
-    Some(options(server).await.unwrap_or(false))
+    Some(options(server, b"SIP/2.0 200").await.unwrap_or(false))
 }
 
-async fn options(server: SocketAddr) -> std::io::Result<bool> {
-    let any: SocketAddr = if server.is_ipv6() {
-        ([0u16, 0, 0, 0, 0, 0, 0, 1], 0).into()
-    } else {
-        ([127, 0, 0, 1], 0).into()
+/// Whether something speaks SIP there over UDP, be it to refuse, or takes connections.
+pub(super) async fn speaks_sip(address: &Address) -> bool {
+    let Ok(server) = address.resolve_one().await else {
+        return false;
+    };
+    let (udp, tcp) = tokio::join!(
+        options(server, b"SIP/2.0 "),
+        timeout(WITHIN, TcpStream::connect(server))
+    );
+    udp.unwrap_or(false) || matches!(tcp, Ok(Ok(_)))
+}
+
+async fn options(server: SocketAddr, expected: &[u8]) -> std::io::Result<bool> {
+    let any: SocketAddr = match (server, server.ip().is_loopback()) {
+        (SocketAddr::V6(_), true) => (Ipv6Addr::LOCALHOST, 0).into(),
+        (SocketAddr::V6(_), false) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        (SocketAddr::V4(_), true) => (Ipv4Addr::LOCALHOST, 0).into(),
+        (SocketAddr::V4(_), false) => (Ipv4Addr::UNSPECIFIED, 0).into(),
     };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(server).await?;
@@ -76,7 +89,7 @@ async fn options(server: SocketAddr) -> std::io::Result<bool> {
     socket.send(request.as_bytes()).await?;
     let mut answer = [0; 1500];
     match timeout(WITHIN, socket.recv(&mut answer)).await {
-        Ok(Ok(length)) => Ok(answer[..length].starts_with(b"SIP/2.0 200")),
+        Ok(Ok(length)) => Ok(answer[..length].starts_with(expected)),
         Ok(Err(error)) => Err(error),
         Err(_) => Ok(false),
     }
@@ -92,9 +105,11 @@ mod tests {
         let address: Address = listener.local_addr().unwrap().to_string().parse().unwrap();
         let taken = look("agi.listen", &address).await;
         assert!(taken.answers && !taken.free);
+        assert!(speaks_sip(&address).await, "it takes connections");
         drop(listener);
         let free = look("agi.listen", &address).await;
         assert!(!free.answers && free.free);
+        assert!(!speaks_sip(&address).await);
         let foreign = look("agi.listen", &"192.0.2.1:9".parse().unwrap()).await;
         assert!(!foreign.answers && !foreign.free);
     }
