@@ -293,7 +293,10 @@ fn sip(facts: &Facts) -> Finding {
     match (sip.answers, &sip.has_transport) {
         (false, Ok(false)) => fail(
             format!("nothing answers SIP at {address}, and pjsip.conf has no transport: PJSIP listens nowhere"),
-            TRANSPORTS,
+            match older {
+                true => format!("noload => chan_sip.so in modules.conf, which has the port otherwise; {TRANSPORTS}"),
+                false => TRANSPORTS.to_owned(),
+            },
         ),
         (false, _) => warn(
             format!("nothing answers SIP at {address}, at least not when asked from this host"),
