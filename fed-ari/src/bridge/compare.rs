@@ -2,13 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use fed_core::ids::DeviceId;
 use tokio::sync::mpsc;
 
 use super::{
     BridgeFault, Phase,
     link::{ContactEvent, Life, PAUSES, continue_after},
-    resync::{CONTACTS, ResyncError, resync},
+    resync::{ResyncError, resync},
 };
 use crate::{client::ContactStatus, render::is_redirect_aor};
 
@@ -100,21 +99,17 @@ impl Life {
         loop {
             // Looked at anew for each attempt: another device may have failed meanwhile.
             let mut extent = self.observer.to_compare();
-            let result = resync(&self.client, &*self.port, &self.observer, &self.settled, &mut extent).await;
+            let result = resync(&self.observer, &mut extent).await;
             if result.is_err() {
-                self.observer.compare_later(extent.clone());
+                self.observer.compare_later(extent);
             }
             let fault = match result {
-                Ok(unread) => {
+                Ok(()) => {
                     self.status.send_modify(|status| {
                         status.phase = Phase::Up;
                         status.session = self.observer.session();
                         status.counts = self.observer.counts();
-                        status.faults.retain(|fault| match fault.object() {
-                            Some((CONTACTS, id)) => DeviceId::new(id).is_ok_and(|device| !extent.has(&device)),
-                            object => object.is_some(),
-                        });
-                        unread.into_iter().for_each(|fault| status.add_fault(fault));
+                        status.faults.retain(|fault| fault.object().is_some());
                     });
                     return Ok(());
                 }

@@ -69,7 +69,7 @@ pub(super) struct Life {
     config: BridgeConfig,
     owner: Owner,
     pub(super) observer: Arc<Observer>,
-    pub(super) settled: Settled,
+    pub(super) settled: Arc<Settled>,
     known: Arc<Mutex<Known>>,
     pub(super) status: watch::Sender<BridgeStatus>,
     written: watch::Sender<Option<Revision>>,
@@ -109,10 +109,18 @@ impl Life {
         status: watch::Sender<BridgeStatus>,
         written: watch::Sender<Option<Revision>>,
     ) -> Self {
+        let settled = Arc::new(Settled::open(config.settled_file.clone(), &config.identity));
+        let (one_port, one_router) = (Arc::clone(&port), Arc::clone(&router));
         Self {
             owner: Owner::new(config.identity.clone()),
-            observer: Observer::new(client.clone(), Arc::clone(&port), Arc::clone(&router)),
-            settled: Settled::open(config.settled_file.clone(), &config.identity),
+            observer: Observer::new(
+                client.clone(),
+                one_port,
+                one_router,
+                Arc::clone(&settled),
+                status.clone(),
+            ),
+            settled,
             known: Arc::default(),
             client,
             port,
@@ -330,9 +338,7 @@ impl Life {
                     if let Some(at) = map.candidate.round(now) {
                         self.settled.agreed(at);
                     }
-                    if self.observer.compare_unlooked() {
-                        return None;
-                    }
+                    self.observer.look_at_some();
                 }
             }
         }

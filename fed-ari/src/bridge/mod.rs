@@ -12,6 +12,7 @@ mod health;
 mod hearing;
 mod lanes;
 mod link;
+mod look;
 mod look_again;
 mod names;
 mod objects;

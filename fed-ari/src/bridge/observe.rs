@@ -15,9 +15,12 @@ use fed_core::{
 };
 use futures::FutureExt;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use super::{lanes::Lanes, link::ContactEvent, recall::recall, resync::Extent, returns::Returns, status::BridgeCounts};
+use super::{
+    BridgeStatus, lanes::Lanes, link::ContactEvent, recall::recall, resync::Extent, returns::Returns, settled::Settled,
+    status::BridgeCounts,
+};
 use crate::{
     client::{AriClient, ContactStatus},
     port::{MapPort, PortError, Proposed, SEEN_AT, fresh_or_stale},
@@ -28,9 +31,6 @@ use crate::{
 /// How long the map may take to confirm that a contact is stale; after it the own copy has to do.
 const FRESH_WITHIN: Duration = Duration::from_millis(500);
 
-/// New devices compared in one round: what is asked of Asterisk for them takes a fraction of a second.
-const LOOKED_AT_ONCE: usize = 250;
-
 /// Something that happened to one contact of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -40,6 +40,8 @@ pub(super) enum Step {
     Gone(ContactUri),
     /// The map took the binding away: the contact is stale.
     Stale(ContactUri),
+    /// What is there is to be compared with the map.
+    Look,
 }
 
 /// When a step was asked for.
@@ -58,14 +60,16 @@ pub(super) struct Observer {
     pub(super) client: AriClient,
     pub(super) port: Arc<dyn MapPort>,
     router: Arc<Router>,
+    pub(super) settled: Arc<Settled>,
+    pub(super) status: watch::Sender<BridgeStatus>,
     pub(super) lanes: Arc<Lanes<(Step, Moment)>>,
     session: Mutex<Option<SessionId>>,
     /// Contacts that this bridge is ending: their removal is no news.
     pub(super) ending: Mutex<HashMap<Registration, usize>>,
     /// Registrations seen but not bound yet, be it for want of a quorum or because a comparison was under way, with the revision applied when they were seen.
     pub(super) seen: Mutex<HashMap<Registration, Revision>>,
-    /// Devices that came into the map while this bridge followed it, and have not been compared since.
-    unlooked: Mutex<BTreeSet<DeviceId>>,
+    /// Devices of which something may have happened that no event told of, and that have not been compared since.
+    pub(super) unlooked: Mutex<BTreeSet<DeviceId>>,
     pub(super) returns: Returns,
     /// Sources of events that Asterisk does not know yet.
     pub(super) unheard: Mutex<Vec<String>>,
@@ -77,11 +81,19 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    pub(super) fn new(client: AriClient, port: Arc<dyn MapPort>, router: Arc<Router>) -> Arc<Self> {
+    pub(super) fn new(
+        client: AriClient,
+        port: Arc<dyn MapPort>,
+        router: Arc<Router>,
+        settled: Arc<Settled>,
+        status: watch::Sender<BridgeStatus>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             client,
             port,
             router,
+            settled,
+            status,
             lanes: Lanes::new(),
             session: Mutex::new(None),
             ending: Mutex::new(HashMap::new()),
@@ -150,20 +162,6 @@ impl Observer {
             && self.seen.lock().is_empty()
             && self.unlooked.lock().is_empty()
             && self.unheard.lock().is_empty()
-    }
-
-    /// A device came into the map, or was changed: it may have been registered here already, of which no event tells. Looked at when there is time.
-    pub(super) fn look_at(&self, device: &DeviceId) {
-        self.unlooked.lock().insert(device.clone());
-    }
-
-    /// Has the next devices compared that nobody has looked at yet; false where there are none.
-    pub(super) fn compare_unlooked(&self) -> bool {
-        let mut unlooked = self.unlooked.lock();
-        let some: BTreeSet<DeviceId> = (0..LOOKED_AT_ONCE).map_while(|_| unlooked.pop_first()).collect();
-        let any = !some.is_empty();
-        self.compare_later(Extent::Devices(some));
-        any
     }
 
     /// Waits until no step is under way.
@@ -256,11 +254,12 @@ impl Observer {
             });
     }
 
-    async fn run(&self, device: DeviceId, step: Step, at: Revision) {
+    async fn run(self: &Arc<Self>, device: DeviceId, step: Step, at: Revision) {
         match step {
             Step::Registered(contact) => self.registered(device, contact, at).await,
             Step::Gone(contact) => self.gone(device, contact).await,
             Step::Stale(contact) => self.stale(device, contact).await,
+            Step::Look => self.look(device).await,
         }
     }
 
@@ -294,7 +293,7 @@ impl Observer {
     }
 
     /// Proposes a change of a device's bindings. Each goes through here, or [`Observer::answered`] is told: a refresh is known by what came of it.
-    async fn propose(&self, device: &DeviceId, command: Command) -> Result<Proposed, PortError> {
+    pub(super) async fn propose(&self, device: &DeviceId, command: Command) -> Result<Proposed, PortError> {
         let proposed = self.port.propose(command).await;
         self.answered(device, proposed.as_ref().ok().map(|proposed| proposed.revision));
         proposed

@@ -20,21 +20,17 @@ use super::{
     BridgeFault,
     drift::device_ids,
     observe::{Observer, Registration, Step},
-    settled::Settled,
 };
 use crate::{
-    client::{AriClient, AriError, Contact},
+    client::{AriError, Contact},
     port::{MapPort, PortError},
 };
-
-/// What a fault calls the registrations of a device.
-pub(super) const CONTACTS: &str = "contact";
 
 /// Commands proposed at once.
 const CHUNK: usize = 500;
 
 /// How long the map may take for the state to compare with.
-const READ_BUDGET: Duration = Duration::from_secs(2);
+pub(super) const READ_BUDGET: Duration = Duration::from_secs(2);
 
 /// What is to be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,13 +78,8 @@ pub(super) enum ResyncError {
 
 /// Opens or keeps this node's session and makes the bindings of these devices here agree with their registrations. The extent becomes all
 /// where the session is another than before: every binding of this node belongs to the one that has ended.
-pub(super) async fn resync(
-    client: &AriClient,
-    port: &dyn MapPort,
-    observer: &Arc<Observer>,
-    settled: &Settled,
-    extent: &mut Extent,
-) -> Result<Vec<BridgeFault>, ResyncError> {
+pub(super) async fn resync(observer: &Arc<Observer>, extent: &mut Extent) -> Result<(), ResyncError> {
+    let (client, port) = (&observer.client, &*observer.port);
     let mut noted = observer.all_seen();
     let (mut asked, listing, session) = loop {
         let devices = match extent {
@@ -106,23 +97,14 @@ pub(super) async fn resync(
         }
         *extent = Extent::All;
     };
-    let mut unread = Vec::new();
-    for (aor, error) in listing.unread {
-        let Ok(device) = DeviceId::new(aor) else { continue };
-        tracing::warn!(%device, %error, "whether a device is registered here cannot be asked");
+    for device in observer.cannot_read(|device| extent.has(device), &listing.unread) {
         asked.remove(&device);
-        observer.look_at(&device);
-        unread.push(BridgeFault::Object {
-            object: CONTACTS,
-            id: device.to_string(),
-            why: format!("its registrations cannot be read: {error}"),
-        });
     }
     noted.retain(|(device, _), _| asked.contains(device));
     observer.set_session(Some(session));
     let snapshot = port.linearizable(READ_BUDGET).await?;
     let seen = |device: &DeviceId, contact: &ContactUri| observer.seen_at(device, contact);
-    let began_after = settled.at(snapshot.revision);
+    let began_after = observer.settled.at(snapshot.revision);
     let commands = differences(
         &snapshot.view(),
         (port.here(), session),
@@ -148,7 +130,7 @@ pub(super) async fn resync(
     mend(port, observer, &commands).await?;
     taken.seen.clear();
     observer.forget_seen(&noted);
-    Ok(unread)
+    Ok(())
 }
 
 /// What a comparison takes up, given back unless it comes to its end: it may fail, or the link may go in the middle of it.
@@ -170,7 +152,7 @@ async fn mend(port: &dyn MapPort, observer: &Arc<Observer>, commands: &[Command]
             if let Command::Bind { device, .. } | Command::Unbind { device, .. } = command {
                 observer.answered(device, Some(proposed.revision));
             }
-            settle(port, observer, command, proposed.reply)?;
+            settle(observer, command, proposed.reply)?;
         }
     }
     Ok(())
@@ -189,7 +171,8 @@ async fn open_session(port: &dyn MapPort) -> Result<SessionId, ResyncError> {
     }
 }
 
-fn settle(port: &dyn MapPort, observer: &Arc<Observer>, command: &Command, reply: Reply) -> Result<(), ResyncError> {
+/// Follows what came of such a command.
+pub(super) fn settle(observer: &Arc<Observer>, command: &Command, reply: Reply) -> Result<(), ResyncError> {
     match (command, reply) {
         (Command::Bind { device, contact, .. }, Reply::BindingRefused { by }) => {
             // Told of since it was looked at: it is newer, and followed after the comparison.
@@ -198,7 +181,7 @@ fn settle(port: &dyn MapPort, observer: &Arc<Observer>, command: &Command, reply
             }
             tracing::info!(%device, %contact, node = %by.node, "a stale contact was found: the device is registered elsewhere");
             // In the device's own lane: there may be thousands, and what phones do meanwhile waits for this comparison.
-            observer.push(device.clone(), Step::Stale(contact.clone()), port.applied());
+            observer.push(device.clone(), Step::Stale(contact.clone()), observer.port.applied());
         }
         (_, Reply::Refused(Refusal::SessionEnded { .. })) => return Err(ResyncError::SessionEnded),
         (_, Reply::Refused(why)) => tracing::warn!(%why, "a difference between map and Asterisk was not mended"),
@@ -210,7 +193,7 @@ fn settle(port: &dyn MapPort, observer: &Arc<Observer>, command: &Command, reply
 
 /// The commands that make the bindings of these devices at a node agree with their registrations. Pure. `seen` answers when a registration was
 /// seen happening that could not be bound at the time; all others that are not bound here began after `began_after`.
-fn differences(
+pub(super) fn differences(
     view: &MapView<'_>,
     (node, session): (NodeId, SessionId),
     asked: &BTreeSet<DeviceId>,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use fed_ari::bridge::Phase;
+use fed_ari::{bridge::Phase, sim::SimVersion};
 use fed_core::{
     command::{Command, Expect},
     ids::NodeId,
 };
 
-use crate::site::{add_user, device, done, map_with, pair, placed, places, until};
+use crate::site::{Site, add_user, device, done, map_with, pair, placed, places, until};
 
 const AT_A: &str = "sip:alice@127.0.0.1:6001";
 const BOB_AT_A: &str = "sip:bob@127.0.0.1:6011";
@@ -69,4 +69,48 @@ async fn a_map_that_no_longer_has_the_changes_of_before_is_followed_on_without_a
     assert_eq!(after.session, before.session);
     assert_eq!(after.counts.link_losses, before.counts.link_losses);
     placed(&map, "alice", 1, AT_A).await;
+}
+
+#[tokio::test]
+async fn what_registers_does_not_wait_for_devices_that_are_looked_at() {
+    const MANY: usize = 200;
+    let map = map_with(&["alice"]);
+    let mut a = Site::new(&map, 1, SimVersion::V22).await;
+    a.settle = Duration::from_millis(100);
+    a.start_looking_again(Duration::from_secs(600));
+    a.up().await;
+    let others: Vec<String> = (0..MANY).map(|number| format!("u{number}")).collect();
+    for (number, other) in others.iter().enumerate() {
+        add_user(&map, other, &format!("{}", 2_000 + number));
+    }
+    let written = |device: &String| a.sim.object("endpoint", device).is_some();
+    until("all are written", || others.iter().all(written)).await;
+    let at = map.snapshot().revision;
+    until("nothing is left to do", || a.settled() >= at.0).await;
+    a.sim.slow_down(Duration::from_millis(100));
+    a.sim.clear_requests();
+    let asked = || {
+        let requests = a.sim.requests().into_iter();
+        requests
+            .filter(|r| r.method == "GET" && r.path.contains("/aor/u"))
+            .count()
+    };
+    for other in &others {
+        done(
+            &map,
+            Command::PutDevice {
+                device: device(other),
+                expect: Expect::Any,
+            },
+        );
+    }
+    until("they are looked at", || asked() > 0).await;
+    a.register("alice", AT_A);
+    placed(&map, "alice", 1, AT_A).await;
+    let so_far = asked();
+    assert!(
+        so_far < MANY / 2,
+        "{so_far} of {MANY} were looked at before alice was found"
+    );
+    until("all are looked at", || asked() >= MANY).await;
 }
