@@ -338,7 +338,7 @@ impl Life {
                     if let Some(at) = map.candidate.round(now) {
                         self.settled.agreed(at);
                     }
-                    self.observer.look_at_some();
+                    self.observer.look_round();
                 }
             }
         }

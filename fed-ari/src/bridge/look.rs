@@ -3,9 +3,16 @@
 //! For what no event tells of: a device that came into the map may have been registered here before, a registration comes back with an aor that
 //! was written late, a stale contact could not be ended.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet, VecDeque},
+    mem,
+    sync::Arc,
+};
 
-use fed_core::{command::Command, ids::DeviceId};
+use fed_core::{
+    command::{Command, Reply},
+    ids::{ContactUri, DeviceId},
+};
 
 use super::{
     BridgeFault,
@@ -17,27 +24,68 @@ use crate::client::AriError;
 /// What a fault calls the registrations of a device.
 const CONTACTS: &str = "contact";
 
-/// Devices looked at in one round: what is asked of Asterisk for them takes a fraction of a second.
-const LOOKED_AT_ONCE: usize = 250;
+/// Devices looked at at once: while one waits for Asterisk, what its phone does waits in its lane.
+const AT_ONCE: usize = 2;
+
+/// Devices that are looked at, and will be.
+#[derive(Default)]
+pub(super) struct Looks {
+    /// In the next round.
+    wanted: BTreeSet<DeviceId>,
+    /// In this one.
+    queue: VecDeque<DeviceId>,
+    /// Now.
+    running: usize,
+    /// Contacts that a look took for stale. The word of one may be on its way, under load for seconds: what the next look takes for stale too is ended.
+    doubted: HashSet<(DeviceId, ContactUri)>,
+}
+
+impl Looks {
+    /// Nobody is to be looked at.
+    pub(super) fn is_empty(&self) -> bool {
+        self.wanted.is_empty() && self.queue.is_empty() && self.running == 0
+    }
+
+    /// The next one, if it can be looked at now.
+    fn start(&mut self) -> Option<DeviceId> {
+        let next = self.queue.pop_front_if(|_| self.running < AT_ONCE);
+        self.running += usize::from(next.is_some());
+        next
+    }
+
+    /// The contacts of a device that the last look took for stale.
+    fn take_doubted(&mut self, device: &DeviceId) -> HashSet<ContactUri> {
+        let doubted = self.doubted.extract_if(|(of, _)| of == device);
+        doubted.map(|(_, contact)| contact).collect()
+    }
+}
 
 impl Observer {
     /// Nobody knows whether this device is registered here. Looked at when there is time.
     pub(super) fn look_at(&self, device: &DeviceId) {
-        self.unlooked.lock().insert(device.clone());
+        self.looks.lock().wanted.insert(device.clone());
     }
 
-    /// Looks at the next devices that nobody has looked at yet.
-    pub(super) fn look_at_some(self: &Arc<Self>) {
-        let mut unlooked = self.unlooked.lock();
-        let some: Vec<DeviceId> = (0..LOOKED_AT_ONCE).map_while(|_| unlooked.pop_first()).collect();
-        drop(unlooked);
-        for device in some {
+    /// A round: has everybody looked at that nobody has looked at yet, one after another.
+    pub(super) fn look_round(self: &Arc<Self>) {
+        let mut looks = self.looks.lock();
+        let wanted = mem::take(&mut looks.wanted);
+        looks.queue.extend(wanted);
+        drop(looks);
+        self.look_on();
+    }
+
+    fn look_on(self: &Arc<Self>) {
+        loop {
+            let next = self.looks.lock().start();
+            let Some(device) = next else { return };
             self.push(device, Step::Look, self.port.applied());
         }
     }
 
     /// The step. A device that cannot be compared now is looked at again.
     pub(super) async fn look(self: &Arc<Self>, device: DeviceId) {
+        let _running = Running(self);
         match self.compare_one(&device).await {
             Ok(()) => {}
             Err(ResyncError::SessionEnded) => self.want_resync(),
@@ -50,6 +98,7 @@ impl Observer {
 
     async fn compare_one(self: &Arc<Self>, device: &DeviceId) -> Result<(), ResyncError> {
         let session = self.session().ok_or(ResyncError::SessionEnded)?;
+        let doubted = self.looks.lock().take_doubted(device);
         let listing = self.client.live_contacts([device.to_string()]).await?;
         if !self.cannot_read(|asked| asked == device, &listing.unread).is_empty() {
             return Ok(());
@@ -83,6 +132,13 @@ impl Observer {
                 continue;
             }
             let proposed = self.propose(device, command.clone()).await?;
+            if let (Command::Bind { contact, .. }, Reply::BindingRefused { .. }) = (&command, &proposed.reply)
+                && !doubted.contains(contact)
+            {
+                self.looks.lock().doubted.insert((device.clone(), contact.clone()));
+                self.look_at(device);
+                continue;
+            }
             settle(self, &command, proposed.reply)?;
         }
         Ok(())
@@ -118,5 +174,15 @@ impl Observer {
             !unread.is_empty() || status.faults.len() != before
         });
         left
+    }
+}
+
+/// A look under way; the next one begins with its end.
+struct Running<'a>(&'a Arc<Observer>);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.looks.lock().running -= 1;
+        self.0.look_on();
     }
 }

@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::{
-    BridgeStatus, lanes::Lanes, link::ContactEvent, recall::recall, resync::Extent, returns::Returns, settled::Settled,
-    status::BridgeCounts,
+    BridgeStatus, lanes::Lanes, link::ContactEvent, look::Looks, recall::recall, resync::Extent, returns::Returns,
+    settled::Settled, status::BridgeCounts,
 };
 use crate::{
     client::{AriClient, ContactStatus},
@@ -68,8 +68,7 @@ pub(super) struct Observer {
     pub(super) ending: Mutex<HashMap<Registration, usize>>,
     /// Registrations seen but not bound yet, be it for want of a quorum or because a comparison was under way, with the revision applied when they were seen.
     pub(super) seen: Mutex<HashMap<Registration, Revision>>,
-    /// Devices of which something may have happened that no event told of, and that have not been compared since.
-    pub(super) unlooked: Mutex<BTreeSet<DeviceId>>,
+    pub(super) looks: Mutex<Looks>,
     pub(super) returns: Returns,
     /// Sources of events that Asterisk does not know yet.
     pub(super) unheard: Mutex<Vec<String>>,
@@ -98,7 +97,7 @@ impl Observer {
             session: Mutex::new(None),
             ending: Mutex::new(HashMap::new()),
             seen: Mutex::new(HashMap::new()),
-            unlooked: Mutex::default(),
+            looks: Mutex::default(),
             returns: Returns::default(),
             unheard: Mutex::default(),
             counts: Mutex::new(BridgeCounts::default()),
@@ -160,7 +159,7 @@ impl Observer {
             && *self.to_compare.lock() == Extent::NONE
             && self.ending.lock().is_empty()
             && self.seen.lock().is_empty()
-            && self.unlooked.lock().is_empty()
+            && self.looks.lock().is_empty()
             && self.unheard.lock().is_empty()
     }
 

@@ -2,16 +2,35 @@
 
 use std::time::Duration;
 
-use fed_ari::{bridge::Phase, sim::SimVersion};
+use fed_ari::{
+    bridge::Phase,
+    port::memory::MemoryMap,
+    sim::{Request, SimVersion},
+};
 use fed_core::{
     command::{Command, Expect},
     ids::NodeId,
+    records::Device,
 };
 
 use crate::site::{Site, add_user, device, done, map_with, pair, placed, places, until};
 
 const AT_A: &str = "sip:alice@127.0.0.1:6001";
 const BOB_AT_A: &str = "sip:bob@127.0.0.1:6011";
+
+/// A change that has the device looked at, and leaves its aor as it is.
+fn change(map: &MemoryMap, name: &str) {
+    done(
+        map,
+        Command::PutDevice {
+            device: Device {
+                codecs: vec!["alaw".to_owned()],
+                ..device(name)
+            },
+            expect: Expect::Any,
+        },
+    );
+}
 
 #[tokio::test]
 async fn a_phone_that_left_and_came_back_while_its_server_was_cut_off_is_there() {
@@ -96,13 +115,7 @@ async fn what_registers_does_not_wait_for_devices_that_are_looked_at() {
             .count()
     };
     for other in &others {
-        done(
-            &map,
-            Command::PutDevice {
-                device: device(other),
-                expect: Expect::Any,
-            },
-        );
+        change(&map, other);
     }
     until("they are looked at", || asked() > 0).await;
     a.register("alice", AT_A);
@@ -113,4 +126,53 @@ async fn what_registers_does_not_wait_for_devices_that_are_looked_at() {
         "{so_far} of {MANY} were looked at before alice was found"
     );
     until("all are looked at", || asked() >= MANY).await;
+}
+
+#[tokio::test]
+async fn a_registration_whose_word_is_on_its_way_is_not_taken_for_a_stale_one() {
+    let map = map_with(&["alice"]);
+    let mut a = Site::new(&map, 1, SimVersion::V22).await;
+    let mut b = Site::new(&map, 2, SimVersion::V16).await;
+    a.settle = Duration::from_secs(1);
+    a.start_looking_again(Duration::from_secs(600));
+    b.start();
+    a.up().await;
+    b.up().await;
+    b.register("alice", "sip:alice@127.0.0.1:6002");
+    placed(&map, "alice", 2, "sip:alice@127.0.0.1:6002").await;
+    a.sim.hold_events(true);
+    a.register("alice", AT_A);
+    a.sim.clear_requests();
+    change(&map, "alice");
+    let looked = || {
+        a.sim
+            .requests()
+            .iter()
+            .any(|r| r.method == "GET" && r.path.contains("/contact/alice"))
+    };
+    until("she is looked at", looked).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    a.sim.hold_events(false);
+    placed(&map, "alice", 1, AT_A).await;
+    let ended = |r: &Request| r.method != "GET" && r.path.contains("/contact/alice");
+    assert!(!a.sim.requests().iter().any(ended), "it was ended, and put back");
+    a.agrees().await;
+}
+
+#[tokio::test]
+async fn a_stale_contact_that_only_a_look_finds_is_ended() {
+    let map = map_with(&["alice"]);
+    let (mut a, b) = pair(&map).await;
+    a.stop().await;
+    a.settle = Duration::from_millis(100);
+    a.start_looking_again(Duration::from_secs(600));
+    a.up().await;
+    b.register("alice", "sip:alice@127.0.0.1:6002");
+    placed(&map, "alice", 2, "sip:alice@127.0.0.1:6002").await;
+    a.sim.lose_events(true);
+    a.register("alice", AT_A);
+    a.sim.lose_events(false);
+    change(&map, "alice");
+    until("it is ended", || a.sim.registrations("alice").is_empty()).await;
+    placed(&map, "alice", 2, "sip:alice@127.0.0.1:6002").await;
 }
