@@ -59,6 +59,7 @@ impl Life {
         contacts: &mut mpsc::UnboundedReceiver<ContactEvent>,
     ) -> Result<Vec<ContactEvent>, BridgeFault> {
         let mut missed = Missed::default();
+        let _held = self.observer.hold_looks();
         loop {
             tokio::select! {
                 biased;

@@ -370,7 +370,7 @@ impl Life {
             Change::Unbound {
                 binding,
                 why: UnboundWhy::Dead,
-            } if binding.node == here => self.observer.want_resync_of(&binding.device),
+            } if binding.node == here => self.observer.look_now_at(&binding.device),
             Change::SessionEnded { session, node } if *node == here && self.observer.session() == Some(*session) => {
                 tracing::warn!(%session, "this node's session has ended; opening another");
                 self.observer.set_session(None);

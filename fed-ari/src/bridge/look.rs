@@ -1,7 +1,7 @@
 //! Looking: one device compared in its own lane, in quiet, while the others go on.
 //!
-//! For what no event tells of: a device that came into the map may have been registered here before, a registration comes back with an aor that
-//! was written late, a stale contact could not be ended.
+//! At once where a change of it could not be recorded. When there is time for what no event tells of: a device that came into the map may have
+//! been registered here before, a registration comes back with an aor that was written late, a stale contact could not be ended.
 
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
@@ -25,17 +25,24 @@ use crate::client::AriError;
 const CONTACTS: &str = "contact";
 
 /// Devices looked at at once: while one waits for Asterisk, what its phone does waits in its lane.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 4;
+
+/// More that are to be looked at at once are compared together: that takes a fraction of the time, and holds up what phones do for as long.
+const FEW: usize = 32;
 
 /// Devices that are looked at, and will be.
 #[derive(Default)]
 pub(super) struct Looks {
+    /// At once.
+    urgent: BTreeSet<DeviceId>,
     /// In the next round.
     wanted: BTreeSet<DeviceId>,
     /// In this one.
     queue: VecDeque<DeviceId>,
     /// Now.
     running: usize,
+    /// A comparison is under way, or waits until nothing else is.
+    held: bool,
     /// Contacts that a look took for stale. The word of one may be on its way, under load for seconds: what the next look takes for stale too is ended.
     doubted: HashSet<(DeviceId, ContactUri)>,
 }
@@ -43,12 +50,15 @@ pub(super) struct Looks {
 impl Looks {
     /// Nobody is to be looked at.
     pub(super) fn is_empty(&self) -> bool {
-        self.wanted.is_empty() && self.queue.is_empty() && self.running == 0
+        self.urgent.is_empty() && self.wanted.is_empty() && self.queue.is_empty() && self.running == 0
     }
 
     /// The next one, if it can be looked at now.
     fn start(&mut self) -> Option<DeviceId> {
-        let next = self.queue.pop_front_if(|_| self.running < AT_ONCE);
+        if self.held || self.running == AT_ONCE {
+            return None;
+        }
+        let next = self.urgent.pop_first().or_else(|| self.queue.pop_front());
         self.running += usize::from(next.is_some());
         next
     }
@@ -61,6 +71,19 @@ impl Looks {
 }
 
 impl Observer {
+    /// A change of this device could not be recorded, or nobody knows what came of it.
+    pub(super) fn look_now_at(self: &Arc<Self>, device: &DeviceId) {
+        let mut looks = self.looks.lock();
+        looks.urgent.insert(device.clone());
+        if looks.urgent.len() <= FEW {
+            drop(looks);
+            return self.look_on();
+        }
+        let many = mem::take(&mut looks.urgent);
+        drop(looks);
+        self.want_resync_of(many);
+    }
+
     /// Nobody knows whether this device is registered here. Looked at when there is time.
     pub(super) fn look_at(&self, device: &DeviceId) {
         self.looks.lock().wanted.insert(device.clone());
@@ -83,15 +106,26 @@ impl Observer {
         }
     }
 
+    /// No further look begins until this is dropped.
+    pub(super) fn hold_looks(self: &Arc<Self>) -> Held<'_> {
+        self.looks.lock().held = true;
+        Held(self)
+    }
+
     /// The step. A device that cannot be compared now is looked at again.
     pub(super) async fn look(self: &Arc<Self>, device: DeviceId) {
         let _running = Running(self);
         match self.compare_one(&device).await {
             Ok(()) => {}
             Err(ResyncError::SessionEnded) => self.want_resync(),
-            Err(error) => {
+            Err(ResyncError::Ari(error)) => {
                 tracing::debug!(%device, %error, "whether a device is registered here could not be looked at yet");
                 self.look_at(&device);
+            }
+            // Without a quorum, say. A comparison goes on until it succeeds.
+            Err(error) => {
+                tracing::debug!(%device, %error, "a device could not be compared with the map yet");
+                self.want_resync_of(BTreeSet::from([device]));
             }
         }
     }
@@ -99,6 +133,8 @@ impl Observer {
     async fn compare_one(self: &Arc<Self>, device: &DeviceId) -> Result<(), ResyncError> {
         let session = self.session().ok_or(ResyncError::SessionEnded)?;
         let doubted = self.looks.lock().take_doubted(device);
+        let mut noted = self.all_seen();
+        noted.retain(|(of, _), _| of == device);
         let listing = self.client.live_contacts([device.to_string()]).await?;
         if !self.cannot_read(|asked| asked == device, &listing.unread).is_empty() {
             return Ok(());
@@ -106,6 +142,7 @@ impl Observer {
         let snapshot = self.port.linearizable(READ_BUDGET).await?;
         let view = snapshot.view();
         if view.device(device)?.is_none() {
+            self.forget_seen(&noted);
             return Ok(());
         }
         let here = self.port.here();
@@ -134,13 +171,16 @@ impl Observer {
             let proposed = self.propose(device, command.clone()).await?;
             if let (Command::Bind { contact, .. }, Reply::BindingRefused { .. }) = (&command, &proposed.reply)
                 && !doubted.contains(contact)
+                && !noted.contains_key(&(device.clone(), contact.clone()))
             {
                 self.looks.lock().doubted.insert((device.clone(), contact.clone()));
                 self.look_at(device);
                 continue;
             }
+            self.forget_seen(&noted);
             settle(self, &command, proposed.reply)?;
         }
+        self.forget_seen(&noted);
         Ok(())
     }
 
@@ -183,6 +223,16 @@ struct Running<'a>(&'a Arc<Observer>);
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.looks.lock().running -= 1;
+        self.0.look_on();
+    }
+}
+
+/// Looks wait for the end of this.
+pub(super) struct Held<'a>(&'a Arc<Observer>);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.looks.lock().held = false;
         self.0.look_on();
     }
 }

@@ -136,9 +136,9 @@ impl Observer {
         self.resync.notify_one();
     }
 
-    /// Asks for a comparison of one device: a change of it could not be recorded. The others need not wait for a look at all of them.
-    pub(super) fn want_resync_of(&self, device: &DeviceId) {
-        self.compare_later(Extent::Devices(BTreeSet::from([device.clone()])));
+    /// Asks for a comparison of these devices.
+    pub(super) fn want_resync_of(&self, devices: BTreeSet<DeviceId>) {
+        self.compare_later(Extent::Devices(devices));
         self.resync.notify_one();
     }
 
@@ -303,7 +303,7 @@ impl Observer {
         self.returns.answered(device, at, self.port.applied());
     }
 
-    async fn registered(&self, device: DeviceId, contact: ContactUri, at: Revision) {
+    async fn registered(self: &Arc<Self>, device: DeviceId, contact: ContactUri, at: Revision) {
         let Some(session) = self.session() else {
             self.remember_seen(&device, &contact, at);
             return self.want_resync();
@@ -325,7 +325,7 @@ impl Observer {
                 Err(error) => {
                     tracing::debug!(%device, %contact, %error, "whether a registration is there could not be asked");
                     self.remember_seen(&device, &contact, at);
-                    return self.want_resync_of(&device);
+                    return self.look_now_at(&device);
                 }
             }
         }
@@ -360,7 +360,7 @@ impl Observer {
             }
             Err(error) => {
                 tracing::warn!(%device, %error, "a registration could not be bound yet");
-                self.want_resync_of(&device);
+                self.look_now_at(&device);
             }
         }
     }
@@ -376,12 +376,12 @@ impl Observer {
     }
 
     /// Adds what the contact object tells. With no basis: should the device have moved on in between, this changes nothing.
-    async fn details(&self, device: DeviceId, contact: ContactUri, session: SessionId) {
+    async fn details(self: &Arc<Self>, device: DeviceId, contact: ContactUri, session: SessionId) {
         let found = match self.client.get_contact(device.as_str(), contact.as_str()).await {
             Ok(Some(found)) => found,
             // Taken away while it was being bound: the event of that may have been taken for the one of our own deletion. Another may have come in
             // its place: unbound before that one is bound, she would be nowhere, and a contact that she left elsewhere would count again.
-            Ok(None) => return self.want_resync_of(&device),
+            Ok(None) => return self.look_now_at(&device),
             Err(error) => {
                 tracing::debug!(%device, %contact, %error, "the details of a registration could not be read yet");
                 return self.look_at(&device);
@@ -422,7 +422,7 @@ impl Observer {
         }
     }
 
-    async fn gone(&self, device: DeviceId, contact: ContactUri) {
+    async fn gone(self: &Arc<Self>, device: DeviceId, contact: ContactUri) {
         let registration = (device.clone(), contact.clone());
         self.seen.lock().remove(&registration);
         if self.ended_by_us(&registration) {
@@ -432,7 +432,7 @@ impl Observer {
         self.unbind(device, contact, node).await;
     }
 
-    async fn unbind(&self, device: DeviceId, contact: ContactUri, node: NodeId) {
+    async fn unbind(self: &Arc<Self>, device: DeviceId, contact: ContactUri, node: NodeId) {
         let unbind = Command::Unbind {
             device: device.clone(),
             contact,
@@ -442,17 +442,17 @@ impl Observer {
             Ok(_) => self.count(|counts| counts.unbound += 1),
             Err(error) => {
                 tracing::warn!(%device, %error, "the end of a registration could not be recorded yet");
-                self.want_resync_of(&device);
+                self.look_now_at(&device);
             }
         }
     }
 
-    async fn stale(&self, device: DeviceId, contact: ContactUri) {
+    async fn stale(self: &Arc<Self>, device: DeviceId, contact: ContactUri) {
         let node = self.port.here();
         // The own copy may be behind what this node has just bound.
         let snapshot = fresh_or_stale(&*self.port, FRESH_WITHIN).await;
         if snapshot.stale && self.returns.is_behind(&device, snapshot.revision) {
-            return self.want_resync_of(&device);
+            return self.look_now_at(&device);
         }
         let bound = snapshot.view().bindings_of(&device);
         // Registered here again in the meantime: the newest word is that it is here.

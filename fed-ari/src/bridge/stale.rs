@@ -1,6 +1,6 @@
 //! Stale contacts: ended at this Asterisk where the map does not want them here, and put back where their phone had come back meanwhile.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use fed_core::ids::{ContactUri, DeviceId};
 
@@ -12,7 +12,7 @@ const ATTEMPTS: u32 = 5;
 
 impl Observer {
     /// Ends a contact of this Asterisk that the map does not want here. One that its phone renews meanwhile is compared with the map instead.
-    pub(super) async fn end_contact(&self, device: &DeviceId, contact: &ContactUri) {
+    pub(super) async fn end_contact(self: &Arc<Self>, device: &DeviceId, contact: &ContactUri) {
         let registration = (device.clone(), contact.clone());
         for attempt in 1..=ATTEMPTS {
             match self.try_to_end(&registration).await {
@@ -25,7 +25,7 @@ impl Observer {
                     tracing::debug!(%device, %contact, "a stale contact was renewed while it was being ended");
                     // Where Asterisk tells of refreshes, that will be the quicker one.
                     self.remember_seen(device, contact, self.port.applied());
-                    return self.want_resync_of(device);
+                    return self.look_now_at(device);
                 }
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {
                     tokio::time::sleep(Duration::from_millis(20) * attempt * attempt).await;
