@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::{
     BridgeFault, Phase,
     link::{ContactEvent, Life, PAUSES, continue_after},
+    observe::new_registration,
     resync::{ResyncError, resync},
 };
 use crate::{client::ContactStatus, render::is_redirect_aor};
@@ -17,6 +18,8 @@ struct Missed {
     events: Vec<ContactEvent>,
     /// The last word of each contact.
     last: HashMap<(String, String), ContactEvent>,
+    /// Aors of which a contact went that this bridge had ended.
+    ended: HashSet<String>,
 }
 
 impl Missed {
@@ -33,22 +36,59 @@ impl Missed {
         }
     }
 
-    /// What the comparison has not settled, in order: the last word of each contact, of every device of which one such word is left. A word
-    /// before the last would bind a contact that is gone, over the one that the comparison has found; a word that is settled would be
-    /// missing after one of another contact of that device.
-    fn unsettled(self, is_settled: impl Fn(&ContactEvent) -> bool) -> Vec<ContactEvent> {
+    /// What the comparison has not settled.
+    fn unsettled(self, is_settled: impl Fn(&ContactEvent) -> bool) -> Unsettled {
         let mut contacts = HashSet::new();
         let mut words: Vec<ContactEvent> = self.events.into_iter().rev().collect();
+        // A word before the last would bind a contact that is gone, over the one that the comparison has found.
         words.retain(|event| contacts.insert((event.aor.clone(), event.uri.clone())));
-        words.reverse();
-        let left = words.iter().filter(|event| !is_settled(event));
-        let left: HashSet<String> = left.map(|event| event.aor.clone()).collect();
-        words.retain(|event| left.contains(&event.aor));
-        words
+        let mut left = Unsettled {
+            unclear: self.ended,
+            ..Unsettled::default()
+        };
+        let mut found = HashSet::new();
+        for event in words {
+            if is_settled(&event) {
+                found.insert(event.aor);
+            } else if found.contains(&event.aor) {
+                left.unclear.insert(event.aor);
+            } else {
+                left.words.push(event);
+            }
+        }
+        left.words.reverse();
+        left
     }
 }
 
+/// What is left to do of what phones did while something was compared.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Unsettled {
+    /// To be followed, in order: the last words of contacts of which nothing later of their device was settled.
+    pub(super) words: Vec<ContactEvent>,
+    /// Of these something was told before what was settled. Followed it would put an older contact over the one that was found, or the found one, if
+    /// followed as well, over what another node has bound since: they are looked at.
+    pub(super) unclear: HashSet<String>,
+}
+
 impl Life {
+    /// Keeps what a phone did meanwhile, and answers whether it did anything.
+    fn miss(&self, missed: &mut Missed, event: &ContactEvent) -> bool {
+        if self.observer.is_own(event) {
+            return false;
+        }
+        if let Some(registration) = new_registration(event) {
+            self.observer.returns.registered(&registration);
+        }
+        // Its removal is expected once. Only the last word of a contact will be followed, and that may be a later registration.
+        if self.observer.is_own_end(event) {
+            missed.ended.insert(event.aor.clone());
+            return false;
+        }
+        missed.keep(event.clone());
+        true
+    }
+
     /// Compares what is to be compared until that succeeds. Only an Asterisk that answers nothing is a reason to give up.
     ///
     /// Begins when all steps under way are done. Cut off from the map this lasts as long as that; what phones do meanwhile is noted with the
@@ -57,17 +97,13 @@ impl Life {
     pub(super) async fn compare(
         &self,
         contacts: &mut mpsc::UnboundedReceiver<ContactEvent>,
-    ) -> Result<Vec<ContactEvent>, BridgeFault> {
+    ) -> Result<Unsettled, BridgeFault> {
         let mut missed = Missed::default();
         let _held = self.observer.hold_looks();
         loop {
             tokio::select! {
                 biased;
-                Some(event) = contacts.recv() => {
-                    if !self.observer.is_own(&event) {
-                        missed.keep(event);
-                    }
-                }
+                Some(event) = contacts.recv() => drop(self.miss(&mut missed, &event)),
                 () = self.observer.settle() => break,
             }
         }
@@ -82,9 +118,8 @@ impl Life {
             tokio::select! {
                 biased;
                 Some(event) = contacts.recv() => {
-                    if !self.observer.is_own(&event) {
+                    if self.miss(&mut missed, &event) {
                         self.observer.note(&event);
-                        missed.keep(event);
                     }
                 }
                 done = &mut attempts => {
@@ -168,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_settled_is_not_followed_again_unless_something_else_of_its_device_is() {
+    fn what_was_settled_is_not_followed_again_and_what_came_before_it_is_looked_at() {
         use ContactStatus::{NonQualified, Removed};
         let settled = |event: &ContactEvent| event.status == NonQualified;
         let came_back = [
@@ -176,13 +211,25 @@ mod tests {
             word("sip:a", NonQualified, 7),
             word("sip:b", NonQualified, 7),
         ];
-        assert_eq!(kept(&came_back).unsettled(settled), []);
+        assert_eq!(kept(&came_back).unsettled(settled), Unsettled::default());
         // Two registrations, each in the place of the one before, of which the comparison found the last.
         let gave_way = [
             word("sip:a", NonQualified, 7),
             word("sip:a", Removed, 7),
             word("sip:b", NonQualified, 7),
         ];
-        assert_eq!(kept(&gave_way).unsettled(settled), gave_way[1..]);
+        let left = kept(&gave_way).unsettled(settled);
+        assert_eq!(
+            (left.words, left.unclear),
+            (vec![], HashSet::from(["alice".to_owned()]))
+        );
+        // What comes after what it found is followed.
+        let went_on = [
+            word("sip:a", NonQualified, 7),
+            word("sip:b", Removed, 7),
+            word("sip:c", Removed, 8),
+        ];
+        let left = kept(&went_on).unsettled(settled);
+        assert_eq!((left.words, left.unclear), (went_on[1..].to_vec(), HashSet::new()));
     }
 }

@@ -5,7 +5,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use fed_core::{
     command::Command,
     event::{Change, UnboundWhy},
-    ids::{Revision, SessionId},
+    ids::{DeviceId, Revision, SessionId},
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -285,7 +285,12 @@ impl Life {
         self.observer.compare_later(Extent::All);
         let fault = loop {
             match self.compare(contacts).await {
-                Ok(missed) => missed.iter().for_each(|event| self.contact_event(event, &scopes)),
+                Ok(left) => {
+                    left.words.iter().for_each(|event| self.contact_event(event, &scopes));
+                    let unclear = left.unclear.iter().filter_map(|aor| DeviceId::new(aor.as_str()).ok());
+                    self.observer.look_soon_at(unclear);
+                    left.unclear.iter().for_each(|aor| self.released(aor, &scopes));
+                }
                 Err(fault) => break fault,
             }
             if let Some(fault) = self.steady(&mut changes, &scopes, contacts).await {

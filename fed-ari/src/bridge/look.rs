@@ -84,6 +84,12 @@ impl Observer {
         self.want_resync_of(many);
     }
 
+    /// What was told of these devices is not clear. Looked at one after another.
+    pub(super) fn look_soon_at(self: &Arc<Self>, devices: impl Iterator<Item = DeviceId>) {
+        self.looks.lock().queue.extend(devices);
+        self.look_on();
+    }
+
     /// Nobody knows whether this device is registered here. Looked at when there is time.
     pub(super) fn look_at(&self, device: &DeviceId) {
         self.looks.lock().wanted.insert(device.clone());

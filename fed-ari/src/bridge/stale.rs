@@ -4,8 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use fed_core::ids::{ContactUri, DeviceId};
 
-use super::observe::{Observer, Registration, Step};
-use crate::client::{AriError, Ended, Fields, patiently};
+use super::{
+    link::ContactEvent,
+    observe::{Observer, Registration, Step},
+};
+use crate::client::{AriError, ContactStatus, Ended, Fields, patiently};
 
 /// Attempts at ending a stale contact.
 const ATTEMPTS: u32 = 5;
@@ -89,6 +92,20 @@ impl Observer {
             }
             Some(_) => Ok(Ended::Renewed),
         }
+    }
+
+    /// True for the event of such a removal. It is no news then.
+    pub(super) fn is_own_end(&self, event: &ContactEvent) -> bool {
+        let (Ok(device), Ok(contact)) = (DeviceId::new(event.aor.as_str()), ContactUri::new(event.uri.as_str())) else {
+            return false;
+        };
+        let registration = (device, contact);
+        if event.status != ContactStatus::Removed || !self.ended_by_us(&registration) {
+            return false;
+        }
+        self.seen.lock().remove(&registration);
+        self.returns.gone(&registration);
+        true
     }
 
     /// True for the removal that our own ending of a contact causes, once for each.
