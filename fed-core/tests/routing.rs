@@ -219,7 +219,8 @@ fn forwards_are_followed_each_in_its_case() {
     );
     forward(&mut federation, forwards("", "", "", "carol"));
     assert_eq!(stages(&federation, "100"), ["0: alice-desk@1"]);
-    federation.end(1);
+    federation.register("alice-desk", 2);
+    federation.end(2);
     assert_eq!(stages(&federation, "100"), ["0: carol@3"]);
 }
 
@@ -233,6 +234,52 @@ fn stages_alone(federation: &Federation, dialled: &str) -> Vec<String> {
         }
         Outcome::Refuse(cause) => panic!("refused: {cause}"),
     }
+}
+
+/// What a call rings and how it ends where nothing of that is registered, at a node that has a quorum and has lost its session.
+fn guessed(federation: &Federation, dialled: &str) -> (Vec<String>, Cause) {
+    match plan(federation, dialled).outcome {
+        Outcome::Ring { stages, otherwise } => (stages.iter().map(short).collect(), otherwise),
+        Outcome::Refuse(cause) => panic!("refused: {cause}"),
+    }
+}
+
+#[test]
+fn who_was_here_when_this_nodes_session_ended_rings_here_until_it_is_known_better() {
+    let mut federation = federation();
+    federation.register("bob", 1);
+    federation.register("carol", 2);
+    federation.end(1);
+    for opened_another in [false, true] {
+        if opened_another {
+            federation.open(1);
+        }
+        assert_eq!(guessed(&federation, "101"), (vec!["0: bob@1".into()], Cause::Offline));
+        assert_eq!(refused(&federation, "100"), Cause::Offline, "she never was here");
+        assert_eq!(stages(&federation, "102"), ["0: carol@2"]);
+    }
+    let forward = |federation: &mut Federation| {
+        with(federation, "bob", &["101"], |user| {
+            user.forwards = forwards("", "", "", "102");
+        })
+    };
+    forward(&mut federation);
+    assert_eq!(
+        guessed(&federation, "101").0,
+        ["0: bob@1", "0 no answer: carol@2"],
+        "whether he is offline shows when he is rung"
+    );
+    federation.end(2);
+    assert_eq!(
+        guessed(&federation, "101").0,
+        ["0: bob@1"],
+        "another node's word counts for nothing"
+    );
+    assert_eq!(refused(&federation, "102"), Cause::Offline);
+    federation.register("bob", 3);
+    assert_eq!(stages(&federation, "101"), ["0: bob@3"], "he is elsewhere now");
+    federation.register("bob", 1);
+    assert_eq!(stages(&federation, "101"), ["0: bob@1"], "confirmed");
 }
 
 #[test]

@@ -16,8 +16,9 @@ use fed_core::{
 
 use super::{
     BridgeFault,
+    differences::differences,
     observe::{Observer, Step},
-    resync::{READ_BUDGET, ResyncError, differences, settle},
+    resync::{READ_BUDGET, ResyncError, settle},
 };
 use crate::client::AriError;
 
@@ -45,6 +46,9 @@ pub(super) struct Looks {
     held: bool,
     /// Contacts that a look took for stale. The word of one may be on its way, under load for seconds: what the next look takes for stale too is ended.
     doubted: HashSet<(DeviceId, ContactUri)>,
+    /// Devices that had more contacts than they may at their last look. The registrar puts a new one in the place of an old one within a moment: who still has them
+    /// at the next look keeps them.
+    crowded: HashSet<DeviceId>,
 }
 
 impl Looks {
@@ -63,10 +67,11 @@ impl Looks {
         next
     }
 
-    /// The contacts of a device that the last look took for stale.
-    fn take_doubted(&mut self, device: &DeviceId) -> HashSet<ContactUri> {
+    /// What the last look at a device left to this one: the contacts that it took for stale, and whether there were too many.
+    fn take_last_look(&mut self, device: &DeviceId) -> (HashSet<ContactUri>, bool) {
         let doubted = self.doubted.extract_if(|(of, _)| of == device);
-        doubted.map(|(_, contact)| contact).collect()
+        let doubted = doubted.map(|(_, contact)| contact).collect();
+        (doubted, self.crowded.remove(device))
     }
 }
 
@@ -138,7 +143,7 @@ impl Observer {
 
     async fn compare_one(self: &Arc<Self>, device: &DeviceId) -> Result<(), ResyncError> {
         let session = self.session().ok_or(ResyncError::SessionEnded)?;
-        let doubted = self.looks.lock().take_doubted(device);
+        let (doubted, crowded) = self.looks.lock().take_last_look(device);
         let mut noted = self.all_seen();
         noted.retain(|(of, _), _| of == device);
         let listing = self.client.live_contacts([device.to_string()]).await?;
@@ -155,15 +160,20 @@ impl Observer {
         if view.session_of(here)? != Some(session) {
             return Err(ResyncError::SessionEnded);
         }
-        let commands = differences(
+        let found = differences(
             &view,
             (here, session),
             &BTreeSet::from([device.clone()]),
             &listing.contacts,
             |device, contact| self.seen_at(device, contact),
             self.settled.at(snapshot.revision),
+            |_| crowded,
         )?;
-        for command in commands {
+        if !found.crowded.is_empty() {
+            self.looks.lock().crowded.insert(device.clone());
+            self.look_at(device);
+        }
+        for command in found.commands {
             // Told of since: that is newer, and its turn comes next.
             let told = |step: &Step| match (&command, step) {
                 (Command::Bind { contact, .. } | Command::Unbind { contact, .. }, Step::Registered(told)) => {

@@ -7,6 +7,7 @@
 mod apply;
 mod applying;
 mod compare;
+mod differences;
 mod drift;
 mod health;
 mod hearing;

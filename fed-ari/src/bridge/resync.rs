@@ -4,25 +4,25 @@
 //! journal to lose.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
 
 use fed_core::{
     command::{Command, Refusal, Reply},
-    ids::{ContactUri, DeviceId, NodeId, Revision, SessionId},
+    ids::{ContactUri, DeviceId, Revision, SessionId},
     kv::StoreError,
-    map::MapView,
 };
 
 use super::{
     BridgeFault,
+    differences::{Differences, differences},
     drift::device_ids,
     observe::{Observer, Registration, Step},
 };
 use crate::{
-    client::{AriError, Contact},
+    client::AriError,
     port::{MapPort, PortError},
 };
 
@@ -105,13 +105,14 @@ pub(super) async fn resync(observer: &Arc<Observer>, extent: &mut Extent) -> Res
     let snapshot = port.linearizable(READ_BUDGET).await?;
     let seen = |device: &DeviceId, contact: &ContactUri| observer.seen_at(device, contact);
     let began_after = observer.settled.at(snapshot.revision);
-    let commands = differences(
+    let Differences { commands, crowded } = differences(
         &snapshot.view(),
         (port.here(), session),
         &asked,
         &listing.contacts,
         seen,
         began_after,
+        |_| false,
     )?;
     // What these take up is theirs: whatever is told of such a registration from here on comes after.
     let mut taken = Taken {
@@ -130,6 +131,7 @@ pub(super) async fn resync(observer: &Arc<Observer>, extent: &mut Extent) -> Res
     mend(port, observer, &commands).await?;
     taken.seen.clear();
     observer.forget_seen(&noted);
+    observer.look_soon_at(crowded.into_iter());
     Ok(())
 }
 
@@ -189,65 +191,4 @@ pub(super) fn settle(observer: &Arc<Observer>, command: &Command, reply: Reply) 
         _ => observer.count(|counts| counts.unbound += 1),
     }
     Ok(())
-}
-
-/// The commands that make the bindings of these devices at a node agree with their registrations. Pure. `seen` answers when a registration was
-/// seen happening that could not be bound at the time; all others that are not bound here began after `began_after`.
-pub(super) fn differences(
-    view: &MapView<'_>,
-    (node, session): (NodeId, SessionId),
-    asked: &BTreeSet<DeviceId>,
-    contacts: &[Contact],
-    seen: impl Fn(&DeviceId, &ContactUri) -> Option<Revision>,
-    began_after: Option<Revision>,
-) -> Result<Vec<Command>, StoreError> {
-    let mut commands = Vec::new();
-    let mut registered: HashSet<(DeviceId, ContactUri)> = HashSet::new();
-    for found in contacts {
-        let (Ok(device), Ok(contact)) = (DeviceId::new(&found.aor), ContactUri::new(&found.uri)) else {
-            continue;
-        };
-        let bindings = view.bindings_of(&device)?;
-        let same = bindings
-            .iter()
-            .find(|b| b.value.node == node && b.value.contact == contact)
-            .map(|b| &b.value);
-        registered.insert((device.clone(), contact.clone()));
-        if same.is_some_and(|b| b.session == session && b.user_agent == found.user_agent && b.path == found.path) {
-            continue;
-        }
-        // One that was bound here may have stood for long.
-        let unseen = began_after.filter(|_| same.is_none());
-        let basis = match seen(&device, &contact).or(unseen) {
-            // It began after everything the map knows of the device elsewhere: this is the newer registration.
-            Some(at) if bindings.iter().all(|b| b.value.node == node || b.created <= at) => Some(at),
-            _ => None,
-        };
-        let (user_agent, path) = (found.user_agent.clone(), found.path.clone());
-        commands.push(Command::Bind {
-            device,
-            contact,
-            node,
-            session,
-            basis,
-            user_agent,
-            path,
-        });
-    }
-    let mut unbound = BTreeSet::new();
-    // Only of those that were asked for: the list of all may be older than this copy, and lack a device that is bound here.
-    for device in asked {
-        for binding in view.bindings_of(device)? {
-            let key = (binding.value.device, binding.value.contact);
-            if binding.value.node == node && !registered.contains(&key) {
-                unbound.insert(key);
-            }
-        }
-    }
-    commands.extend(
-        unbound
-            .into_iter()
-            .map(|(device, contact)| Command::Unbind { device, contact, node }),
-    );
-    Ok(commands)
 }

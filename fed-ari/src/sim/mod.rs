@@ -143,6 +143,14 @@ impl SimAsterisk {
         self.shared.world.lock().register(registration)
     }
 
+    /// A phone registers while Asterisk has much to do: the contacts that this one takes the place of go so much later.
+    pub async fn register_slowly(&self, device: &str, contact: &str, between: Duration) -> RegisterOutcome {
+        let (outcome, superseded) = self.shared.world.lock().take_in(Registration::new(device, contact));
+        tokio::time::sleep(between).await;
+        self.shared.world.lock().let_go(&superseded);
+        outcome
+    }
+
     /// A phone unregisters this contact.
     pub fn unregister(&self, device: &str, contact: &str) -> RegisterOutcome {
         let registration = Registration {

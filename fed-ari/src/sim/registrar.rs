@@ -81,23 +81,31 @@ impl World {
     }
 
     /// A REGISTER with its authentication. Expiry 0 unregisters. All events are out when this returns, as they are when a phone has its 200 OK.
-    pub(crate) fn register(&mut self, mut new: Registration) -> RegisterOutcome {
+    pub(crate) fn register(&mut self, new: Registration) -> RegisterOutcome {
+        let (outcome, superseded) = self.take_in(new);
+        self.let_go(&superseded);
+        outcome
+    }
+
+    /// The first half of a REGISTER: the contact is there, and those that it takes the place of are too.
+    pub(crate) fn take_in(&mut self, mut new: Registration) -> (RegisterOutcome, Vec<String>) {
+        let done = |outcome| (outcome, Vec::new());
         // What has run out is cleared away before anything is looked at.
         self.expire(SystemTime::now());
         let device = new.aor.clone();
         if !self.authenticates(&device, new.ha1.as_deref()) {
-            return RegisterOutcome::Unauthorized;
+            return done(RegisterOutcome::Unauthorized);
         }
         let Some(aor) = self
             .object("aor", &device)
             .filter(|_| self.aors_of(&device).contains(&device))
         else {
-            return RegisterOutcome::NotFound;
+            return done(RegisterOutcome::NotFound);
         };
         let id = new.id();
         if new.expires.is_zero() {
             self.remove_registration(&id, true);
-            return RegisterOutcome::Ok;
+            return done(RegisterOutcome::Ok);
         }
         let number = |name: &str| aor.value(self.version, name).parse::<u64>().unwrap_or(0);
         let (minimum, maximum) = (number("minimum_expiration"), number("maximum_expiration"));
@@ -113,11 +121,11 @@ impl World {
             let uri = new.uri.clone();
             known.registration = new;
             self.renewed(&device, &uri);
-            return RegisterOutcome::Ok;
+            return done(RegisterOutcome::Ok);
         }
         let others = self.live_uris(&device);
         if limit == 0 || (others.len() >= limit && !remove_existing) {
-            return RegisterOutcome::Forbidden;
+            return done(RegisterOutcome::Forbidden);
         }
         let arrival = self.next();
         let uri = new.uri.clone();
@@ -130,10 +138,15 @@ impl World {
             },
         );
         self.appeared(&device, &uri);
-        for old in others.iter().skip(limit - 1) {
-            self.remove_registration(&contact_id(&device, old), true);
+        let superseded = others.iter().skip(limit - 1).map(|old| contact_id(&device, old));
+        (RegisterOutcome::Ok, superseded.collect())
+    }
+
+    /// The second half: these go.
+    pub(crate) fn let_go(&mut self, superseded: &[String]) {
+        for id in superseded {
+            self.remove_registration(id, true);
         }
-        RegisterOutcome::Ok
     }
 
     fn authenticates(&self, device: &str, ha1: Option<&str>) -> bool {

@@ -62,6 +62,49 @@ async fn a_phone_that_left_and_came_back_while_its_server_was_cut_off_is_there()
     a.agrees().await;
 }
 
+/// Asterisk was killed and has its database of a moment before: an older contact of the phone instead of the one it has. All is compared, and in the
+/// middle of it the phone registers again: both are found. However long the older one is still there, the map must have the phone's own in the
+/// end, and that one must stand.
+async fn replaced_in_the_middle(between: Duration) {
+    // Listed after the other one.
+    const OLDER: &str = "sip:alice@127.0.0.1:6999";
+    let map = map_with(&["alice", "bob"]);
+    let (a, _b) = pair(&map).await;
+    for round in 0..5 {
+        a.register("alice", OLDER);
+        placed(&map, "alice", 1, OLDER).await;
+        a.register("alice", AT_A);
+        placed(&map, "alice", 1, AT_A).await;
+        a.agrees().await;
+        a.sim.lose_events(true);
+        a.register("alice", OLDER);
+        a.sim.lose_events(false);
+        let session = a.status().session.expect("a session");
+        a.sim.slow_down(Duration::from_millis(20));
+        done(&map, Command::EndSession { session });
+        a.when("all is compared", |s| s.phase == Phase::Reconciling).await;
+        // Each round another moment.
+        tokio::time::sleep(Duration::from_millis(4 * round)).await;
+        a.sim.register_slowly("alice", AT_A, between).await;
+        a.sim.slow_down(Duration::ZERO);
+        a.up().await;
+        placed(&map, "alice", 1, AT_A).await;
+        a.agrees().await;
+        assert_eq!(a.sim.registrations("alice"), [AT_A], "round {round}");
+        assert_eq!(places(&map, "alice"), [(1, AT_A.to_owned())], "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_phone_found_beside_the_one_whose_place_it_took_is_the_one() {
+    replaced_in_the_middle(Duration::from_millis(60)).await;
+}
+
+#[tokio::test]
+async fn a_phone_is_the_one_however_long_asterisk_keeps_the_one_before_it() {
+    replaced_in_the_middle(Duration::from_millis(1_500)).await;
+}
+
 #[tokio::test]
 async fn a_map_that_no_longer_has_the_changes_of_before_is_followed_on_without_a_new_link() {
     let map = map_with(&["alice", "bob"]);

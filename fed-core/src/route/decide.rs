@@ -17,6 +17,9 @@ pub const MOST_FORWARDS: usize = 5;
 /// followed; a device that is dialled by its own id rings whatever its user wishes. The calling device does not ring
 /// itself where there is another to ring.
 ///
+/// A device that was registered here when this node's last session ended, and of which nothing was heard since, is taken to be here: a node
+/// that comes back needs a moment until its registrations are confirmed. Such a target is a guess, as those of [`route_alone`].
+///
 /// # Errors
 /// [`StoreError`] when the store fails.
 pub fn route(view: &MapView<'_>, here: NodeId, caller: &Caller, dialled: &str) -> Result<RoutePlan, StoreError> {
@@ -55,6 +58,7 @@ fn decide(
         here,
         caller,
         knows,
+        guesses: 0,
         stages: Vec::new(),
         chain: Vec::new(),
         explanation: Vec::new(),
@@ -62,6 +66,7 @@ fn decide(
     let refused = router.call(dialled)?.err();
     let Router {
         stages,
+        guesses,
         mut explanation,
         ..
     } = router;
@@ -72,9 +77,9 @@ fn decide(
         }
         None => Outcome::Ring {
             stages,
-            otherwise: match knows {
-                Knows::All => Cause::NoAnswer,
-                Knows::NotHere => Cause::Offline,
+            otherwise: match guesses {
+                0 if knows == Knows::All => Cause::NoAnswer,
+                _ => Cause::Offline,
             },
         },
     };
@@ -92,6 +97,8 @@ struct Router<'r> {
     here: NodeId,
     caller: &'r Caller,
     knows: Knows,
+    /// Targets that are here only if Asterisk says so.
+    guesses: usize,
     stages: Vec<Stage>,
     /// The users whose wishes led here, first to last.
     chain: Vec<UserId>,
@@ -157,6 +164,7 @@ impl Router<'_> {
                 None => Ok(Err(Cause::DoNotDisturb)),
             };
         }
+        let guesses = self.guesses;
         let Some(last) = self.ring(user, follows)? else {
             return match &forwards.offline {
                 Some(to) => self.forward(id, "calls when offline", to, follows),
@@ -164,7 +172,7 @@ impl Router<'_> {
             };
         };
         // Whether the user is offline shows only when the call is put through.
-        let may_be_offline = self.knows == Knows::NotHere && !self.is_registered(id)?;
+        let may_be_offline = self.guesses > guesses && !self.is_registered(id)?;
         let offline = forwards.offline.as_ref().filter(|_| may_be_offline);
         for (to, what, on) in [
             (forwards.busy.as_ref(), "calls when busy", StageCondition::Busy),
@@ -310,9 +318,12 @@ impl Router<'_> {
             self.explain(format!("device {device} is not registered"));
         }
         let mut live = Vec::with_capacity(bindings.len());
+        let mut unconfirmed_here = false;
         for binding in bindings {
             if self.view.session(binding.value.session)?.is_some() {
                 live.push(binding);
+            } else if binding.value.node == self.here {
+                unconfirmed_here = true;
             } else {
                 let node = self.called(binding.value.node)?;
                 self.explain(format!(
@@ -326,10 +337,17 @@ impl Router<'_> {
             place,
         };
         let mut targets: Vec<Target> = places.into_iter().map(target).collect();
-        if self.knows == Knows::NotHere && targets.iter().all(|target| target.place != Place::Here) {
-            self.explain(format!(
-                "device {device} may be registered here: cut off, the map cannot say"
-            ));
+        let why_here = match self.knows {
+            Knows::NotHere => Some("cut off, the map cannot say"),
+            // The others ended this node's session: its Asterisk may have kept serving all the while.
+            Knows::All if unconfirmed_here && targets.is_empty() => Some("not confirmed since this node was down"),
+            Knows::All => None,
+        };
+        if let Some(why) = why_here
+            && targets.iter().all(|target| target.place != Place::Here)
+        {
+            self.explain(format!("device {device} may be registered here: {why}"));
+            self.guesses += 1;
             targets.push(target(Place::Here));
         }
         targets.sort();

@@ -63,6 +63,10 @@ fn the_last_node_of_a_lost_federation_goes_on_and_takes_new_ones_in() {
         (voters == 2 && status["quorum"] == true).then_some(())
     };
     until("two vote", || two(&new));
+    // A node that has been let in writes its name into the map a moment later.
+    until("it is in the map", || {
+        (new.asks(&["node", "show", "n4"]).code == 0).then_some(())
+    });
     new.asks(&["node", "lead", "n4"]).ok();
     until("the new node leads", || {
         (new.json(&["status"])["role"] == "leader").then_some(())
