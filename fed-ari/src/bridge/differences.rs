@@ -10,6 +10,7 @@ use fed_core::{
     records::Binding,
 };
 
+use super::observe::Registration;
 use crate::client::Contact;
 
 /// What a comparison found.
@@ -17,14 +18,18 @@ use crate::client::Contact;
 pub(super) struct Differences {
     /// They mend it, in this order: of a device that may have one contact, the last one stands.
     pub(super) commands: Vec<Command>,
-    /// Devices of which more contacts are registered than may be: one is being put in the place of another. Those of which nothing was told are left
-    /// out.
-    pub(super) crowded: BTreeSet<DeviceId>,
+    /// Of devices with more contacts than may be, those of which nothing was told and that are not bound. One contact is being put in the place of
+    /// another: at the next look the older one is gone.
+    pub(super) unknown: BTreeSet<Registration>,
+    /// Devices of which some of these are left out for now.
+    pub(super) left_out: BTreeSet<DeviceId>,
+    /// Those of these that are still there, beside as many of which something is known as may be: they are to be ended.
+    pub(super) surplus: Vec<Registration>,
 }
 
 /// What makes the bindings of these devices at a node agree with their registrations. `seen` answers when a registration was seen happening
-/// that could not be bound at the time; all others that are not bound here began after `began_after`. `stays` is true for devices that
-/// were crowded at the last look too: where less is known of them than may be, all are taken.
+/// that could not be bound at the time; all others that are not bound here began after `began_after`. `stays` is true for what was
+/// [unknown](Differences::unknown) at the last look too.
 pub(super) fn differences(
     view: &MapView<'_>,
     (node, session): (NodeId, SessionId),
@@ -32,20 +37,19 @@ pub(super) fn differences(
     contacts: &[Contact],
     seen: impl Fn(&DeviceId, &ContactUri) -> Option<Revision>,
     began_after: Option<Revision>,
-    stays: impl Fn(&DeviceId) -> bool,
+    stays: impl Fn(&Registration) -> bool,
 ) -> Result<Differences, StoreError> {
     let here = |device: &DeviceId, contact: &ContactUri| -> Result<Option<Binding>, StoreError> {
         let mut bindings = view.bindings_of(device)?.into_iter().map(|binding| binding.value);
         Ok(bindings.find(|b| b.node == node && b.contact == *contact))
     };
     let is_known = |device: &DeviceId, contact: &ContactUri| -> Result<bool, StoreError> {
-        let confirmed = here(device, contact)?.is_some_and(|b| b.session == session);
-        Ok(confirmed || seen(device, contact).is_some())
+        Ok(here(device, contact)?.is_some() || seen(device, contact).is_some())
     };
-    let mut crowded = crowded(view, contacts, is_known)?;
-    crowded.retain(|device, full| *full || !stays(device));
+    let crowded = crowded(view, contacts, is_known)?;
+    let mut all = Differences::default();
     let mut binds = Vec::new();
-    let mut registered: HashSet<(DeviceId, ContactUri)> = HashSet::new();
+    let mut registered: HashSet<Registration> = HashSet::new();
     for found in contacts {
         let Some((device, contact)) = registration(found) else {
             continue;
@@ -57,8 +61,20 @@ pub(super) fn differences(
             continue;
         }
         let told = seen(&device, &contact);
-        if crowded.contains_key(&device) && !is_known(&device, &contact)? {
-            continue;
+        if let Some(full) = crowded.get(&device)
+            && !is_known(&device, &contact)?
+        {
+            let unknown = (device.clone(), contact.clone());
+            let stays = stays(&unknown);
+            all.unknown.insert(unknown.clone());
+            if !stays {
+                all.left_out.insert(device);
+                continue;
+            }
+            if *full {
+                all.surplus.push(unknown);
+                continue;
+            }
         }
         // One that was bound here may have stood for long.
         let unseen = began_after.filter(|_| same.is_none());
@@ -95,10 +111,8 @@ pub(super) fn differences(
     let unbinds = unbound
         .into_iter()
         .map(|(device, contact)| Command::Unbind { device, contact, node });
-    Ok(Differences {
-        commands: binds.into_iter().map(|(_, bind)| bind).chain(unbinds).collect(),
-        crowded: crowded.into_keys().collect(),
-    })
+    all.commands = binds.into_iter().map(|(_, bind)| bind).chain(unbinds).collect();
+    Ok(all)
 }
 
 /// Devices with more of these contacts than they may have, and whether there are as many already without those of which nothing is known. The
@@ -127,7 +141,7 @@ fn crowded(
     Ok(crowded)
 }
 
-fn registration(found: &Contact) -> Option<(DeviceId, ContactUri)> {
+fn registration(found: &Contact) -> Option<Registration> {
     Some((
         DeviceId::new(found.aor.as_str()).ok()?,
         ContactUri::new(found.uri.as_str()).ok()?,
@@ -224,7 +238,7 @@ mod tests {
             });
         }
 
-        /// What is bound and unbound (`-`) where these are found, and whether that is a crowd. Those with a `!` were seen, in this order.
+        /// What is bound, unbound (`-`) and ended (`x`) where these are found, and whether something is left out. Those with a `!` were seen, in this order.
         fn found(&self, contacts: &[&str], stays: bool) -> (Vec<String>, bool) {
             let snapshot = self.map.snapshot();
             let found: Vec<Contact> = contacts
@@ -243,8 +257,9 @@ mod tests {
                 Command::Unbind { contact, .. } => format!("-{contact}"),
                 other => panic!("{other:?}"),
             };
-            let commands = differences.commands.iter().map(shown).collect();
-            (commands, !differences.crowded.is_empty())
+            let commands = differences.commands.iter().map(shown);
+            let ended = differences.surplus.iter().map(|(_, contact)| format!("x{contact}"));
+            (commands.chain(ended).collect(), !differences.left_out.is_empty())
         }
     }
 
@@ -269,8 +284,8 @@ mod tests {
         }
     }
 
-    fn of(commands: &[&str], crowded: bool) -> (Vec<String>, bool) {
-        (commands.iter().map(|text| (*text).to_owned()).collect(), crowded)
+    fn of(commands: &[&str], left_out: bool) -> (Vec<String>, bool) {
+        (commands.iter().map(|text| (*text).to_owned()).collect(), left_out)
     }
 
     #[test]
@@ -301,17 +316,15 @@ mod tests {
             of(&two, false),
             "they are there at the next look too"
         );
-        for stays in [false, true] {
-            let found = case.found(&["sip:a@h!", "sip:b@h"], stays);
-            assert_eq!(found, of(&["sip:a@h"], true), "seen to come; {stays}");
-        }
+        let seen = ["sip:a@h!", "sip:b@h"];
+        assert_eq!(case.found(&seen, false), of(&["sip:a@h"], true));
+        assert_eq!(case.found(&seen, true), of(&["sip:a@h", "xsip:b@h"], false));
         case.bound("sip:a@h");
-        for stays in [false, true] {
-            assert_eq!(case.found(&two, stays), of(&[], true), "it was confirmed; {stays}");
-        }
-        // Bound here, perhaps long ago: either may be the newer one.
+        assert_eq!(case.found(&two, false), of(&[], true), "the other one was confirmed");
+        assert_eq!(case.found(&two, true), of(&["xsip:b@h"], false));
+        // Asterisk was killed, and has an older one back.
         case.open();
-        assert_eq!(case.found(&two, false), of(&[], true));
-        assert_eq!(case.found(&two, true), of(&two, false));
+        assert_eq!(case.found(&two, false), of(&["sip:a@h"], true));
+        assert_eq!(case.found(&two, true), of(&["sip:a@h", "xsip:b@h"], false));
     }
 }

@@ -7,17 +7,19 @@ use std::{
     collections::{BTreeSet, HashSet, VecDeque},
     mem,
     sync::Arc,
+    time::Duration,
 };
 
 use fed_core::{
     command::{Command, Reply},
-    ids::{ContactUri, DeviceId},
+    ids::DeviceId,
 };
+use tokio::time::sleep;
 
 use super::{
     BridgeFault,
     differences::differences,
-    observe::{Observer, Step},
+    observe::{Observer, Registration, Step},
     resync::{READ_BUDGET, ResyncError, settle},
 };
 use crate::client::AriError;
@@ -30,6 +32,9 @@ const AT_ONCE: usize = 4;
 
 /// More that are to be looked at at once are compared together: that takes a fraction of the time, and holds up what phones do for as long.
 const FEW: usize = 32;
+
+/// The registrar has put one contact in the place of another after this, whatever else the machine has to do.
+const MOMENT: Duration = Duration::from_millis(250);
 
 /// Devices that are looked at, and will be.
 #[derive(Default)]
@@ -45,10 +50,9 @@ pub(super) struct Looks {
     /// A comparison is under way, or waits until nothing else is.
     held: bool,
     /// Contacts that a look took for stale. The word of one may be on its way, under load for seconds: what the next look takes for stale too is ended.
-    doubted: HashSet<(DeviceId, ContactUri)>,
-    /// Devices that had more contacts than they may at their last look. The registrar puts a new one in the place of an old one within a moment: who still has them
-    /// at the next look keeps them.
-    crowded: HashSet<DeviceId>,
+    doubted: HashSet<Registration>,
+    /// Contacts of which nothing was known at the last look, of devices that had too many.
+    unknown: HashSet<Registration>,
 }
 
 impl Looks {
@@ -67,11 +71,10 @@ impl Looks {
         next
     }
 
-    /// What the last look at a device left to this one: the contacts that it took for stale, and whether there were too many.
-    fn take_last_look(&mut self, device: &DeviceId) -> (HashSet<ContactUri>, bool) {
-        let doubted = self.doubted.extract_if(|(of, _)| of == device);
-        let doubted = doubted.map(|(_, contact)| contact).collect();
-        (doubted, self.crowded.remove(device))
+    /// What the last look at a device left to this one: the contacts that it took for stale, and those of which it knew nothing.
+    fn take_last_look(&mut self, device: &DeviceId) -> (HashSet<Registration>, HashSet<Registration>) {
+        let doubted = self.doubted.extract_if(|(of, _)| of == device).collect();
+        (doubted, self.unknown.extract_if(|(of, _)| of == device).collect())
     }
 }
 
@@ -98,6 +101,17 @@ impl Observer {
     /// Nobody knows whether this device is registered here. Looked at when there is time.
     pub(super) fn look_at(&self, device: &DeviceId) {
         self.looks.lock().wanted.insert(device.clone());
+    }
+
+    /// What Asterisk is about to do with this device should be done then.
+    fn look_in_a_moment_at(self: &Arc<Self>, device: &DeviceId) {
+        // Until then as well: this bridge is not done.
+        self.look_at(device);
+        let (observer, device) = (Arc::clone(self), device.clone());
+        tokio::spawn(async move {
+            sleep(MOMENT).await;
+            observer.look_now_at(&device);
+        });
     }
 
     /// A round: has everybody looked at that nobody has looked at yet, one after another.
@@ -143,7 +157,7 @@ impl Observer {
 
     async fn compare_one(self: &Arc<Self>, device: &DeviceId) -> Result<(), ResyncError> {
         let session = self.session().ok_or(ResyncError::SessionEnded)?;
-        let (doubted, crowded) = self.looks.lock().take_last_look(device);
+        let (doubted, unknown) = self.looks.lock().take_last_look(device);
         let mut noted = self.all_seen();
         noted.retain(|(of, _), _| of == device);
         let listing = self.client.live_contacts([device.to_string()]).await?;
@@ -167,11 +181,14 @@ impl Observer {
             &listing.contacts,
             |device, contact| self.seen_at(device, contact),
             self.settled.at(snapshot.revision),
-            |_| crowded,
+            |contact| unknown.contains(contact),
         )?;
-        if !found.crowded.is_empty() {
-            self.looks.lock().crowded.insert(device.clone());
-            self.look_at(device);
+        self.looks.lock().unknown.extend(found.unknown);
+        if !found.left_out.is_empty() {
+            self.look_in_a_moment_at(device);
+        }
+        for (device, contact) in found.surplus {
+            self.push(device, Step::Stale(contact), self.port.applied());
         }
         for command in found.commands {
             // Told of since: that is newer, and its turn comes next.
@@ -186,10 +203,11 @@ impl Observer {
             }
             let proposed = self.propose(device, command.clone()).await?;
             if let (Command::Bind { contact, .. }, Reply::BindingRefused { .. }) = (&command, &proposed.reply)
-                && !doubted.contains(contact)
-                && !noted.contains_key(&(device.clone(), contact.clone()))
+                && let registration = (device.clone(), contact.clone())
+                && !doubted.contains(&registration)
+                && !noted.contains_key(&registration)
             {
-                self.looks.lock().doubted.insert((device.clone(), contact.clone()));
+                self.looks.lock().doubted.insert(registration);
                 self.look_at(device);
                 continue;
             }

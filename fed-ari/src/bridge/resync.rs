@@ -105,7 +105,7 @@ pub(super) async fn resync(observer: &Arc<Observer>, extent: &mut Extent) -> Res
     let snapshot = port.linearizable(READ_BUDGET).await?;
     let seen = |device: &DeviceId, contact: &ContactUri| observer.seen_at(device, contact);
     let began_after = observer.settled.at(snapshot.revision);
-    let Differences { commands, crowded } = differences(
+    let Differences { commands, left_out, .. } = differences(
         &snapshot.view(),
         (port.here(), session),
         &asked,
@@ -131,7 +131,7 @@ pub(super) async fn resync(observer: &Arc<Observer>, extent: &mut Extent) -> Res
     mend(port, observer, &commands).await?;
     taken.seen.clear();
     observer.forget_seen(&noted);
-    observer.look_soon_at(crowded.into_iter());
+    observer.look_soon_at(left_out.into_iter());
     Ok(())
 }
 

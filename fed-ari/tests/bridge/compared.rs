@@ -105,6 +105,47 @@ async fn a_phone_is_the_one_however_long_asterisk_keeps_the_one_before_it() {
     replaced_in_the_middle(Duration::from_millis(1_500)).await;
 }
 
+/// Asterisk was killed before it had written that an older contact is gone: it has one more of her than may be, and tells nobody.
+async fn brought_back(a: &Site, map: &MemoryMap, contact: &str) {
+    let session = a.status().session.expect("a session");
+    a.sim.lose_events(true);
+    let never = a.sim.register_slowly("alice", contact, Duration::from_secs(3_600));
+    tokio::time::timeout(Duration::from_millis(1), never)
+        .await
+        .expect_err("both stay");
+    a.sim.lose_events(false);
+    done(map, Command::EndSession { session });
+}
+
+#[tokio::test]
+async fn an_older_contact_that_a_killed_asterisk_has_back_is_ended_and_the_phones_own_stands() {
+    for older in ["sip:alice@127.0.0.1:6000", "sip:alice@127.0.0.1:6999"] {
+        let map = map_with(&["alice", "bob"]);
+        let (a, _b) = pair(&map).await;
+        a.register("alice", AT_A);
+        placed(&map, "alice", 1, AT_A).await;
+        brought_back(&a, &map, older).await;
+        until("the older one is gone", || a.sim.registrations("alice") == [AT_A]).await;
+        assert_eq!(places(&map, "alice"), [(1, AT_A.to_owned())]);
+        a.agrees().await;
+    }
+}
+
+#[tokio::test]
+async fn contacts_that_a_killed_asterisk_has_back_are_ended_where_she_is_elsewhere() {
+    const AT_B: &str = "sip:alice@127.0.0.1:6002";
+    let map = map_with(&["alice", "bob"]);
+    let (a, b) = pair(&map).await;
+    b.register("alice", AT_B);
+    placed(&map, "alice", 2, AT_B).await;
+    a.sim.lose_events(true);
+    a.register("alice", AT_A);
+    brought_back(&a, &map, "sip:alice@127.0.0.1:6999").await;
+    until("both are gone", || a.sim.registrations("alice").is_empty()).await;
+    assert_eq!(places(&map, "alice"), [(2, AT_B.to_owned())]);
+    a.agrees().await;
+}
+
 #[tokio::test]
 async fn a_map_that_no_longer_has_the_changes_of_before_is_followed_on_without_a_new_link() {
     let map = map_with(&["alice", "bob"]);

@@ -12,3 +12,4 @@ mod refused;
 mod settled;
 mod site;
 mod stanzas;
+mod unordered;
