@@ -3,7 +3,7 @@
 use super::Script;
 use crate::disk::Fault;
 use crate::network::Wire;
-use crate::plan::{Action, Bars, Cover, Selector, Shape};
+use crate::plan::{Action, Bars, Cover, Damage, Selector, Shape};
 
 /// What happens to wires and processes, to disks, and to clocks is written as three scripts that know nothing of each other, and
 /// carried out as one. At most one disk is bad at a time, so that members can come and go meanwhile.
@@ -49,7 +49,7 @@ const EVERYTHING_S: f64 = 590.0;
 fn wires_and_processes(script: &mut Script) {
     use Selector::{All, Any, Follower, Leader, Majority, Minority, Others};
     use Shape::{AllApart, Bridge, Halves, LeaderAlone, LeaderInMajority, LeaderInMinority, Ring};
-    match script.random.below(12) {
+    match script.random.below(14) {
         0..3 => {
             let shape = script.pick(&[
                 LeaderAlone,
@@ -100,6 +100,15 @@ fn wires_and_processes(script: &mut Script) {
                 gap_ms: 500,
             });
             script.pass(4.0);
+        }
+        11 => {
+            let place = script.pick(&[Damage::Log, Damage::State]);
+            script.act(Action::Damage { who: Follower, place });
+            script.pass(5.0);
+        }
+        12 => {
+            script.act(Action::Storm { changes: 2_000 });
+            script.pass(1.0);
         }
         // One comes before one goes: the number of members stays what it is.
         _ => {

@@ -456,6 +456,8 @@ mod tests {
                 "PowerCut",
                 "Disk",
                 "Clock",
+                "Damage",
+                "Storm",
             ] {
                 assert!(kinds.contains(kind), "seed {seed}: {kind} is not among {kinds:?}");
             }
