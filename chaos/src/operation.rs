@@ -70,9 +70,17 @@ impl Operation {
     /// ignored.
     pub fn from_line(line: &str) -> Result<Self, String> {
         serde_json::from_str::<Line>(line)
-            .map_err(|error| error.to_string())?
+            .map_err(|error| in_one_line(&error))?
             .into_operation()
     }
+}
+
+/// What is wrong with a line, by its column: which line that is, the reader of the file knows.
+fn in_one_line(error: &serde_json::Error) -> String {
+    let (words, column) = (error.to_string(), error.column());
+    words
+        .strip_suffix(&format!(" at line {} column {column}", error.line()))
+        .map_or_else(|| words.clone(), |why| format!("{why} (column {column})"))
 }
 
 /// The line format: `{"process","op","key","value","expect","ok","start_ns","end_ns"}` and, if known, `"node"`.
@@ -248,7 +256,7 @@ mod tests {
             (r#"{"process":0,"op":"#, "EOF"),
         ] {
             let error = Operation::from_line(line).expect_err(line);
-            assert!(error.contains(reason), "{line}: {error}");
+            assert!(error.contains(reason) && !error.contains("at line"), "{line}: {error}");
         }
     }
 }

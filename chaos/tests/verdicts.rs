@@ -37,6 +37,31 @@ fn each_history_has_the_verdict_in_its_name() {
     );
 }
 
+/// Sixteen clients each write a content of their own and read one of those, all at once; then one reads what nobody wrote.
+#[test]
+fn what_nobody_wrote_is_found_among_any_number_of_writes() {
+    let line = |process: usize, op: &str, value: &str, at: usize| {
+        format!(
+            r#"{{"process":{process},"op":"{op}","key":"k","value":"{value}","expect":null,"ok":true,"start_ns":{at},"end_ns":{}}}"#,
+            at + 1_000
+        )
+    };
+    let crowd = (0..16).flat_map(|n| {
+        let value = n.to_string();
+        [line(n, "put", &value, 0), line(n + 16, "get", &value, 0)]
+    });
+    for (last, verdict) in [("7", Verdict::True), ("nope", Verdict::False)] {
+        let lines: Vec<String> = crowd.clone().chain([line(0, "get", last, 5_000)]).collect();
+        let history = History::parse(lines.join("\n").as_bytes()).expect("readable");
+        let found = check(&history.operations, &Limits::default());
+        assert_eq!(found.verdict, verdict, "{last}");
+    }
+    // Nor may what is written later be seen.
+    let early = [line(0, "get", "a", 0), line(1, "put", "a", 2_000)].join("\n");
+    let history = History::parse(early.as_bytes()).expect("readable");
+    assert_eq!(check(&history.operations, &Limits::default()).verdict, Verdict::False);
+}
+
 #[test]
 fn a_violation_is_explained_in_words() {
     for (name, summary) in [

@@ -1,6 +1,6 @@
 //! What a node does by itself: snapshots and purging, getting itself into the cluster, promoting learners.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,11 +204,15 @@ impl<M: Machine> Node<M> {
         if entered.is_some_and(|at| at.elapsed() < ENTER_AGAIN) {
             return;
         }
-        let made = match self.leader() {
-            Leader::Here => self.change_here(&Change::Enter(me, peer).into()).await,
-            Leader::There { id, address } => self.enter_over(id, &address, peer).await,
-            Leader::Unknown => self.enter_over_seeds(peer).await,
+        let mut made = match self.leader() {
+            Leader::Here => self.change_here(&Change::Enter(me, peer.clone()).into()).await,
+            Leader::There { id, address } => self.enter_over(id, &address, peer.clone()).await,
+            Leader::Unknown => Changed::NotLeader,
         };
+        // Whom this node takes for the leader may have been it long ago: nobody tells one that nobody finds.
+        if matches!(made, Changed::NotLeader | Changed::Unknown(_)) {
+            made = self.enter_over_others(peer).await;
+        }
         let old = known.map(|known| known.address);
         match made {
             Changed::Done(_) => {
@@ -237,15 +241,21 @@ impl<M: Machine> Node<M> {
         }
     }
 
-    /// One that has just joined knows only the addresses it was given. It asks who is there, and who leads.
-    async fn enter_over_seeds(&self, peer: Peer) -> Changed {
+    /// Asks the members that it knows of who leads; one that has just joined knows only the addresses that it was given.
+    async fn enter_over_others(&self, peer: Peer) -> Changed {
+        let me = self.identity.node;
+        let members = self.members().into_iter().filter(|member| member.id != me);
+        let asked: BTreeSet<String> = members
+            .map(|member| member.address)
+            .chain(self.identity.seeds.iter().cloned())
+            .collect();
         let mut last = Changed::NotLeader;
-        for seed in &self.identity.seeds {
+        for seed in &asked {
             let Some((id, address)) = self.leader_according_to(seed).await else {
                 continue;
             };
             last = self.enter_over(id, &address, peer.clone()).await;
-            if last != Changed::NotLeader {
+            if !matches!(last, Changed::NotLeader | Changed::Unknown(_)) {
                 return last;
             }
         }

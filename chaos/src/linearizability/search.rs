@@ -7,7 +7,7 @@
 //! - a step with an unknown outcome need only happen directly before one that sees its effect;
 //! - contents that no step looks at are the same content.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::steps::{ABSENT, Content, Effect, Step};
@@ -27,7 +27,28 @@ pub(crate) enum Answer {
 
 /// Searches, taking one unit from `budget` for each step it tries.
 pub(crate) fn linearizable(steps: &[Step], budget: &mut u64) -> Answer {
+    if sees_what_nobody_wrote(steps) {
+        return Answer::No;
+    }
     Search::new(steps).run(budget)
+}
+
+/// Whether a content was seen before anything that writes it had begun. The search would find that too, after every order of
+/// what happens beside it.
+fn sees_what_nobody_wrote(steps: &[Step]) -> bool {
+    let mut written = HashMap::from([(ABSENT, i64::MIN)]);
+    for step in steps {
+        if let Some(content) = step.effect.writes() {
+            let first = written.entry(content).or_insert(step.start);
+            *first = step.start.min(*first);
+        }
+    }
+    steps.iter().any(|step| match (step.effect, step.end) {
+        (Effect::Read(content) | Effect::Swap(content, _), Some(end)) => {
+            written.get(&content).is_none_or(|first| *first > end)
+        }
+        _ => false,
+    })
 }
 
 /// One way to go on: the required or the possible step of this number happens next.

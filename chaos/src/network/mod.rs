@@ -81,6 +81,15 @@ impl NetworkError {
     }
 }
 
+/// What the faults of the wires of one run took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Packets lost because their wire was cut.
+    pub cut: u64,
+    /// Packets kept because their wire was clogged.
+    pub clogged: u64,
+}
+
 /// Where one node runs.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -156,6 +165,14 @@ impl Network {
             Made::Switch(switch) => switch.clients().enter_for_good(),
             Made::Nftables(nftables) => nftables.clients().enter_for_good(),
             Made::Proxies(_) => Ok(()),
+        }
+    }
+
+    /// What the faults of the wires took so far; `None` where the backend does not see each packet.
+    pub fn tally(&self) -> Option<Tally> {
+        match &self.made {
+            Made::Switch(switch) => Some(switch.tally()),
+            Made::Nftables(_) | Made::Proxies(_) => None,
         }
     }
 

@@ -16,7 +16,7 @@ use super::command;
 use super::namespace::Namespace;
 use super::run_id::RunId;
 use super::traffic::{Fate, Traffic};
-use super::{NetworkError, Place, Wires};
+use super::{NetworkError, Place, Tally, Wires};
 use crate::process::Addresses;
 
 /// Larger than any frame of a device with the usual 1,500 bytes.
@@ -103,6 +103,10 @@ impl Switch {
 
     pub(super) fn clients(&self) -> &Namespace {
         &self.places[self.places.len() - 1]
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.shared.lock().traffic.tally()
     }
 
     pub(super) fn set(&mut self, wires: &Wires) {

@@ -1,6 +1,6 @@
 //! What becomes of each packet on each wire: decided here, from a seed, without a clock of its own.
 
-use crate::network::Wires;
+use crate::network::{Tally, Wires};
 use crate::seeded::Seeded;
 
 /// A wire with limited bandwidth holds so much before it loses packets.
@@ -21,6 +21,7 @@ pub(super) enum Fate {
 pub(super) struct Traffic {
     wires: Wires,
     links: Vec<Link>,
+    tally: Tally,
 }
 
 struct Link {
@@ -42,7 +43,12 @@ impl Traffic {
         Traffic {
             wires: Wires::whole(nodes),
             links: (0..nodes * nodes).map(link).collect(),
+            tally: Tally::default(),
         }
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
     }
 
     pub(super) fn set(&mut self, wires: &Wires) {
@@ -60,10 +66,15 @@ impl Traffic {
             return Fate::Arrives(vec![now]);
         }
         let link = &mut self.links[from * self.wires.nodes() + to];
-        if wire.cut || chance(&mut link.random, wire.loss_percent) {
+        if wire.cut {
+            self.tally.cut += 1;
+            return Fate::Lost;
+        }
+        if chance(&mut link.random, wire.loss_percent) {
             return Fate::Lost;
         }
         if wire.clogged {
+            self.tally.clogged += 1;
             return Fate::Held;
         }
         let sent = if wire.kbit_per_s > 0 {
@@ -137,6 +148,7 @@ mod tests {
         let mut traffic = traffic(1, Wire::cut());
         assert_eq!(traffic.packet(0, 1, 60, 5), Fate::Lost);
         assert_eq!(traffic.packet(1, 0, 60, 5), Fate::Arrives(vec![5]));
+        assert_eq!(traffic.tally(), Tally { cut: 1, clogged: 0 });
     }
 
     #[test]

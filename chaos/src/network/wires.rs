@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// An hour: nothing is later than that.
+const LATEST_MS: f64 = 3_600_000.0;
+
 /// One direction between two places.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,6 +28,25 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// Whether its numbers can mean anything; if not, why.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        for (name, percent) in [
+            ("loss_percent", self.loss_percent),
+            ("duplicate_percent", self.duplicate_percent),
+            ("reorder_percent", self.reorder_percent),
+        ] {
+            if !(0.0..=100.0).contains(&percent) {
+                return Err(format!("{name}: {percent} is not from 0 to 100"));
+            }
+        }
+        for (name, ms) in [("delay_ms", self.delay_ms), ("jitter_ms", self.jitter_ms)] {
+            if !(0.0..=LATEST_MS).contains(&ms) {
+                return Err(format!("{name}: {ms} is not from 0 to {LATEST_MS}"));
+            }
+        }
+        Ok(())
+    }
+
     /// A wire on which nothing passes.
     pub fn cut() -> Self {
         Wire {

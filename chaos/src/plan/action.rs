@@ -190,6 +190,17 @@ impl Action {
         who.into_iter().filter_map(number).collect()
     }
 
+    /// Whether its numbers can mean anything; if not, why.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self {
+            Action::Clock { rate, .. } if !(*rate >= SLOWEST && *rate <= FASTEST) => {
+                Err(format!("rate: {rate} is not from {SLOWEST} to {FASTEST}"))
+            }
+            Action::Wires { wire } => wire.check(),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether it is done to a disk of the harness's own.
     pub fn needs_disks(&self) -> bool {
         matches!(
@@ -316,6 +327,10 @@ pub enum Clock {
     /// Both.
     All,
 }
+
+/// The slowest and the fastest that a clock is made to go: a node's timeouts become hours or microseconds beyond that.
+const SLOWEST: f64 = 0.001;
+const FASTEST: f64 = 1_000.0;
 
 fn one() -> f64 {
     1.0

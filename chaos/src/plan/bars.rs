@@ -26,6 +26,22 @@ pub struct Bars {
     pub memory_mib: u64,
 }
 
+impl Bars {
+    pub(super) fn check(&self) -> Result<(), String> {
+        for (name, bar) in [
+            ("new_leader_s", self.new_leader_s),
+            ("terms_per_s", self.terms_per_s),
+            ("equal_s", self.equal_s),
+            ("refusal_s", self.refusal_s),
+        ] {
+            if !(bar.is_finite() && bar >= 0.0) {
+                return Err(format!("bars: {name}: {bar} is no number from 0 on"));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Something that happened or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -54,6 +70,12 @@ pub enum Cover {
     SyncFailed,
     /// A node says that its wall clock is not the harness's.
     ClockMoved,
+    /// A node's wall clock went faster or slower than the harness's, as it says itself.
+    ClockRate,
+    /// A packet was lost on a wire that was cut. Only the switch knows.
+    PacketsCut,
+    /// A packet was kept on a clogged wire. Only the switch knows.
+    PacketsClogged,
     /// A node installed a snapshot of another's.
     SnapshotInstalled,
 }

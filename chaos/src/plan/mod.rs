@@ -166,7 +166,11 @@ impl Plan {
         if !matches!(self.nodes, 1 | 3 | 5 | 7) {
             return Err("nodes: 1, 3, 5 or 7".into());
         }
+        self.bars.check()?;
         let load = &self.load;
+        if load.clients > MOST_CLIENTS || load.watchers > MOST_CLIENTS {
+            return Err(format!("load: at most {MOST_CLIENTS} clients and as many watchers"));
+        }
         if load.clients == 0 || load.clients_per_key == 0 || load.operations_per_key == 0 {
             return Err("load: clients, clients_per_key and operations_per_key must be at least 1".into());
         }
@@ -189,6 +193,8 @@ impl Plan {
         }
         let most = self.most_nodes();
         for step in &self.steps {
+            let wrong = |why| format!("the step at {} s: {why}", step.at);
+            step.action.check().map_err(wrong)?;
             if let Some(number) = step.action.nodes().into_iter().find(|number| *number > most) {
                 return Err(format!(
                     "the step at {} s is for n{number}, and there are at most {most} nodes",
@@ -202,6 +208,9 @@ impl Plan {
         Ok(())
     }
 }
+
+/// More than one machine can play.
+const MOST_CLIENTS: usize = 10_000;
 
 /// A day, in seconds.
 const LONGEST: f64 = 86_400.0;
@@ -236,6 +245,40 @@ mod tests {
         assert!(error("do = 'kill'\nwho = 'boss'").contains("boss"));
         assert!(error("do = 'clock'\nwho = 'all'\noffset_s = 9").contains("clocks"));
         assert!(Plan::parse(&plan("do = 'heal'")).is_ok());
+    }
+
+    #[test]
+    fn a_number_that_can_mean_nothing_is_refused_with_its_name() {
+        let refused = |text: &str| Plan::parse(text).expect_err(text);
+        let step =
+            |step: &str| format!("name = 'x'\nseed = 1\nseconds = 9\nclocks = 'all'\n[[step]]\nat = 1\n{step}\n");
+        for rate in ["-2.0", "nan", "inf", "0.0", "1e9"] {
+            let error = refused(&step(&format!("do = 'clock'\nwho = 'all'\nrate = {rate}")));
+            assert!(error.contains("rate") && error.contains("at 1 s"), "{error}");
+        }
+        for wire in [
+            "loss_percent = -1.0",
+            "loss_percent = 101.0",
+            "delay_ms = nan",
+            "jitter_ms = -0.1",
+        ] {
+            let error = refused(&step(&format!("do = 'wires'\nwire = {{ {wire} }}")));
+            let name = wire.split(' ').next().unwrap_or_default();
+            assert!(error.contains(name), "{error}");
+        }
+        let plan = |more: &str| format!("name = 'x'\nseed = 1\nseconds = 9\n{more}\n");
+        for bar in [
+            "new_leader_s = -3.0",
+            "equal_s = nan",
+            "refusal_s = inf",
+            "terms_per_s = -1.0",
+        ] {
+            let error = refused(&plan(&format!("[bars]\n{bar}")));
+            let name = bar.split(' ').next().unwrap_or_default();
+            assert!(error.contains(name), "{error}");
+        }
+        assert!(refused(&plan("[load]\nclients = 99999999999")).contains("clients"));
+        assert!(refused(&plan("[load]\nwatchers = 99999999999")).contains("watchers"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::run::{HISTORY, JOURNAL, Judgement, PLAN, VERDICT};
 /// Makes the page of what was recorded in a folder, or of a history alone. What is not there is left out.
 ///
 /// # Errors
-/// In words, when the history cannot be read.
+/// In words, with the file, when the history or what is beside it cannot be read.
 pub fn report(path: &Path) -> Result<String, String> {
     let (folder, history) = if path.is_dir() {
         (path, path.join(HISTORY))
@@ -23,10 +23,15 @@ pub fn report(path: &Path) -> Result<String, String> {
         (path.parent().unwrap_or(Path::new(".")), path.to_owned())
     };
     let history = History::read(&history).map_err(|error| error.to_string())?;
-    let text = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
-    let plan = text(PLAN).and_then(|text| Plan::parse(&text).ok());
-    let judgement: Option<Judgement> = text(VERDICT).and_then(|text| serde_json::from_str(&text).ok());
-    let entries: Vec<Entry> = journal::read(&folder.join(JOURNAL)).unwrap_or_default();
+    let beside = |name: &str| Some(folder.join(name)).filter(|file| file.exists());
+    let plan = beside(PLAN)
+        .map(|file| Plan::read(&file).map_err(|error| error.to_string()))
+        .transpose()?;
+    let judgement = beside(VERDICT).map(|file| read_judgement(&file)).transpose()?;
+    let entries: Vec<Entry> = beside(JOURNAL)
+        .map(|file| journal::read(&file))
+        .transpose()?
+        .unwrap_or_default();
     let checked = linearizability::check(&history.operations, &Limits::default());
     Ok(page::page(&page::Content {
         plan: plan.as_ref(),
@@ -35,4 +40,10 @@ pub fn report(path: &Path) -> Result<String, String> {
         entries: &entries,
         checked: &checked,
     }))
+}
+
+fn read_judgement(file: &Path) -> Result<Judgement, String> {
+    let of_file = |why: String| format!("{}: {why}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| of_file(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| of_file(format!("not a verdict of this program: {error}")))
 }

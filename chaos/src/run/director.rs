@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arena::Arena;
 use super::clients::Clients;
+use super::clocks::Rated;
 use super::done::{Done, lost, names};
 use super::journal::{Entry, Journal};
 use super::observers::{Watcher, look};
@@ -38,6 +39,8 @@ pub(super) struct Director<'a> {
     interrupted: CancellationToken,
     said: &'a dyn Fn(&str),
     resumes: Vec<(Instant, usize)>,
+    /// Clocks that go faster or slower by the last order.
+    pub(super) rated: Vec<Rated>,
     looked_at: usize,
     probes: Vec<JoinHandle<()>>,
     storms: Vec<JoinHandle<()>>,
@@ -63,6 +66,7 @@ impl<'a> Director<'a> {
             interrupted,
             said,
             resumes: Vec::new(),
+            rated: Vec::new(),
             looked_at: 0,
             probes: Vec::new(),
             storms: Vec::new(),
@@ -90,7 +94,9 @@ impl<'a> Director<'a> {
             self.look_at_new();
             self.tell_addresses(clients, watchers);
         }
-        self.wait_until(begin + Duration::from_secs_f64(plan.seconds))
+        self.wait_until(begin + Duration::from_secs_f64(plan.seconds))?;
+        self.tell_clocks();
+        Ok(())
     }
 
     /// Ends all faults and waits until all members hold the same; the revision they hold then.
@@ -148,6 +154,7 @@ impl<'a> Director<'a> {
     pub(super) fn finish(mut self, watched: WatchReport, refused: BTreeMap<String, usize>) -> Result<(), RunFailure> {
         self.look_after()?;
         self.tell_disks();
+        self.tell_wires();
         self.journal.write(Entry::Refused { codes: refused });
         for (number, node) in self.arena.nodes.iter_mut().enumerate() {
             let path = node.process.process().log().to_owned();
@@ -371,6 +378,26 @@ impl<'a> Director<'a> {
         };
         if roles.members.iter().filter(serving).count() >= roles.majority() {
             done.lost_leader = Some(lost(leader, term, seconds));
+        }
+    }
+
+    /// Writes down what the faults of the wires really took.
+    fn tell_wires(&self) {
+        let Some(tally) = self.arena.network.tally() else {
+            return;
+        };
+        let seen = [(tally.cut, Cover::PacketsCut), (tally.clogged, Cover::PacketsClogged)];
+        let cover: Vec<Cover> = seen
+            .into_iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(_, cover)| cover)
+            .collect();
+        if !cover.is_empty() {
+            self.journal.write(Entry::Seen {
+                at_ns: self.journal.now_ns(),
+                words: format!("cuts took {} packets, clogs kept {}", tally.cut, tally.clogged),
+                cover,
+            });
         }
     }
 

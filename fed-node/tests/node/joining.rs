@@ -312,7 +312,13 @@ fn a_node_that_is_given_another_address_is_told_to_start_again_and_then_found_th
             "{seen}; {mend}"
         );
         // What it says that mends it does.
+        let id = federation.nodes[moved].json(&["status"])["node"].clone();
         federation.nodes[moved].kill();
+        // Nobody looks for it when it comes back.
+        until("another leads", || {
+            let status = federation.nodes[2].json_if_ok(&["status"])?;
+            (!status["leader"].is_null() && status["leader"] != id).then_some(())
+        });
         federation.nodes[moved].run();
         for node in &federation.nodes {
             until(&format!("{} finds it at {new}", node.name), || {

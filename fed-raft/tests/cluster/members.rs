@@ -264,6 +264,37 @@ async fn a_node_with_a_new_address_is_found_there() {
     lab.agree().await;
 }
 
+/// Nobody finds it, and it hears from no leader: it must look for one itself, where the members were that it knows of. The founder
+/// was given no address when it began, and for a follower the leader that it remembers may be dead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_away_while_another_came_to_lead_tells_its_new_address() {
+    const FOUNDER: usize = 0;
+    let mut lab = Lab::tuned(5, |config| config.target_voters = 5).await;
+    let found_again = async |lab: &mut Lab, moved: usize| {
+        lab.hosts[moved].config.listen = "127.0.0.1:0".to_owned();
+        lab.start(moved).await;
+        let (id, address) = (lab.id(moved), lab.node(moved).address().to_string());
+        let leader = lab.node(lab.leader().await).clone();
+        until("the leader knows the new address", async || {
+            leader.members().iter().any(|m| m.id == id && m.address == address)
+        })
+        .await;
+        lab.put(moved, "a", "1").await;
+    };
+    lab.stop(FOUNDER).await;
+    lab.leader().await;
+    found_again(&mut lab, FOUNDER).await;
+
+    let moved = lab.followers().await[0];
+    lab.stop(moved).await;
+    let remembered = lab.leader().await;
+    lab.stop(remembered).await;
+    lab.leader().await;
+    found_again(&mut lab, moved).await;
+    lab.start(remembered).await;
+    lab.agree().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn joining_over_nobody_says_so_and_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a folder");

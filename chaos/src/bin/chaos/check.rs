@@ -32,12 +32,7 @@ enum Output {
 
 impl Check {
     pub(crate) fn run(&self) -> Result<Verdict, Box<dyn Error>> {
-        let history = History::read(&self.file).map_err(|error| match error {
-            garbage @ fed_chaos::history::HistoryError::Garbage { .. } => {
-                format!("{}: {garbage}", self.file.display())
-            }
-            unreadable => unreadable.to_string(),
-        })?;
+        let history = History::read(&self.file)?;
         let limits = Limits {
             steps_per_key: self.max_steps,
             steps: Limits::default().steps.max(self.max_steps),

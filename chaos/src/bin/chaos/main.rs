@@ -44,7 +44,7 @@ enum Command {
     Sim(sim::Sim),
     /// Simulate one seed again and tell what happens.
     Replay(replay::Replay),
-    /// Find the fewest faults with which a seed still fails.
+    /// Leave out faults of a seed for as long as it still fails.
     Minimize(minimize::Minimize),
     /// Let the simulation find planted bugs (`make exam`).
     Exam(exam::Exam),

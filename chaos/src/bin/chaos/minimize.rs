@@ -1,4 +1,4 @@
-//! `chaos minimize SEED`: the fewest faults with which a seed still fails.
+//! `chaos minimize SEED`: faults with which a seed still fails, none of which can be left out.
 
 use std::error::Error;
 use std::sync::atomic::AtomicBool;

@@ -1,9 +1,11 @@
 //! `chaos replay SEED`: one seed again, telling what happens.
 
 use std::error::Error;
+use std::time::Duration;
 
 use clap::Args;
 use fed_chaos::Verdict;
+use fed_chaos::simulation::plan::Plan;
 
 use crate::runner::Runner;
 
@@ -24,13 +26,27 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn run(&self) -> Result<Verdict, Box<dyn Error>> {
+        let plan = Plan::of(self.seed, Duration::from_secs(self.runner.seconds));
+        if let Some(number) = self
+            .skip
+            .iter()
+            .find(|n| plan.faults.iter().all(|fault| fault.number != **n))
+        {
+            return Err(format!(
+                "--skip {number}: seed {} has no such fault; without --skip they are told with their numbers",
+                self.seed
+            )
+            .into());
+        }
         let mut command = self.runner.command(self.seed)?;
         command.arg("--verbose").args(flags(&self.skip, self.bug.as_deref()));
         match command.status()?.code() {
             Some(0) => Ok(Verdict::True),
             Some(1) => Ok(Verdict::False),
             Some(2) => Ok(Verdict::Unknown),
-            code => Err(format!("the run ended with {code:?}").into()),
+            // It has said why.
+            Some(code) => Err(format!("seed {} was not simulated: exit code {code}", self.seed).into()),
+            None => Err(format!("seed {} was not simulated: a signal ended it", self.seed).into()),
         }
     }
 }

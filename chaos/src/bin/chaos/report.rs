@@ -9,6 +9,7 @@ use fed_chaos::report::report;
 
 /// Arguments of the command.
 #[derive(Args)]
+#[command(after_help = "Exit codes: 0 the page is made, whatever it says; 3 failure of the harness.")]
 pub(crate) struct Report {
     /// The folder of a run, or a history.
     file: PathBuf,

@@ -89,13 +89,10 @@ pub fn generate(number: u8, seed: u64) -> Option<Plan> {
         steps: Vec::new(),
     };
     match number {
-        1 => {
-            plan.flags.push("--raft-write-timeout-ms=2000".to_owned());
-            partitions(&mut script, &mut plan.bars);
-        }
+        1 => partitions(&mut script, &mut plan.bars),
         2 => overlapping(&mut script, &mut plan.bars),
         3 => one_way(&mut script, &mut plan.bars),
-        4 => clogs(&mut script),
+        4 => clogs(&mut script, &mut plan.bars),
         5 => kills(&mut script, &mut plan.bars),
         6 => pauses(&mut script, &mut plan.bars),
         7 => {
@@ -176,10 +173,12 @@ fn partitions(script: &mut Script, bars: &mut Bars) {
         LeaderInMinority,
         LeaderAlone,
     ] {
-        script.split(shape);
+        // Longer than a refusal may take, or nobody would be cut off all the while.
+        script.for_a_while(Action::Split { shape }, 7.0, 2.5);
     }
     bars.new_leader_s = 3.0;
-    bars.refusal_s = 4.0;
+    // A write waits 5 s for a quorum (`raft.write-timeout-ms`) before it is refused.
+    bars.refusal_s = 6.0;
     bars.leader_changes = 2;
     bars.cover = vec![Cover::LeaderInMinority, Cover::LeaderInMajority, Cover::MinorityRefused];
 }
@@ -189,6 +188,7 @@ fn overlapping(script: &mut Script, bars: &mut Bars) {
         script.for_a_while(Action::Split { shape }, 7.0, 2.5);
     }
     bars.terms_per_s = 1.0;
+    bars.cover = vec![Cover::PacketsCut];
 }
 
 fn one_way(script: &mut Script, bars: &mut Bars) {
@@ -197,9 +197,11 @@ fn one_way(script: &mut Script, bars: &mut Bars) {
         script.for_a_while(Action::CutOneWay { from, to }, 20.0, 2.5);
     }
     bars.terms_per_s = 3.0 / 60.0;
+    bars.cover = vec![Cover::PacketsCut];
 }
 
-fn clogs(script: &mut Script) {
+fn clogs(script: &mut Script, bars: &mut Bars) {
+    bars.cover = vec![Cover::PacketsClogged];
     for _ in 0..3 {
         let mut pairs: Vec<_> = Wires::pairs(5).collect();
         shuffle(&mut script.random, &mut pairs);

@@ -73,7 +73,8 @@ pub(super) fn damages(entries: &[Entry]) -> Option<Finding> {
             ..
         } = entry
         {
-            all.push((*noticed && said.contains(WAY_OUT), format!("n{node} {file}: {said}")));
+            let good = *noticed && said.contains(WAY_OUT) && names(said, file);
+            all.push((good, format!("n{node} {file}: {said}")));
         }
     }
     let missed: Vec<&str> = all
@@ -82,12 +83,20 @@ pub(super) fn damages(entries: &[Entry]) -> Option<Finding> {
         .map(|(_, words)| words.as_str())
         .collect();
     let seen = format!(
-        "{} of {} noticed, with a way out {}",
+        "{} of {} noticed and named, with a way out {}",
         all.len() - missed.len(),
         all.len(),
         missed.join("; ")
     );
     (!all.is_empty()).then(|| finding("damage is noticed, named and not served", kept(missed.is_empty()), seen))
+}
+
+/// Whether it is said what is damaged: the file, or the part of the data folder that it is in.
+fn names(said: &str, file: &str) -> bool {
+    let mut parts = file.trim_start_matches('/').split('/');
+    let part = parts.by_ref().take(2).collect::<Vec<_>>().join("/");
+    let file = parts.next_back();
+    said.contains(&part) || file.is_some_and(|file| said.contains(file))
 }
 
 pub(super) fn memory(bars: &Bars, entries: &[Entry]) -> Option<Finding> {
@@ -97,5 +106,11 @@ pub(super) fn memory(bars: &Bars, entries: &[Entry]) -> Option<Finding> {
     });
     let most = most.max()?;
     let what = format!("at most {} MiB of memory", bars.memory_mib);
-    (bars.memory_mib > 0).then(|| finding(&what, kept(most <= bars.memory_mib), format!("{most} MiB")))
+    // A process that uses none was never looked at.
+    let verdict = if most == 0 {
+        Verdict::Unknown
+    } else {
+        kept(most <= bars.memory_mib)
+    };
+    (bars.memory_mib > 0).then(|| finding(&what, verdict, format!("{most} MiB")))
 }

@@ -174,3 +174,44 @@ fn a_panic_a_refusal_without_a_code_and_a_key_that_nobody_could_read_are_found()
     );
     assert_eq!(verdict(&bars, &[], "every key is read"), Verdict::Unknown);
 }
+
+#[test]
+fn damage_that_is_named_wrongly_is_not_named() {
+    let damaged = |said: &str| Entry::Damaged {
+        at_ns: 1,
+        node: 2,
+        file: "/cluster/state/1/000056.sst".into(),
+        noticed: true,
+        said: said.into(),
+    };
+    let judged = |said| verdict(&Bars::default(), &[damaged(said)], "damage is noticed");
+    for good in [
+        "/d/cluster/state/1: the state is damaged: let it join again",
+        "/d/cluster/state: the database fails: let it join again",
+        "/d/cluster/snapshots/7-0/000056.sst is damaged: let it join again",
+    ] {
+        assert_eq!(judged(good), Verdict::True, "{good}");
+    }
+    for bad in [
+        "/d/cluster/log/000009.log is damaged: let it join again",
+        "let it join again",
+        "/d/cluster/state/1: the state is damaged",
+    ] {
+        assert_eq!(judged(bad), Verdict::False, "{bad}");
+    }
+}
+
+#[test]
+fn memory_that_nobody_measured_is_not_little() {
+    let bars = Bars {
+        memory_mib: 512,
+        ..Bars::default()
+    };
+    let used = |mib: u64| Entry::Memory {
+        node: 1,
+        bytes: mib << 20,
+    };
+    for (mib, wanted) in [(0, Verdict::Unknown), (512, Verdict::True), (513, Verdict::False)] {
+        assert_eq!(verdict(&bars, &[used(mib)], "of memory"), wanted, "{mib} MiB");
+    }
+}

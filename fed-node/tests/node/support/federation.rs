@@ -5,7 +5,7 @@ use super::{Node, until};
 /// Several nodes of one federation.
 pub(crate) struct Federation {
     pub(crate) nodes: Vec<Node>,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 impl Federation {
@@ -22,18 +22,24 @@ impl Federation {
     /// The same, each node prepared before its first start.
     pub(crate) fn start_with(count: usize, mut prepare: impl FnMut(usize, &mut Node)) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let mut nodes: Vec<Node> = Vec::new();
+        let mut federation = Self {
+            nodes: Vec::new(),
+            root,
+        };
         for index in 0..count {
-            let mut node = Node::new(root.path(), &format!("n{}", index + 1));
+            // The first three vote, however quick the others are.
+            if index == 3 {
+                federation.settle(index);
+            }
+            let mut node = Node::new(federation.root.path(), &format!("n{}", index + 1));
             prepare(index, &mut node);
-            match nodes.first() {
+            match federation.nodes.first() {
                 None => node.setup(&["init"]).ok(),
                 Some(first) => node.setup(&["join", &first.invitation()]).ok(),
             };
             node.run();
-            nodes.push(node);
+            federation.nodes.push(node);
         }
-        let federation = Self { nodes, _root: root };
         federation.settle(count);
         federation
     }

@@ -16,30 +16,38 @@ use super::Found;
 pub(super) fn find(fed_node: &Path, bug: &str, plan: &str, seeds: u64) -> Result<Option<Found>, Box<dyn Error>> {
     let mut plan = Plan::parse(plan)?;
     let folder = tempfile::Builder::new().prefix("chaos-exam-").tempdir()?;
-    let healthy = judge(&plan, fed_node, folder.path(), "healthy")?;
-    if let Some(broken) = broken(&healthy) {
-        return Err(format!(
-            "level D: the plan {} breaks a promise without a bug: {broken}",
-            plan.name
-        )
-        .into());
-    }
+    healthy(&plan, fed_node, folder.path(), "healthy")?;
     let planted = with_bug(fed_node, bug, folder.path())?;
     let began = Instant::now();
     for tried in 1..=seeds {
         plan.seed = tried;
         let judgement = judge(&plan, &planted, folder.path(), &format!("{bug}-{tried}"))?;
         if let Some(by) = broken(&judgement) {
+            let after = began.elapsed();
+            // What the same faults break without the bug is no proof of it.
+            healthy(&plan, fed_node, folder.path(), &format!("healthy-{tried}"))?;
             return Ok(Some(Found {
                 seed: tried,
                 tried,
-                after: began.elapsed(),
+                after,
                 simulated: None,
                 by,
             }));
         }
     }
     Ok(None)
+}
+
+/// The plan breaks nothing without a bug.
+fn healthy(plan: &Plan, fed_node: &Path, folder: &Path, name: &str) -> Result<(), Box<dyn Error>> {
+    match broken(&judge(plan, fed_node, folder, name)?) {
+        None => Ok(()),
+        Some(broken) => Err(format!(
+            "level D: the plan {} with seed {} breaks a promise without a bug: {broken}",
+            plan.name, plan.seed
+        )
+        .into()),
+    }
 }
 
 fn judge(plan: &Plan, binary: &Path, folder: &Path, name: &str) -> Result<Judgement, Box<dyn Error>> {
