@@ -102,5 +102,30 @@ fn a_page_of_a_history_marks_the_first_bad_key_on_its_time_line() {
         !page.contains("http://") && !page.contains("https://"),
         "one file is the whole page"
     );
-    assert_eq!(code(&["report", "failure_not_json.jsonl"]), Some(3));
+    let not_json = chaos(&["report", "failure_not_json.jsonl"]);
+    let talk = String::from_utf8_lossy(&not_json.stderr).into_owned();
+    assert_eq!(not_json.status.code(), Some(3));
+    assert!(talk.contains("failure_not_json.jsonl: line 2"), "{talk}");
+}
+
+/// A page without the faults of a run, because its journal is damaged, would look like that of a run without faults.
+#[test]
+fn a_page_leaves_out_what_is_not_there_and_not_what_cannot_be_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().to_str().expect("a name");
+    std::fs::copy(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/histories/true_everything.jsonl"),
+        folder.path().join("history.jsonl"),
+    )
+    .expect("copied");
+    assert_eq!(code(&["report", run]), Some(0));
+    for name in ["journal.jsonl", "plan.toml", "verdict.json"] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, "{bad").expect("written");
+        let output = chaos(&["report", run]);
+        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{name}");
+        assert!(talk.contains(file.to_str().expect("a name")), "{talk}");
+        std::fs::remove_file(&file).expect("removed");
+    }
 }

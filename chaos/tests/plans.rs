@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fed_chaos::plan::{Plan, ROWS, generate};
+use fed_chaos::plan::{Action, Plan, ROWS, generate};
 
 fn plans() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("plans")
@@ -35,4 +35,22 @@ fn every_other_plan_can_be_read() {
         }
     }
     assert!(read > ROWS.len(), "{read}");
+}
+
+/// What leaves no word of itself must be asked for: a plan whose cuts cut nothing would prove what a quiet run proves.
+#[test]
+fn no_plan_passes_without_its_faults() {
+    for folder in [plans(), plans().join("ci")] {
+        for file in std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()) {
+            if file.extension().is_none_or(|ending| ending != "toml") {
+                continue;
+            }
+            let plan = Plan::read(&file).unwrap();
+            // The control passes by a loss alone; damage and a storm are judged by what came of each step.
+            let judged = |action: &Action| matches!(action, Action::Damage { .. } | Action::Storm { .. });
+            let by_itself = plan.must_lose || plan.steps.iter().any(|step| judged(&step.action));
+            let asked = !plan.bars.cover.is_empty() || plan.bars.leader_changes > 0 || plan.bars.new_leader_s > 0.0;
+            assert!(by_itself || asked, "{}", file.display());
+        }
+    }
 }
