@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use super::{NetworkError, Place, Wires};
-use crate::process::Addresses;
+use crate::process::{Addresses, free_ports};
 
 /// Most bytes carried at once; small, so that a slow wire is slow evenly.
 const CHUNK: usize = 8_192;
@@ -42,7 +42,8 @@ impl Proxies {
         let mut places = Vec::new();
         for node in 0..nodes {
             let behind = Addresses::loopback().map_err(failed)?;
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+            let [port] = free_ports::<1>().map_err(failed)?;
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(failed)?;
             listener.set_nonblocking(true).map_err(failed)?;
             places.push((behind, listener.local_addr().map_err(failed)?));
             let shared = shared.clone();

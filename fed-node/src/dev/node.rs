@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fed_ari::sim::{SimAsterisk, SimConfig, SimVersion};
@@ -174,14 +175,23 @@ fn dialplan(agi: u16) -> Outcome<String> {
         .map_or_else(String::new, |stanza| stanza.text))
 }
 
-/// A port that was free for TCP and UDP a moment ago.
+/// A port that was free for TCP and UDP a moment ago. None of those that the kernel gives to outgoing connections (32768 and up, where
+/// nobody changed it): one of them could have it while the node that it is for is down.
 fn free_port() -> Outcome<u16> {
-    for _ in 0..64 {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = tcp.local_addr()?.port();
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+    const FIRST: u32 = 11_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Another federation on this machine begins elsewhere.
+    let begin = std::process::id().wrapping_mul(7_919);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        if number >= COUNT {
+            return Err(Failure::failed("no port is free on loopback"));
+        }
+        let port = (FIRST + begin.wrapping_add(number) % COUNT) as u16;
+        let address = (Ipv4Addr::LOCALHOST, port);
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
             return Ok(port);
         }
     }
-    Err(Failure::failed("no port is free on loopback"))
 }
